@@ -1,0 +1,172 @@
+/* nn: the float engine: forward, backward, training and fake quantization of a graph.
+ *
+ * An `nn` runs one graph, layer by layer as `graph_make_layers` fuses it, on its
+ * parameter arrays in place: training changes the graph, and a change of the graph's
+ * parameters is seen by the next call. Images are raw pixels, uint8 [n][h][w][c];
+ * the graph's `prep` turns them into the network's input. Results depend on the
+ * seed and the data, not on the number of threads.
+ *
+ * Ownership: the graph, the quantization record and the data belong to the caller
+ * and must outlive the `nn`. One `nn` is used by one thread at a time.
+ */
+#ifndef NN_H
+#define NN_H
+
+#include "graph/graph.h"
+
+struct nn;
+
+struct nn_options {
+    struct base_pool *pool;  /* NULL: a pool of its own with `threads` workers */
+    int threads;             /* <= 0: one per core */
+    int max_batch;           /* images in flight: the largest training batch, and the step of an evaluation */
+    bool training;           /* allocate what backward needs (about 3x the memory) */
+};
+#define NN_OPTIONS_INIT { .pool = NULL, .threads = 0, .max_batch = 128, .training = false }
+
+int nn_new(struct nn **out, struct graph *g, const struct nn_options *o);
+void nn_free(struct nn *m);
+const struct graph_layers *nn_layers(const struct nn *m);
+struct graph *nn_graph(struct nn *m);
+int nn_classes(const struct nn *m);
+size_t nn_image_bytes(const struct nn *m);          /* raw pixels of one image */
+
+/* Start values: convolutions and dense layers normal with variance 2 / fan-in, biases 0,
+ * gamma 1, beta 0, mean 0, variance 1. */
+void nn_init_parameters(struct graph *g, uint64_t seed);
+
+/* ---- inference (batch norm by its running statistics) --------------------- */
+/* Logits of `n` images, any n: logits [n][classes]. */
+int nn_forward(struct nn *m, const uint8_t *pixels, int n, float *logits);
+
+/* Fractions of n; mean cross-entropy in nats. Ties go to the lowest class index. */
+struct nn_result { double top1, top5, loss; int n; };
+int nn_evaluate(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out);
+
+/* The map of `edge` for image `index` of the last batch run (n <= max_batch): out [h][w][c].
+ * Edge 0 holds the normalized input. */
+int nn_edge_read(const struct nn *m, int edge, int index, float *out);
+
+/* ---- data -----------------------------------------------------------------
+ * Fill batch number `batch` (counted from 0 over the whole run) with `n` images:
+ * pixels [n][h][w][c], labels [n]. The result must depend on `batch` alone, so that
+ * a resumed run sees the same images. */
+typedef int nn_fill_fn(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels);
+struct nn_source { nn_fill_fn *fill; void *ctx; };
+
+/* ---- one step -------------------------------------------------------------- */
+struct nn_loss_options {
+    float label_smoothing;   /* 0 .. < 1 */
+    float distill_weight;    /* share of the distillation term, 0 = none */
+    float temperature;       /* of the distillation term */
+};
+#define NN_LOSS_OPTIONS_INIT { .label_smoothing = 0, .distill_weight = 0, .temperature = 4 }
+
+/* Forward and backward in training mode (batch statistics, running ones updated) on
+ * n <= max_batch images; gradients are left inside, parameters unchanged.
+ * loss = (1 - kd) * CE + kd * T^2 * KL(teacher || student), mean over the batch.
+ * `teacher` logits [n][classes] or NULL. */
+int nn_gradient(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n,
+                const struct nn_loss_options *o, const float *teacher, double *loss, int *correct);
+/* Gradient of a node's parameter as the last nn_gradient left it, laid out like the
+ * parameter: 'w' weight, 'b' bias, 'g' gamma, 'e' beta. NULL if there is none. */
+const float *nn_gradient_of(const struct nn *m, int node, char which);
+
+struct nn_sgd { float lr, momentum, weight_decay; bool nesterov; };
+/* v = momentum * v + g (+ weight_decay * w, weights only); w -= lr * (v, or g + momentum * v). */
+void nn_sgd_step(struct nn *m, const struct nn_sgd *o);
+
+/* ---- training --------------------------------------------------------------- */
+struct nn_train_report { int64_t step, steps; int epoch; double loss, accuracy, lr, images_per_s; };
+
+struct nn_train_options {
+    int epochs;
+    int batches_per_epoch;
+    int batch;                       /* <= max_batch */
+    float lr;                        /* peak; cosine down to 0 at the end */
+    int warmup;                      /* steps of linear rise to lr */
+    float momentum, weight_decay;
+    bool nesterov;
+    struct nn_loss_options loss;
+    struct nn *teacher;              /* distillation: same input and classes; NULL = none */
+    const char *label;               /* of the progress line; NULL = none */
+    /* After each epoch; a nonzero return ends the run with it. May be NULL. */
+    int (*epoch_done)(void *ctx, const struct nn_train_report *r);
+    void *ctx;
+    const char *checkpoint;          /* file, NULL = none: written every `checkpoint_steps` and at the end */
+    int checkpoint_steps;            /* <= 0: once per epoch */
+    bool resume;                     /* continue from `checkpoint` if it exists */
+    int64_t stop_at;                 /* > 0: leave (BASE_OK) after this many steps of the schedule */
+};
+#define NN_TRAIN_OPTIONS_INIT { .epochs = 1, .batch = 128, .lr = 0.1f, .momentum = 0.9f, .nesterov = true, \
+                                .weight_decay = 5e-4f, .loss = NN_LOSS_OPTIONS_INIT }
+/* Train in place; `out` (may be NULL) gets the last epoch's figures. With a checkpoint, a
+ * run that was killed and resumed ends with the same bits as one that was not.
+ * BASE_STOPPED after a signal (a checkpoint is written first). */
+int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_options *o, struct nn_train_report *out);
+
+/* Parameters, running statistics, momentum and learned scales with the step: atomic, CRC-checked. */
+int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step);
+int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
+
+/* ---- fake quantization --------------------------------------------------------
+ * The values a quantized network would compute with, in float. Rounding is half up:
+ * floor(x + 0.5). Backward is the straight-through estimator: the gradient passes
+ * where the value was not clipped.
+ *
+ * Weights of a Conv or Dense term, per output channel c: q = clamp(round(w / s[c]),
+ * -2^(b-1), 2^(b-1) - 1), value q * s[c]; with 1 bit: sign(w) * s[c], sign(0) = +1.
+ * With `in_factor` g [cin]: q from w * g[cin], value q * s[c] / g[cin] (a term that reads
+ * raw pixels: the integer weights multiply pixels, not normalized input).
+ *
+ * Activations of an edge, after its ReLU: unsigned q = clamp(round(x / s), 0, 2^b - 1),
+ * signed q = clamp(round(x / s), -2^(b-1), 2^(b-1) - 1), value q * s. Edge 0 is never touched.
+ *
+ * Batch norm stays as it is in the graph: batch statistics in training, running ones else. */
+struct nn_quant_term { int w_bits; float *w_scale; float *in_factor; };  /* w_bits 0: float */
+struct nn_quant_layer { struct nn_quant_term term[GRAPH_MAX_TERM]; };
+struct nn_quant_edge { int bits; bool is_signed; float scale; };          /* bits 0: float */
+struct nn_quant {
+    struct base_arena *arena;
+    int n_layer, n_edge;
+    struct nn_quant_layer *layer;    /* [n_layer], as in nn_layers */
+    struct nn_quant_edge *edge;      /* [n_edge] */
+    bool pixel_pad;                  /* edge 0 is padded with the pixel nearest to 0: (round(mean/scale) * scale - mean) / std */
+    bool learn_edge_scale;           /* LSQ: train edge scales (training only) */
+    bool learn_weight_scale;         /* and weight scales */
+    float scale_lr;                  /* learning rate of scales relative to the weights' */
+};
+/* All float; w_scale of every Conv/Dense term allocated [cout], in_factor NULL. Set w_bits,
+ * bits and scales, and in_factor by nn_quant_pixel_factor for terms that read edge 0. */
+int nn_quant_new(struct nn_quant **out, const struct graph *g, const struct graph_layers *ls);
+void nn_quant_free(struct nn_quant *q);
+/* in_factor of every Conv/Dense term that reads edge 0: prep.scale / prep.std[cin]. Sets pixel_pad. */
+int nn_quant_pixel_factor(struct nn_quant *q, const struct graph *g, const struct graph_layers *ls);
+/* Use `q` (kept by reference, scales may be changed by training) from now on; NULL = float.
+ * BASE_INPUT names the layer whose bits or scales are out of range. */
+int nn_set_quant(struct nn *m, struct nn_quant *q);
+
+/* The same arithmetic for other rooms: one value. */
+float nn_fake_weight(float w, float scale, int bits);
+float nn_fake_activation(float x, float scale, int bits, bool is_signed);
+
+/* Running mean and variance of every batch norm := plain averages over `images` images of
+ * `data` (rounded up to whole batches of max_batch; the variance is the mean of the batch
+ * variances, unbiased), with the weights and quantization in force. `first_batch`
+ * is the number of the first batch asked for. */
+int nn_batchnorm_reestimate(struct nn *m, const struct nn_source *data, int64_t first_batch, int images);
+
+/* ---- calibration ---------------------------------------------------------------
+ * Distribution of an edge's values over some images (after ReLU, after its own fake
+ * quantization if that is on). */
+enum { NN_BINS = 2048 };
+struct nn_histogram {
+    double count[NN_BINS];           /* of |x| in [i, i + 1) * width; values of exactly 0 are in bin 0 */
+    float width;                     /* of a bin; 0 = only zeros were seen */
+    float min, max;                  /* of x */
+    double n;                        /* values seen */
+};
+/* hist [n_edge]; entry 0 stays empty. */
+int nn_edge_histogram(struct nn *m, const uint8_t *pixels, int n, struct nn_histogram *hist);
+
+#endif
