@@ -1,0 +1,232 @@
+# Bitpress. `make help` lists the targets; nothing has to be configured first.
+# Sources are found by pattern: a new file in a room, a new tests/unit/test_*.c
+# or tests/cli/*.test needs no line here.
+
+CC      ?= gcc
+BUILD   ?= build
+BOARD   ?= pynq-z2
+PREFIX  ?= /usr/local
+DESTDIR ?=
+JOBS    ?= $(shell nproc)
+SAN     ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(SAN),1)
+override BUILD := build-asan
+endif
+
+# ---- packages (Debian 12) ---------------------------------------------------
+DEPS := gcc g++ make pkg-config git \
+        verilator yosys \
+        libyaml-dev libcyaml-dev \
+        libopenblas-dev \
+        protobuf-c-compiler libprotobuf-c-dev protobuf-compiler libonnx-dev \
+        libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
+        libpng-dev libjpeg-dev \
+        dataset-fashion-mnist libjs-chart.js
+DEPS_TEST := libcmocka-dev clang chromium
+
+# ---- flags, one per line with its reason ------------------------------------
+CFLAGS := -std=gnu11
+CFLAGS += -g                       # line numbers in a debugger and in sanitizer reports
+CFLAGS += -march=x86-64-v3         # AVX2, FMA and POPCNT: any x86 of the last ten years
+CFLAGS += -Wall -Wextra
+CFLAGS += -Wshadow                 # a hidden variable is a bug that compiles
+CFLAGS += -Wstrict-prototypes      # f() is not f(void)
+CFLAGS += -Wmissing-prototypes     # what no header declares must be static
+ifneq ($(WERROR),0)
+CFLAGS += -Werror                  # WERROR=0 for compilers that we have not seen
+endif
+ifeq ($(SAN),1)
+CFLAGS += -O1                      # readable stacks at a bearable speed
+CFLAGS += -fsanitize=address,undefined
+CFLAGS += -fno-sanitize-recover=all # the first finding ends the test
+CFLAGS += -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+else
+CFLAGS += -O3                      # the float engine lives from vectorized loops
+endif
+CPPFLAGS := -Ihost                 # headers are named room/file.h
+CPPFLAGS += -I.                    # hls/file.h
+CPPFLAGS += -I$(BUILD)/gen         # onnx/onnx.pb-c.h
+CPPFLAGS += -I$(BUILD)/gen/$(BOARD) # the hardware's generated C header
+CPPFLAGS += -MMD -MP               # header dependencies beside each object
+CPPFLAGS += -DBITPRESS_SHARE_DIR='"$(PREFIX)/share/bitpress"'
+LDLIBS := -lcyaml -lyaml           # configuration
+LDLIBS += -lopenblas               # BLAS and LAPACK
+LDLIBS += -lprotobuf-c             # ONNX
+LDLIBS += -ljansson                # JSON
+LDLIBS += -lpng -ljpeg             # image folders
+LDLIBS += -lz -lxxhash             # gzip, hashes
+LDLIBS += -lsqlite3                # the study
+LDLIBS += -lpthread -lm -ldl
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-unversioned)
+
+# ---- sources ----------------------------------------------------------------
+# Every room but cmd is one library; NAME_main.c is a program of its own.
+ROOM_SRC := $(filter-out host/cmd/% %_main.c,$(wildcard host/*/*.c)) $(wildcard hls/*.c)
+CMD_SRC  := $(wildcard host/cmd/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+BOARDS   := $(notdir $(patsubst %/board.yaml,%,$(wildcard boards/*/board.yaml)))
+ONNX_PROTO := /usr/include/onnx/onnx.proto
+
+ROOM_OBJ := $(ROOM_SRC:%.c=$(BUILD)/obj/%.o)
+CMD_OBJ  := $(CMD_SRC:%.c=$(BUILD)/obj/%.o)
+GEN_OBJ  := $(BUILD)/obj/gen/onnx.pb-c.o
+LIB      := $(BUILD)/libbitpress-all.a
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+GEN_HDR  := $(BUILD)/gen/onnx/onnx.pb-c.h
+GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
+RESULTS  := $(abspath $(BUILD))/results
+
+.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check sim sim-long \
+        lint synth bench-sim asan install clean gen FORCE
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "variables: CC BUILD=$(BUILD) BOARD=$(BOARD) SAN=1 PREFIX=$(PREFIX) DESTDIR JOBS=$(JOBS)"
+
+# ---- packages ---------------------------------------------------------------
+deps: ## install the Debian packages the program needs, if any is missing
+	@scripts/deps.sh $(DEPS)
+
+deps-test: ## the same, with what the tests need
+	@scripts/deps.sh $(DEPS) $(DEPS_TEST)
+
+# ---- build ------------------------------------------------------------------
+all: $(BUILD)/bitpress ## build/bitpress
+
+demo: ## the main job on Fashion-MNIST, from an empty machine to a report
+	@BOARD=$(BOARD) ./scripts/demo.sh
+
+$(BUILD)/bitpress: $(CMD_OBJ) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIB): $(ROOM_OBJ) $(GEN_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# Objects depend on the flags that made them: another CC or PREFIX rebuilds.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(subst ','\'',$(CFLAGS) $(CPPFLAGS))' | cmp -s - $@ || \
+	 printf '%s\n' '$(CC) $(subst ','\'',$(CFLAGS) $(CPPFLAGS))' > $@
+
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+
+$(BUILD)/obj/host/cmd/%.o: host/cmd/%.c $(BUILD)/flags $(BUILD)/version | $(GEN_HDR) $(GEN_HW)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DBITPRESS_VERSION='"$(VERSION)"' $(CFLAGS) -c -o $@ $<
+
+# The hardware generator itself and what it links must not wait for what it makes.
+HWGEN_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard host/base/*.c host/config/*.c host/hw/*.c))
+
+$(filter-out $(HWGEN_OBJ),$(ROOM_OBJ)): | $(GEN_HDR) $(GEN_HW)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# ---- generated sources ------------------------------------------------------
+gen: $(GEN_HDR) $(GEN_HW)
+
+$(BUILD)/gen/onnx/onnx.pb-c.c $(BUILD)/gen/onnx/onnx.pb-c.h &: $(ONNX_PROTO)
+	@mkdir -p $(BUILD)/gen/onnx
+	protoc-c --proto_path=$(dir $(ONNX_PROTO)) --c_out=$(BUILD)/gen/onnx $(notdir $(ONNX_PROTO))
+
+# Generated code: our warnings are not its business.
+$(GEN_OBJ): $(BUILD)/gen/onnx/onnx.pb-c.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -w -I$(BUILD)/gen/onnx -c -o $@ $<
+
+# One hardware description, many readers: the SystemVerilog package and the C header.
+$(BUILD)/hwgen: $(HWGEN_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/gen/%/bitpress_hw_pkg.sv $(BUILD)/gen/%/bitpress_hw.h &: boards/%/board.yaml $(BUILD)/hwgen
+	@mkdir -p $(BUILD)/gen/$*
+	$(BUILD)/hwgen $< $(BUILD)/gen/$*/bitpress_hw_pkg.sv $(BUILD)/gen/$*/bitpress_hw.h
+
+# ---- tests ------------------------------------------------------------------
+# Every part appends `PASS name`, `FAIL name` or `SKIP name: reason` to $(RESULTS).
+$(BUILD)/tests/%: tests/unit/%.c $(LIB) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LDLIBS)
+
+test: deps-test ## everything in at most 15 minutes; the last line counts
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built
+	@mkdir -p $(BUILD) && : > $(RESULTS)
+	@$(MAKE) --no-print-directory KEEP_RESULTS=1 check || echo "FAIL check" >> $(RESULTS)
+	@-tests/run_unit.sh $(RESULTS) $(sort $(UNIT_BIN))
+	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
+	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
+	@tests/summary.sh $(RESULTS)
+
+test-long: test ## the tests, then the longer simulations and end-to-end runs
+	@: > $(RESULTS)
+	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e/long
+	@tests/summary.sh $(RESULTS)
+
+.PHONY: $(BUILD)/unit-built
+$(BUILD)/unit-built: $(UNIT_BIN)
+
+test-unit: $(UNIT_BIN) ## unit tests (T=NAME: only test_NAME*)
+	@: > $(RESULTS)
+	@-tests/run_unit.sh $(RESULTS) $(filter $(BUILD)/tests/test_$(T)%,$(sort $(UNIT_BIN)))
+	@tests/summary.sh $(RESULTS)
+
+test-cli: $(BUILD)/bitpress ## command-line tests (tests/cli/*.test)
+	@: > $(RESULTS)
+	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
+	@tests/summary.sh $(RESULTS)
+
+test-e2e: $(BUILD)/bitpress ## end-to-end tests (tests/e2e/*.sh)
+	@: > $(RESULTS)
+	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
+	@tests/summary.sh $(RESULTS)
+
+check: ## room levels, shell syntax
+	@tests/check_levels.sh host
+	@for f in $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh .ci/run); do bash -n $$f || exit 1; done
+
+asan: ## unit and command-line tests under ASan and UBSan
+	@$(MAKE) --no-print-directory -j$(JOBS) SAN=1 all build-asan/unit-built
+	@: > $(abspath build-asan)/results
+	@-tests/run_unit.sh $(abspath build-asan)/results $(sort $(UNIT_SRC:tests/unit/%.c=build-asan/tests/%))
+	@-BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results tests/cli
+	@tests/summary.sh $(abspath build-asan)/results
+
+# ---- hardware (rules in sim/Makefile) ---------------------------------------
+sim: gen ## RTL benches and whole networks in Verilator
+	@$(MAKE) -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+sim-long: gen ## the same, longer
+	@$(MAKE) -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+lint: gen ## verilator --lint-only -Wall
+	@$(MAKE) -C sim lint BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+synth: gen ## Yosys: LUT, FF, BRAM, DSP against BOARD's budget
+	@$(MAKE) -C sim synth BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+bench-sim: gen ## simulation speed
+	@$(MAKE) -C sim bench BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+# ---- install ----------------------------------------------------------------
+install: all ## into DESTDIR/PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
+	install -m 755 $(BUILD)/bitpress $(DESTDIR)$(PREFIX)/bin/bitpress
+	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
+
+clean: ## remove everything that was built
+	rm -rf build build-asan $(BUILD)
+
+-include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d
