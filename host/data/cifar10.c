@@ -1,0 +1,63 @@
+/* cifar10: the binary version of CIFAR-10 (A. Krizhevsky): records of one label byte and
+ * 3072 pixel bytes, colour planes one after the other. DIR may be the folder that holds
+ * cifar-10-batches-bin, too. */
+#include <string.h>
+
+#include "data/data_internal.h"
+
+enum { SIDE = 32, PLANE = SIDE * SIDE, RECORD = 1 + 3 * PLANE, PER_FILE = 10000 };
+
+static int take_file(uint8_t *pixels, uint16_t *label, const char *path)
+{
+    uint8_t *bytes;
+    size_t len;
+    int rc = base_file_read(&bytes, &len, path, (size_t)PER_FILE * RECORD + 1);
+    if (rc)
+        return rc;
+    if (len != (size_t)PER_FILE * RECORD) {
+        rc = base_fail(BASE_INPUT, "%s: %zu bytes instead of %d: truncated or not CIFAR-10's binary version", path,
+                       len, PER_FILE * RECORD);
+        base_hint(rc, "unpack the archive again");
+    }
+    for (int i = 0; !rc && i < PER_FILE; i++) {
+        const uint8_t *record = bytes + (size_t)i * RECORD;
+        uint8_t *image = pixels + (size_t)i * 3 * PLANE;
+        if (record[0] > 9)
+            rc = base_fail(BASE_INPUT, "%s: label %d of image %d is not in 0..9", path, record[0], i);
+        label[i] = record[0];
+        for (int k = 0; k < PLANE; k++)
+            for (int c = 0; c < 3; c++)
+                image[k * 3 + c] = record[1 + c * PLANE + k];
+    }
+    base_free(bytes);
+    return rc;
+}
+
+static int read_files(struct data_set *out, const char *dir, enum data_part part)
+{
+    uint8_t *pixels;
+    uint16_t *label;
+    int files = part == DATA_TRAIN ? 5 : 1;
+    *out = (struct data_set){.n = files * PER_FILE, .h = SIDE, .w = SIDE, .c = 3, .classes = 10};
+    int rc = data_set_alloc(out, &pixels, &label);
+    for (int i = 0; !rc && i < files; i++) {
+        char name[32] = "test_batch.bin";
+        if (part == DATA_TRAIN)
+            snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+        char *path = data_join(dir, name);
+        size_t at = (size_t)i * PER_FILE;
+        rc = path ? take_file(pixels + at * 3 * PLANE, label + at, path) : BASE_NOMEM;
+        base_free(path);
+    }
+    return rc;
+}
+
+int data_read_cifar10(struct data_set *out, const char *arg, enum data_part part)
+{
+    char *inner = data_join(arg, "cifar-10-batches-bin");
+    if (!inner)
+        return BASE_NOMEM;
+    int rc = read_files(out, base_file_exists(inner) ? inner : arg, part);
+    base_free(inner);
+    return rc;
+}

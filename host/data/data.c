@@ -1,0 +1,114 @@
+/* data: the table of readers, the split, and copying by index. */
+#include <string.h>
+
+#include "data/data_internal.h"
+
+static const struct {
+    const char *name;
+    data_reader *read;
+} readers[] = {
+    {"idx", data_read_idx},
+    {"cifar10", data_read_cifar10},
+    {"images", data_read_images},
+    {"npy", data_read_npy},
+};
+
+int data_open(struct data_set *out, const char *spec, enum data_part part)
+{
+    *out = (struct data_set){0};
+    const char *colon = strchr(spec, ':');
+    for (int i = 0; colon && i < BASE_COUNT(readers); i++) {
+        size_t n = strlen(readers[i].name);
+        if ((size_t)(colon - spec) != n || strncmp(spec, readers[i].name, n) != 0)
+            continue;
+        if (!colon[1])
+            break;
+        int rc = readers[i].read(out, colon + 1, part);
+        if (rc)
+            data_free(out);
+        return rc;
+    }
+    base_fail(BASE_INPUT, "data '%s': not a data set", spec);
+    return base_hint(BASE_INPUT, "use idx:DIR, cifar10:DIR, images:DIR or npy:X,Y; for example idx:%s",
+                     DATA_FASHION_MNIST_DIR);
+}
+
+void data_free(struct data_set *s)
+{
+    if (!s)
+        return;
+    base_free(s->memory[0]);
+    base_free(s->memory[1]);
+    *s = (struct data_set){0};
+}
+
+int data_set_alloc(struct data_set *s, uint8_t **pixels, uint16_t **label)
+{
+    size_t bytes = (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+    s->memory[0] = *pixels = base_alloc(bytes);
+    s->memory[1] = *label = BASE_NEW_N(uint16_t, s->n);
+    s->pixels = *pixels;
+    s->label = *label;
+    return *pixels && *label ? BASE_OK : BASE_NOMEM;
+}
+
+char *data_join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+    return base_format("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+}
+
+/* ---- split ----------------------------------------------------------------- */
+
+int data_split(struct data_split *out, const struct data_set *s, int held_out, uint64_t seed)
+{
+    *out = (struct data_split){0};
+    if (held_out < 0 || held_out >= s->n)
+        return base_fail(BASE_INPUT, "cannot hold out %d of %d training images: nothing is left to train on",
+                         held_out, s->n);
+    uint32_t *order = BASE_NEW_N(uint32_t, s->n);
+    uint8_t *held = BASE_NEW_N(uint8_t, s->n);
+    out->train = BASE_NEW_N(uint32_t, s->n - held_out);
+    out->validation = BASE_NEW_N(uint32_t, held_out);
+    int rc = BASE_NOMEM;
+    if (!order || !held || !out->train || !out->validation)
+        goto done;
+    for (int i = 0; i < s->n; i++)
+        order[i] = (uint32_t)i;
+    struct base_rng rng;
+    base_rng_stream(&rng, seed, 0x5b117); /* a stream that no epoch uses */
+    base_rng_shuffle(&rng, order, (uint32_t)s->n);
+    for (int i = 0; i < held_out; i++)
+        held[order[i]] = 1;
+    for (int i = 0; i < s->n; i++)
+        if (held[i])
+            out->validation[out->n_validation++] = (uint32_t)i;
+        else
+            out->train[out->n_train++] = (uint32_t)i;
+    rc = BASE_OK;
+done:
+    base_free(order);
+    base_free(held);
+    if (rc)
+        data_split_free(out);
+    return rc;
+}
+
+void data_split_free(struct data_split *s)
+{
+    if (!s)
+        return;
+    base_free(s->train);
+    base_free(s->validation);
+    *s = (struct data_split){0};
+}
+
+void data_gather(const struct data_set *s, const uint32_t *index, int n, uint8_t *pixels, uint16_t *labels)
+{
+    size_t image = (size_t)s->h * (size_t)s->w * (size_t)s->c;
+    for (int i = 0; i < n; i++) {
+        memcpy(pixels + (size_t)i * image, s->pixels + (size_t)index[i] * image, image);
+        if (labels)
+            labels[i] = s->label[index[i]];
+    }
+}
