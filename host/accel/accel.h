@@ -1,0 +1,42 @@
+/* accel: compile an integer network for an accelerator: program image, weight image,
+ * memory map; and the cycle model, equal to the RTL to the cycle.
+ * Format: docs/rtl/program.md. */
+#ifndef ACCEL_H
+#define ACCEL_H
+
+#include "fixed/fixed.h"
+#include "hw/hw.h"
+#include "accel/program.h"
+
+struct accel_layer_info {
+    const char *name;          /* of the fixed layer, "input" for the image loader */
+    int fixed_layer;           /* index, -1 for the image loader */
+    int64_t macs;
+    int w_bits, a_bits;        /* of the first weighted term (0, 0 if none) */
+    int64_t ideal_cycles;      /* ceil(sum of MACs x planes x planes / (m n k)) */
+};
+
+struct accel_program {
+    struct base_arena *arena;
+    struct hw hw;
+    uint64_t *image; size_t image_words;       /* program image */
+    uint64_t *weights; size_t weight_words64;  /* weight image, 64-bit words */
+    int n_layer; struct accel_layer_info *layer;
+    size_t input_bytes, output_bytes;          /* raw image, int32 logits */
+    int act_words, weight_words, coef_words, scale_words, kwords; /* used, against hw's depths */
+};
+
+/* BASE_INPUT names the layer or the resource that does not fit, and by how much. */
+int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw);
+void accel_program_free(struct accel_program *p);
+
+/* The cycle model. cycles[l] for every program layer; their sum plus start/finish is total,
+ * so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
+struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_MAX_LAYERS]; int64_t ddr_bytes; };
+int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
+
+/* Structural check of any image (hostile ones too): the error code the accelerator would end
+ * with, 0 if none (PROGRAM_ERR_*). */
+int accel_decode_check(const struct hw *hw, const uint64_t *image, size_t image_words);
+
+#endif

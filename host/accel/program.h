@@ -1,0 +1,82 @@
+/* program.h: the accelerator's program image: one truth for the compiler, the cycle model and the
+ * HLS C (the RTL has the same numbers in rtl/bp_pkg.sv). Words are 64-bit little-endian.
+ * Format in words: docs/rtl/program.md. Plain C, no other include. */
+#ifndef ACCEL_PROGRAM_H
+#define ACCEL_PROGRAM_H
+
+#include <stdint.h>
+
+#define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
+#define PROGRAM_MAJOR 1
+#define PROGRAM_MINOR 0
+#define PROGRAM_HEADER_WORDS 8
+#define PROGRAM_MAP_WORDS 2
+#define PROGRAM_LAYER_WORDS 4
+#define PROGRAM_KWORD_WORDS 2
+#define PROGRAM_MAX_LAYERS 256
+
+enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
+
+/* K-word flags */
+#define PROGRAM_KW_GROUP 1u            /* taps are channel groups of one pixel (1x1), not a 3x3 window */
+#define PROGRAM_KW_STRIDE2 2u
+#define PROGRAM_KW_LAST 4u             /* last of its filter group's list */
+/* Layer flags */
+#define PROGRAM_LY_LOGITS 1u           /* MAC: results are the int32 logits */
+#define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */
+
+/* Error codes: register STATUS, accel_decode_check */
+enum program_error {
+    PROGRAM_OK = 0,
+    PROGRAM_ERR_MAGIC = 1,             /* not a program, or another major version */
+    PROGRAM_ERR_ARRAY = 2,             /* compiled for another array */
+    PROGRAM_ERR_SIZE = 3,              /* sections exceed the window or a table's depth */
+    PROGRAM_ERR_OP = 4,                /* unknown layer operation or impossible field */
+    PROGRAM_ERR_MAP = 5,               /* map index or record out of range */
+    PROGRAM_ERR_KWORD = 6,             /* K-word index or record out of range, or list without end */
+    PROGRAM_ERR_COEF = 7,              /* coefficient index out of range */
+    PROGRAM_ERR_SCALE = 8,             /* scale index out of range */
+    PROGRAM_ERR_WEIGHT = 9,            /* weight address out of range */
+    PROGRAM_ERR_ACT = 10,              /* activation address out of range */
+    PROGRAM_ERR_IO = 11,               /* image or result does not fit its window */
+    PROGRAM_ERR_BUS = 12,              /* SLVERR or DECERR on the memory port */
+    PROGRAM_ERR_LIMIT = 13,            /* cycle limit reached */
+    PROGRAM_ERR_ABORT = 14,            /* aborted by the host */
+    PROGRAM_ERR_NOT_LOADED = 15,       /* run before a successful load */
+};
+
+/* Register map (byte offsets), Vitis ap_ctrl_hs style; docs/rtl/registers.md */
+#define REG_CTRL 0x00                  /* bit 0 start, 1 done (clears on read), 2 idle, 3 ready */
+#define REG_GIE 0x04
+#define REG_IER 0x08
+#define REG_ISR 0x0c
+#define REG_MODE 0x10                  /* 0 run, 1 load */
+#define REG_PROGRAM 0x18               /* 64-bit address of each window, low word first; ... */
+#define REG_PROGRAM_SIZE 0x24          /* ... and its 64-bit size in bytes */
+#define REG_WEIGHT 0x30
+#define REG_WEIGHT_SIZE 0x3c
+#define REG_INPUT 0x48
+#define REG_INPUT_SIZE 0x54
+#define REG_OUTPUT 0x60
+#define REG_OUTPUT_SIZE 0x6c
+#define REG_LIMIT 0x78                 /* 32-bit cycle limit of a start, 0 = none */
+#define REG_ABORT 0x80                 /* write 1 */
+#define REG_STATUS 0x84                /* enum program_error of the last start */
+#define REG_ERROR_LAYER 0x88           /* layer it happened in */
+#define REG_ID_MAGIC 0x90              /* "BPRS" = 0x53525042 */
+#define REG_ID_VERSION 0x94            /* PROGRAM_MAJOR << 16 | PROGRAM_MINOR */
+#define REG_ID_ARRAY 0x98              /* k << 16 | n << 8 | m */
+#define REG_ID_ACT 0x9c
+#define REG_ID_WEIGHT 0xa0
+#define REG_ID_COEF 0xa4
+#define REG_ID_SCALE 0xa8
+#define REG_ID_KWORD 0xac
+#define REG_ID_LAYER 0xb0
+#define REG_ID_MAP 0xb4
+#define REG_ID_HASH 0xb8               /* low 32 bits of hw.hash */
+#define REG_CYCLES 0xc0                /* 64-bit, start to done of the last start */
+#define REG_COUNTER 0xd0               /* counters, 32-bit each: run, stall, idle of fetch, array, drain, write, memory */
+#define REG_LAYER_CYCLES 0x400         /* 32-bit each: cycles of layer 0..255 of the last run */
+#define REG_ID_MAGIC_VALUE 0x53525042u
+
+#endif
