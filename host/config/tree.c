@@ -121,8 +121,11 @@ static int syntax_error(const struct reader *r, const yaml_parser_t *p)
     const char *problem = p->problem ? p->problem : "not YAML";
     if (p->error == YAML_READER_ERROR)
         return base_fail(BASE_INPUT, "%s: byte %zu: %s", r->tree->name, p->problem_offset, problem);
-    return base_fail(BASE_INPUT, "%s:%d: %s%s%s", r->tree->name, (int)p->problem_mark.line + 1,
-                     p->context ? p->context : "", p->context ? ": " : "", problem);
+    int line = (int)p->problem_mark.line + 1;
+    if (!p->context)
+        return base_fail(BASE_INPUT, "%s:%d: %s", r->tree->name, line, problem);
+    return base_fail(BASE_INPUT, "%s:%d: %s that begins in line %d: %s", r->tree->name, line, p->context,
+                     (int)p->context_mark.line + 1, problem);
 }
 
 static int read_events(struct reader *r, yaml_parser_t *p)
