@@ -17,7 +17,7 @@ override BUILD := build-asan
 endif
 
 # ---- packages (Debian 12) ---------------------------------------------------
-DEPS := gcc g++ make pkg-config git \
+DEPS := gcc g++ make pkg-config \
         verilator yosys \
         libyaml-dev libcyaml-dev \
         libopenblas-dev \
@@ -62,7 +62,12 @@ LDLIBS += -lz -lxxhash             # gzip, hashes
 LDLIBS += -lsqlite3                # the study
 LDLIBS += -lpthread -lm -ldl
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-unversioned)
+# V=1 shows whole commands.
+ifneq ($(V),1)
+Q := @
+endif
+
+VERSION := VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-unversioned)
 
 # ---- sources ----------------------------------------------------------------
 # Every room but cmd is one library; NAME_main.c is a program of its own.
@@ -104,11 +109,13 @@ demo: ## the main job on Fashion-MNIST, from an empty machine to a report
 	@BOARD=$(BOARD) ./scripts/demo.sh
 
 $(BUILD)/bitpress: $(CMD_OBJ) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(ROOM_OBJ) $(GEN_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "  AR   $@"
+	$(Q)$(AR) rcs $@ $^
 
 # Objects depend on the flags that made them: another CC or PREFIX rebuilds.
 $(BUILD)/flags: FORCE
@@ -122,7 +129,8 @@ $(BUILD)/version: FORCE
 
 $(BUILD)/obj/host/cmd/%.o: host/cmd/%.c $(BUILD)/flags $(BUILD)/version | $(GEN_HDR) $(GEN_HW)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DBITPRESS_VERSION='"$(VERSION)"' $(CFLAGS) -c -o $@ $<
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) -DBITPRESS_VERSION='"$(VERSION)"' $(CFLAGS) -c -o $@ $<
 
 # The hardware generator itself and what it links must not wait for what it makes.
 HWGEN_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard host/base/*.c host/config/*.c host/hw/*.c))
@@ -131,38 +139,44 @@ $(filter-out $(HWGEN_OBJ),$(ROOM_OBJ)): | $(GEN_HDR) $(GEN_HW)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # ---- generated sources ------------------------------------------------------
 gen: $(GEN_HDR) $(GEN_HW)
 
 $(BUILD)/gen/onnx/onnx.pb-c.c $(BUILD)/gen/onnx/onnx.pb-c.h &: $(ONNX_PROTO)
 	@mkdir -p $(BUILD)/gen/onnx
-	protoc-c --proto_path=$(dir $(ONNX_PROTO)) --c_out=$(BUILD)/gen/onnx $(notdir $(ONNX_PROTO))
+	@echo "  GEN  $@"
+	$(Q)protoc-c --proto_path=$(dir $(ONNX_PROTO)) --c_out=$(BUILD)/gen/onnx $(notdir $(ONNX_PROTO))
 
 # Generated code: our warnings are not its business.
 $(GEN_OBJ): $(BUILD)/gen/onnx/onnx.pb-c.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -w -I$(BUILD)/gen/onnx -c -o $@ $<
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -I$(BUILD)/gen/onnx -c -o $@ $<
 
 # One hardware description, many readers: the SystemVerilog package and the C header.
 $(BUILD)/hwgen: $(HWGEN_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/gen/%/bitpress_hw_pkg.sv $(BUILD)/gen/%/bitpress_hw.h &: boards/%/board.yaml $(BUILD)/hwgen
 	@mkdir -p $(BUILD)/gen/$*
-	$(BUILD)/hwgen $< $(BUILD)/gen/$*/bitpress_hw_pkg.sv $(BUILD)/gen/$*/bitpress_hw.h
+	@echo "  GEN  $@"
+	$(Q)$(BUILD)/hwgen $< $(BUILD)/gen/$*/bitpress_hw_pkg.sv $(BUILD)/gen/$*/bitpress_hw.h
 
 # ---- tests ------------------------------------------------------------------
 # Every part appends `PASS name`, `FAIL name` or `SKIP name: reason` to $(RESULTS).
 $(BUILD)/tests/%: tests/unit/%.c $(LIB) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LDLIBS)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LDLIBS)
 
 test: deps-test ## everything in at most 15 minutes; the last line counts
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built
 	@mkdir -p $(BUILD) && : > $(RESULTS)
-	@$(MAKE) --no-print-directory KEEP_RESULTS=1 check || echo "FAIL check" >> $(RESULTS)
+	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
 	@-tests/run_unit.sh $(RESULTS) $(sort $(UNIT_BIN))
 	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
@@ -178,7 +192,7 @@ test-long: test ## the tests, then the longer simulations and end-to-end runs
 .PHONY: $(BUILD)/unit-built
 $(BUILD)/unit-built: $(UNIT_BIN)
 
-test-unit: $(UNIT_BIN) ## unit tests (T=NAME: only test_NAME*)
+test-unit: $(filter $(BUILD)/tests/test_$(T)%,$(UNIT_BIN)) ## unit tests (T=NAME: only test_NAME*)
 	@: > $(RESULTS)
 	@-tests/run_unit.sh $(RESULTS) $(filter $(BUILD)/tests/test_$(T)%,$(sort $(UNIT_BIN)))
 	@tests/summary.sh $(RESULTS)
