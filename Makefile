@@ -67,7 +67,7 @@ ifneq ($(V),1)
 Q := @
 endif
 
-VERSION := VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-unversioned)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-unversioned)
 
 # ---- sources ----------------------------------------------------------------
 # Every room but cmd is one library; NAME_main.c is a program of its own.
