@@ -1,0 +1,191 @@
+/* zoo.c: the built-in networks, by name: architectures only, parameters zero.
+ *   fmnist-cnn       28x28x1: five 3x3 convolutions, two max pools, global average pool, dense (5.5 MMAC)
+ *   lenet            28x28x1: two 5x5 convolutions with max pools, two dense layers
+ *   resnet8          32x32x3: the MLPerf Tiny image-classification network's shape, option-B shortcuts
+ *   resnet20 .. 56   32x32x3: He et al., 2016, section 4.2, option-A shortcuts (6n + 2 layers)
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/graph.h"
+
+/* A name for the next node; the builders copy it. */
+struct maker {
+    struct graph *g;
+    int last; /* newest node, or a negative error that stays */
+};
+
+static const int pad1[4] = { 1, 1, 1, 1 }, pad0[4] = { 0, 0, 0, 0 };
+
+static void conv(struct maker *m, const char *name, int in, int cout, int k, int stride)
+{
+    if (m->last >= 0)
+        m->last = graph_add_conv(m->g, name, in, cout, k, k, stride, k == 1 ? pad0 : k == 3 ? pad1 : (const int[4]){ 2, 2, 2, 2 }, false, false);
+}
+
+static void conv_bn(struct maker *m, const char *name, int in, int cout, int k, int stride)
+{
+    char bn[64];
+    snprintf(bn, sizeof bn, "%s.bn", name);
+    conv(m, name, in, cout, k, stride);
+    if (m->last >= 0)
+        m->last = graph_add_batchnorm(m->g, bn, m->last);
+}
+
+static void relu(struct maker *m, const char *name)
+{
+    char s[64];
+    snprintf(s, sizeof s, "%s.relu", name);
+    if (m->last >= 0)
+        m->last = graph_add_relu(m->g, s, m->last, GRAPH_RELU);
+}
+
+static void conv_bn_relu(struct maker *m, const char *name, int cout, int k, int stride)
+{
+    conv_bn(m, name, m->last, cout, k, stride);
+    relu(m, name);
+}
+
+static void maxpool2(struct maker *m, const char *name)
+{
+    if (m->last >= 0)
+        m->last = graph_add_pool(m->g, name, m->last, GRAPH_MAXPOOL, 2, 2, 2, pad0);
+}
+
+static void head(struct maker *m, int classes)
+{
+    if (m->last < 0)
+        return;
+    struct graph_shape s = m->g->node[m->last].shape;
+    m->last = graph_add_pool(m->g, "pool", m->last, GRAPH_AVGPOOL, s.h, s.w, 1, pad0);
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, "fc", m->last, classes, true);
+}
+
+static void fmnist_cnn(struct maker *m, int unused)
+{
+    (void)unused;
+    conv_bn_relu(m, "conv1", 16, 3, 1);
+    maxpool2(m, "pool1");
+    conv_bn_relu(m, "conv2", 32, 3, 1);
+    conv_bn_relu(m, "conv3", 32, 3, 1);
+    maxpool2(m, "pool2");
+    conv_bn_relu(m, "conv4", 64, 3, 1);
+    conv_bn_relu(m, "conv5", 64, 3, 1);
+    head(m, 10);
+}
+
+static void lenet(struct maker *m, int unused)
+{
+    (void)unused;
+    conv_bn_relu(m, "conv1", 16, 5, 1);
+    maxpool2(m, "pool1");
+    conv_bn_relu(m, "conv2", 32, 5, 1);
+    maxpool2(m, "pool2");
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, "fc1", m->last, 128, true);
+    relu(m, "fc1");
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, "fc2", m->last, 10, true);
+}
+
+/* Two 3x3 convolutions and a shortcut: identity, or option A / B where the shape changes. */
+static void block(struct maker *m, const char *name, int cout, int stride, bool option_b)
+{
+    char s[64];
+    int in = m->last;
+    if (in < 0)
+        return;
+    int cin = m->g->node[in].shape.c;
+    snprintf(s, sizeof s, "%s.conv1", name);
+    conv_bn_relu(m, s, cout, 3, stride);
+    snprintf(s, sizeof s, "%s.conv2", name);
+    conv_bn(m, s, m->last, cout, 3, 1);
+    int body = m->last, shortcut = in;
+    if (body >= 0 && (stride != 1 || cin != cout)) {
+        snprintf(s, sizeof s, "%s.shortcut", name);
+        if (option_b)
+            conv_bn(m, s, in, cout, 1, stride);
+        else
+            m->last = graph_add_shortcut(m->g, s, in, cout, stride, (cout - cin) / 2);
+        shortcut = m->last;
+    }
+    if (m->last >= 0) {
+        snprintf(s, sizeof s, "%s.add", name);
+        m->last = graph_add_add(m->g, s, body, shortcut);
+    }
+    relu(m, name);
+}
+
+static void resnet8(struct maker *m, int unused)
+{
+    (void)unused;
+    conv_bn_relu(m, "conv1", 16, 3, 1);
+    block(m, "stage1", 16, 1, true);
+    block(m, "stage2", 32, 2, true);
+    block(m, "stage3", 64, 2, true);
+    head(m, 10);
+}
+
+static void resnet(struct maker *m, int n)
+{
+    conv_bn_relu(m, "conv1", 16, 3, 1);
+    for (int stage = 0; stage < 3; stage++)
+        for (int b = 0; b < n; b++) {
+            char name[32];
+            snprintf(name, sizeof name, "s%d.b%d", stage + 1, b + 1);
+            block(m, name, 16 << stage, stage && !b ? 2 : 1, false);
+        }
+    head(m, 10);
+}
+
+static const struct {
+    const char *name;
+    struct graph_shape in;
+    void (*make)(struct maker *m, int arg);
+    int arg;
+} zoo[] = {
+    { "fmnist-cnn", { 28, 28, 1 }, fmnist_cnn, 0 }, { "lenet", { 28, 28, 1 }, lenet, 0 },
+    { "resnet8", { 32, 32, 3 }, resnet8, 0 },       { "resnet20", { 32, 32, 3 }, resnet, 3 },
+    { "resnet32", { 32, 32, 3 }, resnet, 5 },       { "resnet44", { 32, 32, 3 }, resnet, 7 },
+    { "resnet56", { 32, 32, 3 }, resnet, 9 },
+};
+
+int graph_zoo(struct graph **out, const char *name)
+{
+    *out = NULL;
+    for (int i = 0; i < BASE_COUNT(zoo); i++) {
+        if (strcmp(zoo[i].name, name))
+            continue;
+        struct maker m = { .g = graph_new(name) };
+        if (!m.g)
+            return BASE_NOMEM;
+        m.last = graph_add_input(m.g, "input", zoo[i].in);
+        if (m.last >= 0)
+            zoo[i].make(&m, zoo[i].arg);
+        int rc = m.last < 0 ? m.last : BASE_OK;
+        if (!rc) {
+            m.g->output = m.last;
+            struct graph_prep *p = &m.g->prep;
+            p->scale = 1.0f / 255;
+            p->n = zoo[i].in.c;
+            for (int c = 0; c < p->n; c++) {
+                p->mean[c] = 0;
+                p->std[c] = 1;
+            }
+            rc = graph_check(m.g);
+        }
+        if (rc) {
+            graph_free(m.g);
+            return rc;
+        }
+        *out = m.g;
+        return BASE_OK;
+    }
+    struct base_text names = { 0 };
+    for (int i = 0; i < BASE_COUNT(zoo); i++)
+        base_text_add(&names, "%s%s", i ? ", " : "", zoo[i].name);
+    int rc = base_fail(BASE_INPUT, "network '%s' is not built in (there are %s)", name, names.s ? names.s : "none");
+    base_text_free(&names);
+    return rc;
+}
