@@ -203,6 +203,28 @@ static void cifar10(void **state)
     base_free(bytes);
 }
 
+/* The real set, where BITPRESS_CIFAR10 says that it is unpacked. */
+static void real_cifar10(void **state)
+{
+    (void)state;
+    const char *where = getenv("BITPRESS_CIFAR10");
+    if (!where || !*where)
+        skip();
+    char text[600];
+    snprintf(text, sizeof text, "cifar10:%s", where);
+    for (int part = DATA_TRAIN; part <= DATA_TEST; part++) {
+        struct data_set s;
+        int count[10] = {0}, n = part == DATA_TRAIN ? 50000 : 10000;
+        assert_ok(data_open(&s, text, part == DATA_TRAIN ? DATA_TRAIN : DATA_TEST));
+        assert_int_equal(s.n, n);
+        for (int i = 0; i < n; i++)
+            count[s.label[i]]++;
+        for (int k = 0; k < 10; k++)
+            assert_int_equal(count[k], n / 10);
+        data_free(&s);
+    }
+}
+
 /* ---- npy ---------------------------------------------------------------------- */
 
 static void put_npy(const char *name, const char *header, const void *data, size_t len)
@@ -501,6 +523,7 @@ int main(void)
         cmocka_unit_test(bad_specs),
         cmocka_unit_test(fashion_mnist),
         cmocka_unit_test_setup_teardown(cifar10, set_up, tear_down),
+        cmocka_unit_test(real_cifar10),
         cmocka_unit_test_setup_teardown(npy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(images, set_up, tear_down),
         cmocka_unit_test(split),
