@@ -17,6 +17,14 @@ struct maker {
 
 static const int pad1[4] = { 1, 1, 1, 1 }, pad0[4] = { 0, 0, 0, 0 };
 
+enum { MAX_NAME = 64 };
+
+/* "name.part"; the names of this file are short, and a cut one would still be a name. */
+static void name_part(char to[MAX_NAME], const char *name, const char *part)
+{
+    snprintf(to, MAX_NAME, "%.40s.%s", name, part);
+}
+
 static void conv(struct maker *m, const char *name, int in, int cout, int k, int stride)
 {
     if (m->last >= 0)
@@ -25,8 +33,8 @@ static void conv(struct maker *m, const char *name, int in, int cout, int k, int
 
 static void conv_bn(struct maker *m, const char *name, int in, int cout, int k, int stride)
 {
-    char bn[64];
-    snprintf(bn, sizeof bn, "%s.bn", name);
+    char bn[MAX_NAME];
+    name_part(bn, name, "bn");
     conv(m, name, in, cout, k, stride);
     if (m->last >= 0)
         m->last = graph_add_batchnorm(m->g, bn, m->last);
@@ -34,8 +42,8 @@ static void conv_bn(struct maker *m, const char *name, int in, int cout, int k, 
 
 static void relu(struct maker *m, const char *name)
 {
-    char s[64];
-    snprintf(s, sizeof s, "%s.relu", name);
+    char s[MAX_NAME];
+    name_part(s, name, "relu");
     if (m->last >= 0)
         m->last = graph_add_relu(m->g, s, m->last, GRAPH_RELU);
 }
@@ -92,18 +100,18 @@ static void lenet(struct maker *m, int unused)
 /* Two 3x3 convolutions and a shortcut: identity, or option A / B where the shape changes. */
 static void block(struct maker *m, const char *name, int cout, int stride, bool option_b)
 {
-    char s[64];
+    char s[MAX_NAME];
     int in = m->last;
     if (in < 0)
         return;
     int cin = m->g->node[in].shape.c;
-    snprintf(s, sizeof s, "%s.conv1", name);
+    name_part(s, name, "conv1");
     conv_bn_relu(m, s, cout, 3, stride);
-    snprintf(s, sizeof s, "%s.conv2", name);
+    name_part(s, name, "conv2");
     conv_bn(m, s, m->last, cout, 3, 1);
     int body = m->last, shortcut = in;
     if (body >= 0 && (stride != 1 || cin != cout)) {
-        snprintf(s, sizeof s, "%s.shortcut", name);
+        name_part(s, name, "shortcut");
         if (option_b)
             conv_bn(m, s, in, cout, 1, stride);
         else
@@ -111,7 +119,7 @@ static void block(struct maker *m, const char *name, int cout, int stride, bool 
         shortcut = m->last;
     }
     if (m->last >= 0) {
-        snprintf(s, sizeof s, "%s.add", name);
+        name_part(s, name, "add");
         m->last = graph_add_add(m->g, s, body, shortcut);
     }
     relu(m, name);
