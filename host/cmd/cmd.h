@@ -1,0 +1,44 @@
+/* cmd: the command line: one file a subcommand, a table in main.c, options declared as tables.
+ * Results go to stdout (a table for people, one JSON object with --json), all else to stderr. */
+#ifndef CMD_H
+#define CMD_H
+
+#include "base/base.h"
+
+enum cmd_kind { CMD_TEXT, CMD_INT, CMD_NUMBER, CMD_FLAG };
+
+struct cmd_option {
+    const char *name;      /* without the dashes */
+    enum cmd_kind kind;
+    void *to;              /* const char **, long *, double * or bool * */
+    const char *arg;       /* its name in --help; NULL for a flag */
+    const char *help;
+};
+
+/* What every subcommand understands besides its own options. */
+struct cmd {
+    const char *name;
+    bool json, quiet;
+    long seed, threads;    /* seed -1: not given */
+    int n_arg;
+    const char *arg[8];    /* what is left: files and names */
+};
+
+struct cmd_usage {
+    const char *args;      /* "MODEL --data SPEC" */
+    const char *text;      /* what it does, a line or two */
+    const struct cmd_option *option;
+    int n_option;
+    int min_arg, max_arg;
+};
+
+/* Parse argv behind the subcommand's name. 1 if --help was printed (exit 0), 0, or BASE_INPUT. */
+int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv);
+
+/* Exit code by a base_code, message printed. */
+int cmd_fail(int rc);
+
+typedef int cmd_fn(int argc, char **argv);
+cmd_fn cmd_train, cmd_eval, cmd_check, cmd_apply, cmd_compress, cmd_score, cmd_study, cmd_pack, cmd_report, cmd_board, cmd_doctor;
+
+#endif

@@ -1,0 +1,124 @@
+/* options.c: option tables: parsing and --help. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+
+static void print_option(const struct cmd_option *o)
+{
+    char left[64];
+    snprintf(left, sizeof left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    printf("  %-26s %s\n", left, o->help);
+}
+
+static void print_help(const struct cmd *c, const struct cmd_usage *u, const struct cmd_option *common, int n_common)
+{
+    printf("usage: bitpress %s %s\n\n%s\n\noptions:\n", c->name, u->args, u->text);
+    for (int i = 0; i < u->n_option; i++)
+        print_option(&u->option[i]);
+    for (int i = 0; i < n_common; i++)
+        print_option(&common[i]);
+}
+
+static int set(const struct cmd *c, const struct cmd_option *o, const char *value)
+{
+    char *end;
+    errno = 0;
+    switch (o->kind) {
+    case CMD_FLAG:
+        *(bool *)o->to = true;
+        return BASE_OK;
+    case CMD_TEXT:
+        *(const char **)o->to = value;
+        return BASE_OK;
+    case CMD_INT:
+        *(long *)o->to = strtol(value, &end, 10);
+        break;
+    case CMD_NUMBER:
+        *(double *)o->to = strtod(value, &end);
+        break;
+    }
+    if (end == value || *end || errno)
+        return base_fail(BASE_INPUT, "%s: --%s needs a number, not '%s'", c->name, o->name, value);
+    return BASE_OK;
+}
+
+static const struct cmd_option *find(const struct cmd_option *o, int n, const char *name, size_t len)
+{
+    for (int i = 0; i < n; i++)
+        if (strlen(o[i].name) == len && !strncmp(o[i].name, name, len))
+            return &o[i];
+    return NULL;
+}
+
+static int parse_option(struct cmd *c, const struct cmd_usage *u, const struct cmd_option *common, int n_common, int argc, char **argv, int *i)
+{
+    const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+    size_t len = equals ? (size_t)(equals - name) : strlen(name);
+    const struct cmd_option *o = find(u->option, u->n_option, name, len);
+    if (!o)
+        o = find(common, n_common, name, len);
+    if (!o)
+        return base_hint(base_fail(BASE_INPUT, "%s: unknown option '--%.*s'", c->name, (int)len, name), "bitpress %s --help lists the options", c->name);
+    if (o->kind == CMD_FLAG) {
+        if (equals)
+            return base_fail(BASE_INPUT, "%s: --%s takes no value", c->name, o->name);
+        return set(c, o, NULL);
+    }
+    const char *value = equals ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+    if (!value)
+        return base_fail(BASE_INPUT, "%s: --%s needs a value (%s)", c->name, o->name, o->arg);
+    return set(c, o, value);
+}
+
+int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv)
+{
+    bool help = false;
+    const struct cmd_option common[] = {
+        { "json", CMD_FLAG, &c->json, NULL, "one JSON object on stdout, nothing else" },
+        { "seed", CMD_INT, &c->seed, "N", "random seed" },
+        { "threads", CMD_INT, &c->threads, "N", "worker threads (default: one per core)" },
+        { "quiet", CMD_FLAG, &c->quiet, NULL, "no progress, no log" },
+        { "help", CMD_FLAG, &help, NULL, "this text" },
+    };
+    c->name = argv[0];
+    c->seed = -1;
+    bool options = true;
+    for (int i = 1; i < argc; i++) {
+        if (options && !strcmp(argv[i], "-h")) {
+            help = true;
+        } else if (options && !strcmp(argv[i], "--")) {
+            options = false;
+        } else if (options && !strcmp(argv[i], "-o")) {
+            argv[i] = (char *)"--out";
+            i--;
+        } else if (options && !strncmp(argv[i], "--", 2)) {
+            int rc = parse_option(c, u, common, BASE_COUNT(common), argc, argv, &i);
+            if (rc)
+                return rc;
+        } else if (c->n_arg == BASE_MIN(u->max_arg, BASE_COUNT(c->arg))) {
+            return base_hint(base_fail(BASE_INPUT, "%s: '%s' is one argument too many", c->name, argv[i]), "usage: bitpress %s %s", c->name, u->args);
+        } else {
+            c->arg[c->n_arg++] = argv[i];
+        }
+    }
+    if (help) {
+        print_help(c, u, common, BASE_COUNT(common));
+        return 1;
+    }
+    if (c->n_arg < u->min_arg)
+        return base_hint(base_fail(BASE_INPUT, "%s: an argument is missing", c->name), "usage: bitpress %s %s", c->name, u->args);
+    if (c->threads < 0 || c->threads > 1024)
+        return base_fail(BASE_INPUT, "%s: --threads must be 0 (one per core) to 1024", c->name);
+    base_log_level(c->quiet ? BASE_LOG_QUIET : BASE_LOG_INFO);
+    return 0;
+}
+
+int cmd_fail(int rc)
+{
+    fprintf(stderr, "bitpress: %s\n", base_error());
+    if (*base_error_hint())
+        fprintf(stderr, "hint: %s\n", base_error_hint());
+    return base_exit_code(rc);
+}

@@ -1,0 +1,177 @@
+/* run_config.c: one table of keys; reading, defaults and printing all follow it. */
+#include "cmd/run_config.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+
+enum kind { TEXT, INT, NUMBER, BOOL };
+
+struct key {
+    const char *section, *name;   /* section NULL: top level */
+    enum kind kind;
+    size_t at;
+    double lo, hi;
+    const char *otherwise;        /* default as text; NULL: must be given */
+};
+
+#define AT(member) offsetof(struct run_config, member)
+static const struct key keys[] = {
+    { NULL, "model", TEXT, AT(model), 0, 0, NULL },
+    { NULL, "data", TEXT, AT(data), 0, 0, NULL },
+    { NULL, "held_out", INT, AT(held_out), 100, 1e6, "5000" },
+    { NULL, "seed", INT, AT(seed), 0, 2147483647, "1" },
+    { NULL, "out", TEXT, AT(out), 0, 0, "run" },
+    { NULL, "board", TEXT, AT(board), 0, 0, "pynq-z2" },
+    { NULL, "verify", INT, AT(verify), 1, 10000, "20" },
+    { "train", "epochs", INT, AT(train.epochs), 1, 10000, "5" },
+    { "train", "batch", INT, AT(train.batch), 1, 4096, "128" },
+    { "train", "warmup", INT, AT(train.warmup), 0, 1e6, "100" },
+    { "train", "lr", NUMBER, AT(train.lr), 0, 100, "0.1" },
+    { "train", "weight_decay", NUMBER, AT(train.weight_decay), 0, 1, "0.0005" },
+    { "train", "momentum", NUMBER, AT(train.momentum), 0, 0.9999, "0.9" },
+    { "train", "label_smoothing", NUMBER, AT(train.label_smoothing), 0, 0.9, "0" },
+    { "train", "pad", INT, AT(train.pad), 0, 64, "2" },
+    { "train", "flip", BOOL, AT(train.flip), 0, 0, "false" },
+    { "target", "cycles", INT, AT(target.cycles), 1, 2147483647, "0" },
+    { "target", "latency_ms", NUMBER, AT(target.latency_ms), 1e-6, 1e6, "0" },
+    { "search", "agent", TEXT, AT(search.agent), 0, 0, "evolve" },
+    { "search", "backend", TEXT, AT(search.backend), 0, 0, "verilator" },
+    { "search", "trials", INT, AT(search.trials), 1, 1e6, "48" },
+    { "search", "w_min", INT, AT(search.w_min), 1, 8, "2" },
+    { "search", "w_max", INT, AT(search.w_max), 1, 8, "8" },
+    { "search", "a_min", INT, AT(search.a_min), 1, 8, "2" },
+    { "search", "a_max", INT, AT(search.a_max), 1, 8, "8" },
+    { "search", "validation", INT, AT(search.validation), 100, 1e6, "2000" },
+    { "search", "batchnorm", INT, AT(search.batchnorm), 128, 1e6, "1024" },
+    { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
+    { "finetune", "top", INT, AT(finetune.top), 1, 100, "2" },
+    { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
+};
+
+static const struct config_node *section_of(const struct config_tree *t, const struct key *k)
+{
+    return k->section ? config_get(t->root, k->section) : t->root;
+}
+
+static int read_key(struct run_config *c, const struct config_tree *t, const struct config_node *n, const struct key *k)
+{
+    void *to = (char *)c + k->at;
+    switch (k->kind) {
+    case TEXT: {
+        const char *s;
+        int rc = config_string(t, n, &s);
+        if (rc)
+            return rc;
+        *(const char **)to = base_arena_strdup(c->arena, s);
+        return *(const char **)to ? BASE_OK : BASE_NOMEM;
+    }
+    case INT: return config_int(t, n, (long)k->lo, (long)k->hi, to);
+    case NUMBER: return config_number(t, n, k->lo, k->hi, to);
+    case BOOL: return config_bool(t, n, to);
+    }
+    return BASE_INTERNAL;
+}
+
+static int set_default(struct run_config *c, const struct config_tree *t, const struct key *k)
+{
+    void *to = (char *)c + k->at;
+    if (!k->otherwise)
+        return base_hint(base_fail(BASE_INPUT, "%s: key '%s' is missing", t->name, k->name), "%s: %s", k->name, !strcmp(k->name, "data") ? "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" : "a built-in network or a file.onnx");
+    switch (k->kind) {
+    case TEXT: *(const char **)to = k->otherwise; break;
+    case INT: *(long *)to = strtol(k->otherwise, NULL, 10); break;
+    case NUMBER: *(double *)to = strtod(k->otherwise, NULL); break;
+    case BOOL: *(bool *)to = !strcmp(k->otherwise, "true"); break;
+    }
+    return BASE_OK;
+}
+
+/* Keys that the table does not know are refused, section by section. */
+static int check_unknown(const struct config_tree *t)
+{
+    const char *top[BASE_COUNT(keys) + 1];
+    int n = 0;
+    for (int i = 0; i < BASE_COUNT(keys); i++) {
+        const char *name = keys[i].section ? keys[i].section : keys[i].name;
+        if (!n || strcmp(top[n - 1], name))
+            top[n++] = name;
+    }
+    top[n] = NULL;
+    int rc = config_check_keys(t, t->root, top);
+    for (int i = 0; !rc && i < BASE_COUNT(keys); i++) {
+        if (!keys[i].section || (i && keys[i - 1].section && !strcmp(keys[i - 1].section, keys[i].section)) || !config_get(t->root, keys[i].section))
+            continue;
+        const char *allowed[BASE_COUNT(keys) + 1];
+        int m = 0;
+        for (int j = i; j < BASE_COUNT(keys) && !strcmp(keys[j].section, keys[i].section); j++)
+            allowed[m++] = keys[j].name;
+        allowed[m] = NULL;
+        rc = config_check_keys(t, config_get(t->root, keys[i].section), allowed);
+    }
+    return rc;
+}
+
+static int check_relations(const struct run_config *c)
+{
+    if (c->target.cycles && c->target.latency_ms > 0)
+        return base_fail(BASE_INPUT, "%s: target: give 'cycles' or 'latency_ms', not both", c->path);
+    if (c->search.w_min > c->search.w_max || c->search.a_min > c->search.a_max)
+        return base_fail(BASE_INPUT, "%s: search: w_min and a_min must not exceed w_max and a_max", c->path);
+    return BASE_OK;
+}
+
+int run_config_load(struct run_config *c, const char *path)
+{
+    struct config_tree t;
+    memset(c, 0, sizeof *c);
+    int rc = config_tree_read(&t, path);
+    if (rc)
+        return rc;
+    c->arena = base_arena_new();
+    c->path = c->arena ? base_arena_strdup(c->arena, path) : NULL;
+    rc = c->path ? check_unknown(&t) : BASE_NOMEM;
+    for (int i = 0; !rc && i < BASE_COUNT(keys); i++) {
+        const struct config_node *n = config_get(section_of(&t, &keys[i]), keys[i].name);
+        rc = n ? read_key(c, &t, n, &keys[i]) : set_default(c, &t, &keys[i]);
+    }
+    if (!rc)
+        rc = check_relations(c);
+    config_tree_free(&t);
+    if (rc)
+        run_config_free(c);
+    return rc;
+}
+
+void run_config_free(struct run_config *c)
+{
+    base_arena_free(c->arena);
+    memset(c, 0, sizeof *c);
+}
+
+char *run_config_text(const struct run_config *c)
+{
+    struct base_text t = { 0 };
+    const char *section = NULL;
+    for (int i = 0; i < BASE_COUNT(keys); i++) {
+        const struct key *k = &keys[i];
+        const void *from = (const char *)c + k->at;
+        if (k->section && (!section || strcmp(section, k->section)))
+            base_text_add(&t, "%s:\n", section = k->section);
+        base_text_add(&t, "%s%s: ", k->section ? "  " : "", k->name);
+        switch (k->kind) {
+        case TEXT: base_text_add(&t, "%s\n", *(const char *const *)from); break;
+        case INT: base_text_add(&t, "%ld\n", *(const long *)from); break;
+        case NUMBER: base_text_add(&t, "%g\n", *(const double *)from); break;
+        case BOOL: base_text_add(&t, "%s\n", *(const bool *)from ? "true" : "false"); break;
+        }
+    }
+    if (t.failed) {
+        base_text_free(&t);
+        base_fail(BASE_NOMEM, "out of memory");
+        return NULL;
+    }
+    return t.s;
+}

@@ -1,0 +1,31 @@
+/* run_config: the YAML of `train` and `compress`: what the user wants, with every default resolved. */
+#ifndef CMD_RUN_CONFIG_H
+#define CMD_RUN_CONFIG_H
+
+#include "base/base.h"
+
+struct run_config {
+    struct base_arena *arena;        /* owns the texts */
+    const char *path;
+    const char *model;               /* a built-in network's name, or a file *.onnx */
+    const char *data;                /* data SPEC */
+    long held_out, seed;
+    const char *out, *board;
+    struct { long epochs, batch, warmup, pad; bool flip; double lr, weight_decay, momentum, label_smoothing; } train;
+    struct { long cycles; double latency_ms; } target; /* one of them, 0 = not given */
+    struct {
+        const char *agent, *backend;
+        long trials, w_min, w_max, a_min, a_max;
+        long validation, batchnorm;  /* images of the cheap rung */
+    } search;
+    struct { long epochs, top; double lr; } finetune;
+    long verify;                     /* whole test images run through the RTL */
+};
+
+/* BASE_INPUT with file, line, key and remedy. */
+int run_config_load(struct run_config *out, const char *path);
+void run_config_free(struct run_config *c);
+/* The resolved configuration as YAML text, the caller's. */
+char *run_config_text(const struct run_config *c);
+
+#endif
