@@ -1,0 +1,48 @@
+/* score: what a network costs on the accelerator, behind one interface.
+ *
+ * A backend is one file and one line of the table in score.c. `model` computes cycles;
+ * `verilator` runs the RTL itself; `hls` runs the HLS C as software (results, no cycles of
+ * its own). Each says where its cycles come from; a result is never called by another name.
+ */
+#ifndef SCORE_H
+#define SCORE_H
+
+#include "accel/accel.h"
+
+struct score_layer {
+    const char *name, *kind;       /* owned by the program's arena */
+    int64_t cycles, ideal_cycles, macs;
+    int w_bits, a_bits;
+};
+
+struct score_result {
+    const char *backend;
+    const char *cycles_source;     /* rtl | rtl-table | model | hls-estimate */
+    const char *board, *clock_is;  /* of the job's hw; clock_is: assumed | routed | measured */
+    double clock_mhz, latency_ms, inferences_per_s;
+    int64_t cycles;                /* start to done, weights resident */
+    int64_t load_cycles;           /* program and weights from memory, once; 0 if not measured */
+    double efficiency;             /* ideal cycles of all layers / cycles */
+    int64_t ddr_bytes;             /* image in, logits out */
+    int bit_exact;                 /* 1: every logit of every image equals qref; 0: not; -1: not run */
+    int images;                    /* run through the backend */
+    double wall_s;
+    int n_layer;
+    struct score_layer layer[PROGRAM_MAX_LAYERS];
+};
+
+struct score_job {
+    const struct fixed_net *net;
+    const struct accel_program *program;
+    const uint8_t *pixels;         /* [images][h][w][c]; NULL with images 0: one made-up image */
+    int images;
+    const char *cache_dir;         /* measured cycles are kept here; NULL = measure afresh, keep nothing */
+};
+
+/* Run `job` on backend `name`. BASE_MISSING names what the backend lacks and how to get it;
+ * BASE_INTERNAL if an image's logits or cycles disagree with the reference (details in the message). */
+int score_run(struct score_result *out, const char *name, const struct score_job *job);
+/* Space-separated names, for messages and --help. */
+const char *score_backends(void);
+
+#endif
