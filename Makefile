@@ -164,7 +164,7 @@ $(BUILD)/hwgen: $(HWGEN_OBJ)
 $(BUILD)/gen/%/bitpress_hw_pkg.sv $(BUILD)/gen/%/bitpress_hw.h &: boards/%/board.yaml $(BUILD)/hwgen
 	@mkdir -p $(BUILD)/gen/$*
 	@echo "  GEN  $@"
-	$(Q)$(BUILD)/hwgen $< $(BUILD)/gen/$*/bitpress_hw_pkg.sv $(BUILD)/gen/$*/bitpress_hw.h
+	$(Q)$(BUILD)/hwgen $< $(BUILD)/gen/$*
 
 # ---- tests ------------------------------------------------------------------
 # Every part appends `PASS name`, `FAIL name` or `SKIP name: reason` to $(RESULTS).
