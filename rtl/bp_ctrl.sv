@@ -1,0 +1,182 @@
+// Control of a start: checks the windows, runs the loader or the engine, watches bus, cycle limit
+// and abort, and ends every start with done and a status, in order:
+//   Idle -> Check -> Load | Run -> Idle             without an error
+//                       \-> Stop -> Idle            with one: everything is halted first
+// Cycles are counted from the cycle of the accepted start to the first one with done set.
+module bp_ctrl (
+  input  logic        clk_i,
+  input  logic        rst_ni,
+
+  input  logic        start_i,
+  input  logic        mode_load_i,
+  input  logic        abort_i,
+  input  logic [31:0] limit_i,
+  input  logic [63:0] input_addr_i,
+  input  logic [63:0] input_size_i,
+  input  logic [63:0] output_addr_i,
+  input  logic [63:0] output_size_i,
+  output logic        busy_o,
+  output logic        done_o,          // pulse, the results below are stable from the next cycle
+  output logic [7:0]  status_o,
+  output logic [15:0] error_layer_o,
+  output logic [63:0] cycles_o,
+  output logic        running_o,       // counters count
+
+  output logic        load_start_o,
+  input  logic        load_done_i,
+  input  logic [7:0]  load_error_i,
+  output logic        loading_o,       // the read port belongs to the loader
+
+  input  logic [31:0] input_bytes_i,
+  input  logic [31:0] output_bytes_i,
+  output logic        run_start_o,     // engine, image read and logit collection begin
+  output logic        stop_o,          // level: halt and drop everything
+  input  logic        core_done_i,
+  input  logic [7:0]  core_error_i,
+  input  logic [15:0] core_error_layer_i,
+  input  logic [15:0] core_layer_i,
+
+  input  logic        read_busy_i,
+  input  logic        read_error_i,
+  input  logic        out_got_last_i,
+  input  logic        out_busy_i,
+  input  logic        out_done_i,
+  input  logic        out_error_i,
+  input  logic        out_count_error_i
+);
+
+  typedef enum logic [2:0] {StIdle, StCheck, StLoad, StRun, StStop} state_e;
+  state_e state_q, state_d;
+
+  logic [63:0] cycles_q;
+  logic [7:0]  status_q, fault;
+  logic [15:0] layer_q;
+  logic        loaded_q, core_busy_q, core_over_q, out_over_q, mode_q;
+  logic        bad_window, core_failed, over_limit;
+
+  // The windows hold image and result, and do not wrap.
+  logic [63:0] unused_in, unused_out;
+  logic input_wraps, output_wraps;
+  assign {input_wraps, unused_in} = {1'b0, input_addr_i} + {1'b0, input_size_i};
+  assign {output_wraps, unused_out} = {1'b0, output_addr_i} + {1'b0, output_size_i};
+  assign bad_window = input_addr_i[2:0] != '0 || output_addr_i[2:0] != '0 ||
+                      input_size_i < {32'd0, input_bytes_i} ||
+                      output_size_i < {32'd0, output_bytes_i} ||
+                      input_wraps || output_wraps;
+
+  assign over_limit = limit_i != '0 && cycles_q >= {32'd0, limit_i};
+  assign core_failed = core_done_i && core_error_i != bp_shell_pkg::ErrNone;
+
+  // The first thing that went wrong in this cycle.
+  always_comb begin
+    fault = bp_shell_pkg::ErrNone;
+    unique case (state_q)
+      StCheck: begin
+        if (!mode_q && !loaded_q) fault = bp_shell_pkg::ErrNotLoaded;
+        else if (!mode_q && bad_window) fault = bp_shell_pkg::ErrIo;
+      end
+      StLoad, StRun: begin
+        if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;
+        else if (state_q == StLoad && load_done_i) fault = load_error_i;
+        else if (state_q == StRun && core_failed) fault = core_error_i;
+        else if (state_q == StRun && (out_count_error_i || (core_done_i && !out_got_last_i)))
+          fault = bp_shell_pkg::ErrIo;
+        else if (abort_i) fault = bp_shell_pkg::ErrAbort;
+        else if (over_limit) fault = bp_shell_pkg::ErrLimit;
+      end
+      default: ;
+    endcase
+  end
+
+  always_comb begin
+    state_d = state_q;
+    load_start_o = 1'b0;
+    run_start_o = 1'b0;
+    done_o = 1'b0;
+    unique case (state_q)
+      StIdle: if (start_i) state_d = StCheck;
+      StCheck: begin
+        if (fault != bp_shell_pkg::ErrNone) begin
+          state_d = StStop;
+        end else if (mode_q) begin
+          load_start_o = 1'b1;
+          state_d = StLoad;
+        end else begin
+          run_start_o = 1'b1;
+          state_d = StRun;
+        end
+      end
+      StLoad: begin
+        if (fault != bp_shell_pkg::ErrNone) begin
+          state_d = StStop;
+        end else if (load_done_i) begin
+          state_d = StIdle;
+          done_o = 1'b1;
+        end
+      end
+      StRun: begin
+        if (fault != bp_shell_pkg::ErrNone) begin
+          state_d = StStop;
+        end else if ((core_over_q || core_done_i) && (out_over_q || out_done_i)) begin
+          state_d = StIdle;
+          done_o = 1'b1;
+        end
+      end
+      StStop: begin
+        if (!core_busy_q && !read_busy_i && !out_busy_i) begin
+          state_d = StIdle;
+          done_o = 1'b1;
+        end
+      end
+      default: state_d = StIdle;
+    endcase
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q     <= StIdle;
+      status_q    <= bp_shell_pkg::ErrNone;
+      layer_q     <= '0;
+      loaded_q    <= 1'b0;
+      core_busy_q <= 1'b0;
+      core_over_q <= 1'b0;
+      out_over_q  <= 1'b0;
+      mode_q      <= 1'b0;
+      cycles_q    <= '0;
+    end else begin
+      state_q <= state_d;
+      if (state_q == StIdle && start_i) begin
+        cycles_q <= 64'd1;
+        status_q <= bp_shell_pkg::ErrNone;
+        layer_q  <= '0;
+        mode_q   <= mode_load_i;
+        if (mode_load_i) loaded_q <= 1'b0;
+      end else if (state_q != StIdle) begin
+        cycles_q <= cycles_q + 64'd1;
+      end
+      if (state_q != StStop && fault != bp_shell_pkg::ErrNone) begin
+        status_q <= fault;
+        layer_q  <= core_failed ? core_error_layer_i : state_q == StRun ? core_layer_i : '0;
+      end
+      if (state_q == StLoad && done_o) loaded_q <= 1'b1;
+      if (run_start_o) core_busy_q <= 1'b1;
+      else if (core_done_i) core_busy_q <= 1'b0;
+      if (run_start_o) begin
+        core_over_q <= 1'b0;
+        out_over_q  <= 1'b0;
+      end else begin
+        if (core_done_i) core_over_q <= 1'b1;
+        if (out_done_i) out_over_q <= 1'b1;
+      end
+    end
+  end
+
+  assign busy_o        = state_q != StIdle;
+  assign running_o     = state_q == StRun;
+  assign loading_o     = state_q == StLoad || load_start_o;
+  assign stop_o        = state_q == StStop;
+  assign status_o      = status_q;
+  assign error_layer_o = layer_q;
+  assign cycles_o      = cycles_q;
+
+endmodule

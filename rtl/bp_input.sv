@@ -1,0 +1,246 @@
+// Image unpacker, the INPUT layer: bytes of a raw NHWC image -> bit-planes in the activation
+// memory. At most 16 channels. A pixel takes one cycle for each 8 channels; every 8 pixels (and a
+// row's end) its 8 / P plane words are written with their halos, one a cycle.
+// Plane word j: slot b * CS + c holds bit j * P + b of channel c, CS = 16 / P.
+module bp_input #(
+  parameter int unsigned N        = 8,
+  parameter int unsigned CG       = 16,
+  parameter int unsigned ActDepth = 1024
+) (
+  input  logic            clk_i,
+  input  logic            rst_ni,
+
+  input  logic            clear_i,       // a run begins: forget buffered bytes
+  input  logic            enable_i,      // the byte stream is the image
+  input  logic [31:0]     bytes_i,       // of the image, from the program's header
+
+  input  logic            start_i,       // the INPUT layer begins
+  input  logic [255:0]    layer_i,
+  input  logic [127:0]    map_i,
+  output logic            done_o,
+  output logic [7:0]      error_o,       // with done_o
+
+  input  logic            beat_valid_i,
+  output logic            beat_ready_o,
+  input  logic [63:0]     beat_data_i,
+
+  output logic            we_o,
+  output logic [1:0]      bank_o,
+  output logic [15:0]     addr_o,
+  output logic            left_we_o,
+  output logic [15:0]     left_addr_o,
+  output logic            right_we_o,
+  output logic [15:0]     right_addr_o,
+  output logic [N*CG-1:0] data_o
+);
+
+  if (N != 8 || CG != 16) begin : gen_check
+    $error("bp_input: blocks of 8 pixels and groups of 16 channels only");
+  end
+
+  typedef enum logic [2:0] {StIdle, StCheck, StFill, StWrite, StDone} state_e;
+  state_e state_q, state_d;
+
+  // ---- descriptor ----
+  logic [9:0]  rows_q, cols_q;
+  logic [4:0]  chan_q;               // 1..16
+  logic [3:0]  p_q;                  // planes a word: 1, 2, 4, 8
+  logic [15:0] row_stride_q, px_stride_q;
+  logic [15:0] row_addr_q, blk_addr_q;
+  logic [7:0]  error_q, error_d;
+  logic        bad_op;
+
+  // ---- bytes ----
+  logic [127:0] buf_q;               // oldest byte lowest
+  logic [4:0]   have_q;              // bytes in buf_q
+  logic [31:0]  left_q;              // bytes of the image not yet taken
+  logic [3:0]   want;                // bytes of this step
+  logic         take, push;
+  logic [4:0]   have_after;
+  logic [127:0] buf_after;
+
+  // ---- position ----
+  logic [9:0] y_q, x_q;
+  logic       upper_q;               // channels 8..15 of the pixel
+  logic [3:0] word_q;                // plane word being written
+  logic       last_px, pixel_done, block_done, word_last;
+  logic [3:0] words;
+
+  // The 8 pixels, 16 channels of 8 bits each.
+  logic [N*CG*8-1:0] px_q;
+
+  assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
+  assign want = (chan_q > 5'd8) ? (upper_q ? 4'(chan_q - 5'd8) : 4'd8) : chan_q[3:0];
+  assign take = state_q == StFill && have_q >= {1'b0, want} && left_q >= 32'(want);
+  assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
+  assign last_px = x_q == cols_q - 10'd1;
+  assign block_done = pixel_done && (x_q[2:0] == 3'd7 || last_px);
+  assign word_last = word_q == words - 4'd1;
+
+  assign have_after = take ? have_q - {1'b0, want} : have_q;
+  assign buf_after = take ? buf_q >> {want, 3'd0} : buf_q;
+  assign beat_ready_o = enable_i && have_after <= 5'd8;
+  assign push = beat_valid_i & beat_ready_o;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) begin
+      have_q <= '0;
+    end else begin
+      have_q <= push ? have_after + 5'd8 : have_after;
+    end
+  end
+
+  // Bytes beyond have_q are zero, so a beat is added by OR.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) buf_q <= '0;
+    else if (push) buf_q <= buf_after | (128'(beat_data_i) << {have_after[3:0], 3'd0});
+    else buf_q <= buf_after;
+  end
+
+  // ---- control ----
+  assign bad_op = layer_i[79:64] == '0 || layer_i[79:64] > 16'd16 || layer_i[111:96] != 16'd1 ||
+                  !(layer_i[95:80] == 16'd1 || layer_i[95:80] == 16'd2 ||
+                    layer_i[95:80] == 16'd4 || layer_i[95:80] == 16'd8) ||
+                  32'(layer_i[79:64]) * 32'(layer_i[95:80]) > 32'd16 ||
+                  layer_i[47:32] == '0 || layer_i[47:42] != '0 ||
+                  layer_i[63:48] == '0 || layer_i[63:58] != '0;
+
+  always_comb begin
+    state_d = state_q;
+    error_d = error_q;
+    unique case (state_q)
+      StIdle: begin
+        if (start_i) begin
+          state_d = bad_op ? StDone : StCheck;
+          error_d = bad_op ? bp_shell_pkg::ErrOp : bp_shell_pkg::ErrNone;
+        end
+      end
+      StCheck: state_d = StFill;
+      StFill: begin
+        if (left_q < 32'(want)) begin  // the image is smaller than the layer
+          error_d = bp_shell_pkg::ErrIo;
+          state_d = StDone;
+        end else if (block_done) begin
+          state_d = StWrite;
+        end
+      end
+      StWrite: begin
+        if (32'(addr_o) >= ActDepth) begin
+          error_d = bp_shell_pkg::ErrAct;
+          state_d = StDone;
+        end else if (word_last) begin
+          if (x_q == '0 && y_q == rows_q) begin
+            state_d = StDone;
+            if (left_q != '0) error_d = bp_shell_pkg::ErrIo;
+          end else begin
+            state_d = StFill;
+          end
+        end
+      end
+      StDone: state_d = StIdle;
+      default: state_d = StIdle;
+    endcase
+    if (clear_i) state_d = StIdle;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q <= StIdle;
+      error_q <= bp_shell_pkg::ErrNone;
+    end else begin
+      state_q <= state_d;
+      error_q <= error_d;
+    end
+  end
+
+  logic [9:0] wr_x_q;                // first column of the block being written
+  logic       wr_first_q, wr_last_q; // it is the row's first / last block
+  logic [1:0] wr_bank_q;
+
+  always_ff @(posedge clk_i) begin
+    if (state_q == StIdle) begin
+      rows_q       <= layer_i[41:32];
+      cols_q       <= layer_i[57:48];
+      chan_q       <= layer_i[68:64];
+      p_q          <= layer_i[83:80];
+      row_addr_q   <= map_i[15:0];
+      blk_addr_q   <= map_i[15:0];
+      row_stride_q <= map_i[31:16];
+      px_stride_q  <= map_i[47:32];
+      left_q       <= bytes_i;
+      y_q          <= '0;
+      x_q          <= '0;
+      upper_q      <= 1'b0;
+      word_q       <= '0;
+    end else begin
+      if (take) begin
+        left_q  <= left_q - 32'(want);
+        upper_q <= chan_q > 5'd8 && !upper_q;
+      end
+      if (pixel_done) begin
+        x_q <= last_px ? '0 : x_q + 10'd1;
+        if (last_px) y_q <= y_q + 10'd1;
+      end
+      if (block_done) begin
+        wr_x_q     <= {x_q[9:3], 3'd0};
+        wr_first_q <= x_q[9:3] == '0;
+        wr_last_q  <= last_px;
+        wr_bank_q  <= y_q[1:0];
+        word_q     <= '0;
+      end
+      if (state_q == StWrite) begin
+        word_q <= word_q + 4'd1;
+        if (word_last) begin
+          if (!wr_last_q) begin
+            blk_addr_q <= blk_addr_q + px_stride_q;
+          end else if (wr_bank_q == 2'd3) begin
+            row_addr_q <= row_addr_q + row_stride_q;
+            blk_addr_q <= row_addr_q + row_stride_q;
+          end else begin
+            blk_addr_q <= row_addr_q;
+          end
+        end
+      end
+    end
+  end
+
+  // Channels of a missing upper half and of short pixels read as zeros.
+  logic [63:0] bytes;
+  assign bytes = buf_q[63:0] & ~(64'hffff_ffff_ffff_ffff << {want, 3'd0});
+
+  for (genvar q = 0; q < N; q++) begin : gen_px
+    always_ff @(posedge clk_i) begin
+      if (take && x_q[2:0] == 3'(q)) begin
+        if (upper_q) px_q[q*CG*8+64 +: 64] <= bytes;
+        else px_q[q*CG*8 +: 128] <= {64'd0, bytes};
+      end
+    end
+
+    // The word's 16 slots of this pixel, for each P.
+    for (genvar s = 0; s < CG; s++) begin : gen_slot
+      logic [7:0] ch1, ch2, ch4;
+      logic [2:0] bit2, bit4;
+      assign ch1 = px_q[(q*CG+s)*8 +: 8];
+      assign ch2 = px_q[(q*CG+s%8)*8 +: 8];
+      assign ch4 = px_q[(q*CG+s%4)*8 +: 8];
+      assign bit2 = {word_q[1:0], 1'(s / 8)};
+      assign bit4 = {word_q[0], 2'(s / 4)};
+      assign data_o[q*CG+s] = (p_q == 4'd8) ? px_q[(q*CG+s%2)*8+s/2] : (p_q == 4'd4) ? ch4[bit4] :
+                              (p_q == 4'd2) ? ch2[bit2] : ch1[word_q[2:0]];
+    end
+  end
+
+  assign we_o         = state_q == StWrite && 32'(addr_o) < ActDepth;
+  assign bank_o       = wr_bank_q;
+  assign addr_o       = blk_addr_q + 16'(word_q);
+  assign left_we_o    = we_o && !wr_first_q;
+  assign left_addr_o  = addr_o - px_stride_q;
+  assign right_we_o   = we_o && !wr_last_q && 32'(right_addr_o) < ActDepth;
+  assign right_addr_o = addr_o + px_stride_q;
+  assign done_o       = state_q == StDone;
+  assign error_o      = error_q;
+
+  logic unused;
+  assign unused = ^{layer_i[255:112], layer_i[31:0], map_i[127:48], wr_x_q};
+
+endmodule

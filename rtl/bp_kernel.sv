@@ -1,0 +1,447 @@
+// Top: the shell around the engine. Port names are those of a Vitis RTL kernel: AXI4-Lite control
+// (s_axi_control), one 64-bit AXI4 memory port (m_axi_gmem), ap_clk, ap_rst_n, interrupt.
+module bp_kernel (
+  input  logic        ap_clk,
+  input  logic        ap_rst_n,
+  output logic        interrupt,
+
+  input  logic        s_axi_control_awvalid,
+  output logic        s_axi_control_awready,
+  input  logic [11:0] s_axi_control_awaddr,
+  input  logic        s_axi_control_wvalid,
+  output logic        s_axi_control_wready,
+  input  logic [31:0] s_axi_control_wdata,
+  input  logic [3:0]  s_axi_control_wstrb,
+  output logic        s_axi_control_bvalid,
+  input  logic        s_axi_control_bready,
+  output logic [1:0]  s_axi_control_bresp,
+  input  logic        s_axi_control_arvalid,
+  output logic        s_axi_control_arready,
+  input  logic [11:0] s_axi_control_araddr,
+  output logic        s_axi_control_rvalid,
+  input  logic        s_axi_control_rready,
+  output logic [31:0] s_axi_control_rdata,
+  output logic [1:0]  s_axi_control_rresp,
+
+  output logic        m_axi_gmem_awvalid,
+  input  logic        m_axi_gmem_awready,
+  output logic [63:0] m_axi_gmem_awaddr,
+  output logic [7:0]  m_axi_gmem_awlen,
+  output logic [2:0]  m_axi_gmem_awsize,
+  output logic [1:0]  m_axi_gmem_awburst,
+  output logic [3:0]  m_axi_gmem_awcache,
+  output logic [2:0]  m_axi_gmem_awprot,
+  output logic        m_axi_gmem_wvalid,
+  input  logic        m_axi_gmem_wready,
+  output logic [63:0] m_axi_gmem_wdata,
+  output logic [7:0]  m_axi_gmem_wstrb,
+  output logic        m_axi_gmem_wlast,
+  input  logic        m_axi_gmem_bvalid,
+  output logic        m_axi_gmem_bready,
+  input  logic [1:0]  m_axi_gmem_bresp,
+  output logic        m_axi_gmem_arvalid,
+  input  logic        m_axi_gmem_arready,
+  output logic [63:0] m_axi_gmem_araddr,
+  output logic [7:0]  m_axi_gmem_arlen,
+  output logic [2:0]  m_axi_gmem_arsize,
+  output logic [1:0]  m_axi_gmem_arburst,
+  output logic [3:0]  m_axi_gmem_arcache,
+  output logic [2:0]  m_axi_gmem_arprot,
+  input  logic        m_axi_gmem_rvalid,
+  output logic        m_axi_gmem_rready,
+  input  logic [63:0] m_axi_gmem_rdata,
+  input  logic [1:0]  m_axi_gmem_rresp,
+  input  logic        m_axi_gmem_rlast
+);
+
+  localparam int unsigned M           = bitpress_hw_pkg::M;
+  localparam int unsigned N           = bitpress_hw_pkg::N;
+  localparam int unsigned K           = bitpress_hw_pkg::K;
+  localparam int unsigned CG          = bitpress_hw_pkg::CG;
+  localparam int unsigned BurstBeats  = bitpress_hw_pkg::BURST_BEATS;
+  localparam int unsigned Hash        = 32'(bitpress_hw_pkg::HASH);
+  localparam int unsigned LogitFifo   = bp_shell_pkg::LogitFifo;
+
+  // ---- control and registers ----
+  logic start, mode_load, abort, busy, done, running, loading, stop;
+  logic load_start, load_done, run_start;
+  logic [7:0]  load_error, status;
+  logic [15:0] error_layer;
+  logic [31:0] limit;
+  logic [63:0] cycles;
+  logic [63:0] program_addr, program_size, weight_addr, weight_size;
+  logic [63:0] input_addr, input_size, output_addr, output_size;
+  logic [31:0] input_bytes, output_bytes;
+
+  // ---- engine ----
+  logic         core_done, layer_done;
+  logic [7:0]   core_error;
+  logic [15:0]  core_error_layer, core_layer;
+  logic         map_we, layer_we, kword_we, coef_we, scale_we, weight_we;
+  logic [15:0]  table_waddr;
+  logic [127:0] map_wdata, kword_wdata, pad;
+  logic [255:0] layer_wdata;
+  logic [M*18-1:0] coef_wdata;
+  logic [M*66-1:0] scale_wdata;
+  logic [M*K-1:0]  weight_wdata;
+  logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
+  logic [31:0] n_weight;
+  logic         input_start, input_done;
+  logic [255:0] input_layer;
+  logic [127:0] input_map;
+  logic [7:0]   input_error;
+  logic         input_we, input_left_we, input_right_we;
+  logic [1:0]   input_bank;
+  logic [15:0]  input_waddr, input_left_addr, input_right_addr;
+  logic [N*CG-1:0] input_data;
+  logic        logit_valid, logit_ready, logit_last;
+  logic [63:0] logit_data;
+  logic [31:0] fetch_run, fetch_stall, array_run, array_stall;
+  logic [31:0] drain_run, drain_stall, write_run, write_stall;
+
+  // ---- memory port ----
+  logic        rd_start, load_rd_start, rd_busy, rd_error;
+  logic [63:0] rd_addr, load_rd_addr;
+  logic [31:0] rd_beats, load_rd_beats;
+  logic        beat_valid, beat_ready, load_beat_ready, input_beat_ready;
+  logic [63:0] beat_data;
+  logic        out_got_last, out_busy, out_done, out_error, out_count_error;
+
+  // ---- counters of the memory port and of the layers ----
+  logic [31:0] memory_run_q, memory_stall_q, run_cycles_q, layer_timer_q;
+  logic [7:0]  layer_index_q;
+  logic        mem_beat, mem_busy;
+
+  assign mem_beat = (m_axi_gmem_rvalid & m_axi_gmem_rready) |
+                    (m_axi_gmem_wvalid & m_axi_gmem_wready);
+  assign mem_busy = rd_busy | out_busy;
+
+  always_ff @(posedge ap_clk) begin
+    if (!ap_rst_n || run_start) begin
+      memory_run_q   <= '0;
+      memory_stall_q <= '0;
+      run_cycles_q   <= '0;
+      layer_timer_q  <= 32'd1;
+      layer_index_q  <= '0;
+    end else if (running) begin
+      memory_run_q   <= memory_run_q + 32'(mem_beat);
+      memory_stall_q <= memory_stall_q + 32'(mem_busy && !mem_beat);
+      run_cycles_q   <= run_cycles_q + 32'd1;
+      layer_timer_q  <= layer_done ? 32'd1 : layer_timer_q + 32'd1;
+      layer_index_q  <= layer_index_q + 8'(layer_done);
+    end
+  end
+
+  bp_regs #(
+    .M(M), .N(N), .K(K),
+    .ActDepth(bitpress_hw_pkg::ACT_DEPTH),
+    .WeightDepth(bitpress_hw_pkg::WEIGHT_DEPTH),
+    .CoefDepth(bitpress_hw_pkg::COEF_DEPTH),
+    .ScaleDepth(bitpress_hw_pkg::SCALE_DEPTH),
+    .KwordDepth(bitpress_hw_pkg::KWORD_DEPTH),
+    .LayerDepth(bitpress_hw_pkg::LAYER_DEPTH),
+    .MapDepth(bitpress_hw_pkg::MAP_DEPTH),
+    .Hash(Hash)
+  ) u_regs (
+    .clk_i         (ap_clk),
+    .rst_ni        (ap_rst_n),
+    .awvalid_i     (s_axi_control_awvalid),
+    .awready_o     (s_axi_control_awready),
+    .awaddr_i      (s_axi_control_awaddr),
+    .wvalid_i      (s_axi_control_wvalid),
+    .wready_o      (s_axi_control_wready),
+    .wdata_i       (s_axi_control_wdata),
+    .wstrb_i       (s_axi_control_wstrb),
+    .bvalid_o      (s_axi_control_bvalid),
+    .bready_i      (s_axi_control_bready),
+    .arvalid_i     (s_axi_control_arvalid),
+    .arready_o     (s_axi_control_arready),
+    .araddr_i      (s_axi_control_araddr),
+    .rvalid_o      (s_axi_control_rvalid),
+    .rready_i      (s_axi_control_rready),
+    .rdata_o       (s_axi_control_rdata),
+    .interrupt_o   (interrupt),
+    .start_o       (start),
+    .mode_load_o   (mode_load),
+    .abort_o       (abort),
+    .limit_o       (limit),
+    .program_addr_o(program_addr),
+    .program_size_o(program_size),
+    .weight_addr_o (weight_addr),
+    .weight_size_o (weight_size),
+    .input_addr_o  (input_addr),
+    .input_size_o  (input_size),
+    .output_addr_o (output_addr),
+    .output_size_o (output_size),
+    .busy_i        (busy),
+    .done_i        (done),
+    .status_i      (status),
+    .error_layer_i (error_layer),
+    .cycles_i      (cycles),
+    .run_cycles_i  (run_cycles_q),
+    .counters_i    ({memory_stall_q, memory_run_q, write_stall, write_run, drain_stall, drain_run,
+                     array_stall, array_run, fetch_stall, fetch_run}),
+    .layer_we_i    (running & layer_done),
+    .layer_waddr_i (layer_index_q),
+    .layer_cycles_i(layer_timer_q)
+  );
+
+  assign s_axi_control_bresp = 2'b00;
+  assign s_axi_control_rresp = 2'b00;
+
+  bp_ctrl u_ctrl (
+    .clk_i             (ap_clk),
+    .rst_ni            (ap_rst_n),
+    .start_i           (start),
+    .mode_load_i       (mode_load),
+    .abort_i           (abort),
+    .limit_i           (limit),
+    .input_addr_i      (input_addr),
+    .input_size_i      (input_size),
+    .output_addr_i     (output_addr),
+    .output_size_i     (output_size),
+    .busy_o            (busy),
+    .done_o            (done),
+    .status_o          (status),
+    .error_layer_o     (error_layer),
+    .cycles_o          (cycles),
+    .running_o         (running),
+    .load_start_o      (load_start),
+    .load_done_i       (load_done),
+    .load_error_i      (load_error),
+    .loading_o         (loading),
+    .input_bytes_i     (input_bytes),
+    .output_bytes_i    (output_bytes),
+    .run_start_o       (run_start),
+    .stop_o            (stop),
+    .core_done_i       (core_done),
+    .core_error_i      (core_error),
+    .core_error_layer_i(core_error_layer),
+    .core_layer_i      (core_layer),
+    .read_busy_i       (rd_busy),
+    .read_error_i      (rd_error),
+    .out_got_last_i    (out_got_last),
+    .out_busy_i        (out_busy),
+    .out_done_i        (out_done),
+    .out_error_i       (out_error),
+    .out_count_error_i (out_count_error)
+  );
+
+  // The read port belongs to the loader while it loads, else to the image.
+  assign rd_start   = loading ? load_rd_start : run_start;
+  assign rd_addr    = loading ? load_rd_addr : input_addr;
+  assign rd_beats   = loading ? load_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
+  assign beat_ready = loading ? load_beat_ready : input_beat_ready;
+
+  bp_axi_read #(
+    .BurstBeats(BurstBeats),
+    .FifoDepth (bp_shell_pkg::ReadFifo)
+  ) u_read (
+    .clk_i    (ap_clk),
+    .rst_ni   (ap_rst_n),
+    .start_i  (rd_start),
+    .addr_i   (rd_addr),
+    .beats_i  (rd_beats),
+    .flush_i  (stop),
+    .busy_o   (rd_busy),
+    .error_o  (rd_error),
+    .valid_o  (beat_valid),
+    .ready_i  (beat_ready),
+    .data_o   (beat_data),
+    .arvalid_o(m_axi_gmem_arvalid),
+    .arready_i(m_axi_gmem_arready),
+    .araddr_o (m_axi_gmem_araddr),
+    .arlen_o  (m_axi_gmem_arlen),
+    .rvalid_i (m_axi_gmem_rvalid),
+    .rready_o (m_axi_gmem_rready),
+    .rdata_i  (m_axi_gmem_rdata),
+    .rresp_i  (m_axi_gmem_rresp)
+  );
+
+  // 8-byte beats, incrementing, normal non-cacheable bufferable
+  assign m_axi_gmem_arsize  = 3'd3;
+  assign m_axi_gmem_arburst = 2'b01;
+  assign m_axi_gmem_arcache = 4'b0011;
+  assign m_axi_gmem_arprot  = 3'd0;
+  assign m_axi_gmem_awsize  = 3'd3;
+  assign m_axi_gmem_awburst = 2'b01;
+  assign m_axi_gmem_awcache = 4'b0011;
+  assign m_axi_gmem_awprot  = 3'd0;
+
+  bp_loader #(
+    .M(M), .N(N), .K(K), .Hash(Hash),
+    .MapDepth(bitpress_hw_pkg::MAP_DEPTH),
+    .LayerDepth(bitpress_hw_pkg::LAYER_DEPTH),
+    .KwordDepth(bitpress_hw_pkg::KWORD_DEPTH),
+    .CoefDepth(bitpress_hw_pkg::COEF_DEPTH),
+    .ScaleDepth(bitpress_hw_pkg::SCALE_DEPTH),
+    .WeightDepth(bitpress_hw_pkg::WEIGHT_DEPTH),
+    .LogitBytes(LogitFifo * 8)
+  ) u_loader (
+    .clk_i         (ap_clk),
+    .rst_ni        (ap_rst_n),
+    .start_i       (load_start),
+    .stop_i        (stop),
+    .done_o        (load_done),
+    .error_o       (load_error),
+    .program_addr_i(program_addr),
+    .program_size_i(program_size),
+    .weight_addr_i (weight_addr),
+    .weight_size_i (weight_size),
+    .rd_start_o    (load_rd_start),
+    .rd_addr_o     (load_rd_addr),
+    .rd_beats_o    (load_rd_beats),
+    .beat_valid_i  (beat_valid),
+    .beat_ready_o  (load_beat_ready),
+    .beat_data_i   (beat_data),
+    .map_we_o      (map_we),
+    .layer_we_o    (layer_we),
+    .kword_we_o    (kword_we),
+    .coef_we_o     (coef_we),
+    .scale_we_o    (scale_we),
+    .weight_we_o   (weight_we),
+    .waddr_o       (table_waddr),
+    .map_wdata_o   (map_wdata),
+    .layer_wdata_o (layer_wdata),
+    .kword_wdata_o (kword_wdata),
+    .coef_wdata_o  (coef_wdata),
+    .scale_wdata_o (scale_wdata),
+    .weight_wdata_o(weight_wdata),
+    .n_layer_o     (n_layer),
+    .n_map_o       (n_map),
+    .n_kword_o     (n_kword),
+    .n_coef_o      (n_coef),
+    .n_scale_o     (n_scale),
+    .n_weight_o    (n_weight),
+    .input_bytes_o (input_bytes),
+    .output_bytes_o(output_bytes),
+    .pad_o         (pad)
+  );
+
+  bp_input #(
+    .N       (N),
+    .CG      (CG),
+    .ActDepth(bitpress_hw_pkg::ACT_DEPTH)
+  ) u_input (
+    .clk_i       (ap_clk),
+    .rst_ni      (ap_rst_n),
+    .clear_i     (run_start | stop),
+    .enable_i    (running),
+    .bytes_i     (input_bytes),
+    .start_i     (input_start),
+    .layer_i     (input_layer),
+    .map_i       (input_map),
+    .done_o      (input_done),
+    .error_o     (input_error),
+    .beat_valid_i(beat_valid),
+    .beat_ready_o(input_beat_ready),
+    .beat_data_i (beat_data),
+    .we_o        (input_we),
+    .bank_o      (input_bank),
+    .addr_o      (input_waddr),
+    .left_we_o   (input_left_we),
+    .left_addr_o (input_left_addr),
+    .right_we_o  (input_right_we),
+    .right_addr_o(input_right_addr),
+    .data_o      (input_data)
+  );
+
+  bp_core u_core (
+    .clk_i             (ap_clk),
+    .rst_ni            (ap_rst_n),
+    .map_we_i          (map_we),
+    .map_waddr_i       (table_waddr),
+    .map_wdata_i       (map_wdata),
+    .layer_we_i        (layer_we),
+    .layer_waddr_i     (table_waddr),
+    .layer_wdata_i     (layer_wdata),
+    .kword_we_i        (kword_we),
+    .kword_waddr_i     (table_waddr),
+    .kword_wdata_i     (kword_wdata),
+    .coef_we_i         (coef_we),
+    .coef_waddr_i      (table_waddr),
+    .coef_wdata_i      (coef_wdata),
+    .scale_we_i        (scale_we),
+    .scale_waddr_i     (table_waddr),
+    .scale_wdata_i     (scale_wdata),
+    .weight_we_i       (weight_we),
+    .weight_waddr_i    (table_waddr),
+    .weight_wdata_i    (weight_wdata),
+    .pad_i             (pad),
+    .n_layer_i         (n_layer),
+    .n_map_i           (n_map),
+    .n_kword_i         (n_kword),
+    .n_coef_i          (n_coef),
+    .n_scale_i         (n_scale),
+    .n_weight_i        (n_weight),
+    .start_i           (run_start),
+    .abort_i           (stop),
+    .done_o            (core_done),
+    .error_o           (core_error),
+    .error_layer_o     (core_error_layer),
+    .layer_o           (core_layer),
+    .layer_done_o      (layer_done),
+    .input_start_o     (input_start),
+    .input_layer_o     (input_layer),
+    .input_map_o       (input_map),
+    .input_done_i      (input_done),
+    .input_error_i     (input_error),
+    .input_we_i        (input_we),
+    .input_bank_i      (input_bank),
+    .input_addr_i      (input_waddr),
+    .input_left_we_i   (input_left_we),
+    .input_left_addr_i (input_left_addr),
+    .input_right_we_i  (input_right_we),
+    .input_right_addr_i(input_right_addr),
+    .input_data_i      (input_data),
+    .logit_valid_o     (logit_valid),
+    .logit_ready_i     (logit_ready),
+    .logit_data_o      (logit_data),
+    .logit_last_o      (logit_last),
+    .fetch_run_o       (fetch_run),
+    .fetch_stall_o     (fetch_stall),
+    .array_run_o       (array_run),
+    .array_stall_o     (array_stall),
+    .drain_run_o       (drain_run),
+    .drain_stall_o     (drain_stall),
+    .write_run_o       (write_run),
+    .write_stall_o     (write_stall)
+  );
+
+  bp_output #(
+    .BurstBeats(BurstBeats),
+    .Depth     (LogitFifo)
+  ) u_output (
+    .clk_i        (ap_clk),
+    .rst_ni       (ap_rst_n),
+    .start_i      (run_start),
+    .stop_i       (stop),
+    .addr_i       (output_addr),
+    .bytes_i      (output_bytes[15:0]),
+    .got_last_o   (out_got_last),
+    .busy_o       (out_busy),
+    .done_o       (out_done),
+    .error_o      (out_error),
+    .count_error_o(out_count_error),
+    .logit_valid_i(logit_valid),
+    .logit_ready_o(logit_ready),
+    .logit_data_i (logit_data),
+    .logit_last_i (logit_last),
+    .awvalid_o    (m_axi_gmem_awvalid),
+    .awready_i    (m_axi_gmem_awready),
+    .awaddr_o     (m_axi_gmem_awaddr),
+    .awlen_o      (m_axi_gmem_awlen),
+    .wvalid_o     (m_axi_gmem_wvalid),
+    .wready_i     (m_axi_gmem_wready),
+    .wdata_o      (m_axi_gmem_wdata),
+    .wstrb_o      (m_axi_gmem_wstrb),
+    .wlast_o      (m_axi_gmem_wlast),
+    .bvalid_i     (m_axi_gmem_bvalid),
+    .bready_o     (m_axi_gmem_bready),
+    .bresp_i      (m_axi_gmem_bresp)
+  );
+
+  logic unused_rlast;
+  assign unused_rlast = m_axi_gmem_rlast;
+
+endmodule

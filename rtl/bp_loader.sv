@@ -1,0 +1,262 @@
+// Program and weight loader (MODE 1): header -> checks -> tables -> weights. One record is
+// shifted together from 64-bit words and written to its table in the cycle after its last word.
+module bp_loader #(
+  parameter int unsigned M           = 16,
+  parameter int unsigned N           = 8,
+  parameter int unsigned K           = 144,
+  parameter int unsigned Hash        = 0,
+  parameter int unsigned MapDepth    = 128,
+  parameter int unsigned LayerDepth  = 128,
+  parameter int unsigned KwordDepth  = 1024,
+  parameter int unsigned CoefDepth   = 1024,
+  parameter int unsigned ScaleDepth  = 512,
+  parameter int unsigned WeightDepth = 1024,
+  parameter int unsigned LogitBytes  = 4096
+) (
+  input  logic              clk_i,
+  input  logic              rst_ni,
+
+  input  logic              start_i,
+  input  logic              stop_i,          // level: give up
+  output logic              done_o,          // pulse
+  output logic [7:0]        error_o,         // with done_o
+  input  logic [63:0]       program_addr_i,
+  input  logic [63:0]       program_size_i,
+  input  logic [63:0]       weight_addr_i,
+  input  logic [63:0]       weight_size_i,
+
+  output logic              rd_start_o,
+  output logic [63:0]       rd_addr_o,
+  output logic [31:0]       rd_beats_o,
+  input  logic              beat_valid_i,
+  output logic              beat_ready_o,
+  input  logic [63:0]       beat_data_i,
+
+  output logic              map_we_o,
+  output logic              layer_we_o,
+  output logic              kword_we_o,
+  output logic              coef_we_o,
+  output logic              scale_we_o,
+  output logic              weight_we_o,
+  output logic [15:0]       waddr_o,
+  output logic [127:0]      map_wdata_o,
+  output logic [255:0]      layer_wdata_o,
+  output logic [127:0]      kword_wdata_o,
+  output logic [M*18-1:0]   coef_wdata_o,
+  output logic [M*66-1:0]   scale_wdata_o,
+  output logic [M*K-1:0]    weight_wdata_o,
+
+  output logic [15:0]       n_layer_o,
+  output logic [15:0]       n_map_o,
+  output logic [15:0]       n_kword_o,
+  output logic [15:0]       n_coef_o,
+  output logic [15:0]       n_scale_o,
+  output logic [31:0]       n_weight_o,
+  output logic [31:0]       input_bytes_o,
+  output logic [31:0]       output_bytes_o,
+  output logic [127:0]      pad_o
+);
+
+  // Words of 64 bits in one record of each section.
+  localparam int unsigned MapWords    = 2;
+  localparam int unsigned LayerWords  = 4;
+  localparam int unsigned KwordWords  = 2;
+  localparam int unsigned CoefWords   = M / 2;
+  localparam int unsigned ScaleWords  = 2 * M;
+  localparam int unsigned WeightWords = M * K / 64;
+  localparam int unsigned ShiftBits   = M * K;   // the longest record
+  localparam int unsigned HeaderWords = bp_shell_pkg::HeaderWords;
+
+  if (M % 2 != 0 || (M * K) % 64 != 0 || K < 128 || WeightWords > 255) begin : gen_check
+    $error("bp_loader: M * K must be whole 64-bit words and hold a scale record");
+  end
+
+  typedef enum logic [3:0] {
+    StIdle, StHeader, StCheck, StMap, StLayer, StKword, StCoef, StScale, StWeightCmd, StWeight,
+    StEnd, StFail
+  } state_e;
+  state_e state_q, state_d;
+
+  logic [ShiftBits-1:0] shift_q;     // newest word on top
+  logic [7:0]  word_q;               // words of the record so far
+  logic [7:0]  words;                // of the present section's record
+  logic [15:0] rec_q, recs;          // record being filled; records of the section
+  logic [7:0]  error_q, error_d;
+  logic        pop, rec_done, section_done, section;
+
+  // ---- header ----
+  logic [63:0] head_q [HeaderWords];
+  logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
+  logic [31:0] n_weight, words_want, weight_words;
+
+  assign n_layer  = head_q[2][15:0];
+  assign n_map    = head_q[2][31:16];
+  assign n_kword  = head_q[2][47:32];
+  assign n_coef   = head_q[2][63:48];
+  assign n_scale  = head_q[3][15:0];
+  assign n_weight = head_q[3][63:32];
+  assign words_want = 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
+                      32'(n_layer) * 32'(LayerWords) + 32'(n_kword) * 32'(KwordWords) +
+                      32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
+  assign weight_words = {16'd0, n_weight[15:0]} * 32'(WeightWords);
+
+  logic bad_magic, bad_array, bad_size, bad_io;
+  assign bad_magic = head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
+                     head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
+  assign bad_array = head_q[1] != {32'(Hash), 16'(K), 8'(N), 8'(M)};
+  assign bad_size  = n_layer == '0 || 32'(n_layer) > LayerDepth || 32'(n_map) > MapDepth ||
+                     32'(n_kword) > KwordDepth || 32'(n_coef) > CoefDepth ||
+                     32'(n_scale) > ScaleDepth || n_weight > WeightDepth ||
+                     head_q[5][31:0] != words_want ||
+                     program_size_i < {29'd0, words_want, 3'd0} ||
+                     weight_size_i < {29'd0, weight_words, 3'd0};
+  assign bad_io    = head_q[4][31:0] == '0 || head_q[4][63:32] == '0 ||
+                     head_q[4][33:32] != '0 || head_q[4][63:32] > LogitBytes;
+
+  // ---- sections ----
+  always_comb begin
+    unique case (state_q)
+      StMap:    begin words = 8'(MapWords);    recs = n_map; end
+      StLayer:  begin words = 8'(LayerWords);  recs = n_layer; end
+      StKword:  begin words = 8'(KwordWords);  recs = n_kword; end
+      StCoef:   begin words = 8'(CoefWords);   recs = n_coef; end
+      StScale:  begin words = 8'(ScaleWords);  recs = n_scale; end
+      StWeight: begin words = 8'(WeightWords); recs = n_weight[15:0]; end
+      default:  begin words = 8'(HeaderWords); recs = 16'd1; end
+    endcase
+  end
+
+  // An empty section is left at once; the pop waits for a section with something in it.
+  assign section = state_q == StMap || state_q == StLayer || state_q == StKword ||
+                   state_q == StCoef || state_q == StScale || state_q == StWeight;
+  assign beat_ready_o = state_q == StHeader || (section && rec_q != recs);
+  assign pop = beat_valid_i & beat_ready_o;
+  assign rec_done = pop && word_q == words - 8'd1;
+  assign section_done = section && (recs == '0 || (rec_done && rec_q == recs - 16'd1));
+
+  always_comb begin
+    state_d = state_q;
+    error_d = error_q;
+    rd_start_o = 1'b0;
+    rd_addr_o = program_addr_i;
+    rd_beats_o = 32'(HeaderWords);
+    unique case (state_q)
+      StIdle: begin
+        if (start_i) begin
+          if (program_addr_i[2:0] != '0 || weight_addr_i[2:0] != '0 ||
+              program_size_i < 64'(HeaderWords * 8)) begin
+            error_d = bp_shell_pkg::ErrSize;
+            state_d = StFail;
+          end else begin
+            error_d = bp_shell_pkg::ErrNone;
+            rd_start_o = 1'b1;
+            state_d = StHeader;
+          end
+        end
+      end
+      StHeader: if (rec_done) state_d = StCheck;
+      StCheck: begin
+        rd_addr_o = program_addr_i + 64'(HeaderWords * 8);
+        rd_beats_o = words_want - 32'(HeaderWords);
+        state_d = StFail;
+        if (bad_magic) error_d = bp_shell_pkg::ErrMagic;
+        else if (bad_array) error_d = bp_shell_pkg::ErrArray;
+        else if (bad_size) error_d = bp_shell_pkg::ErrSize;
+        else if (bad_io) error_d = bp_shell_pkg::ErrIo;
+        else begin
+          rd_start_o = 1'b1;
+          state_d = StMap;
+        end
+      end
+      StMap:   if (section_done) state_d = StLayer;
+      StLayer: if (section_done) state_d = StKword;
+      StKword: if (section_done) state_d = StCoef;
+      StCoef:  if (section_done) state_d = StScale;
+      StScale: if (section_done) state_d = StWeightCmd;
+      StWeightCmd: begin
+        rd_addr_o = weight_addr_i;
+        rd_beats_o = weight_words;
+        rd_start_o = weight_words != '0;
+        state_d = StWeight;
+      end
+      StWeight: if (section_done) state_d = StEnd;
+      StEnd, StFail: state_d = StIdle;
+      default: state_d = StIdle;
+    endcase
+    if (stop_i) begin
+      state_d = StIdle;
+      rd_start_o = 1'b0;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q <= StIdle;
+      error_q <= bp_shell_pkg::ErrNone;
+    end else begin
+      state_q <= state_d;
+      error_q <= error_d;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (state_q != state_d) begin
+      word_q <= '0;
+      rec_q  <= '0;
+    end else if (pop) begin
+      word_q <= rec_done ? '0 : word_q + 8'd1;
+      if (rec_done) rec_q <= rec_q + 16'd1;
+    end
+    if (pop) shift_q <= {beat_data_i, shift_q[ShiftBits-1:64]};
+    if (pop && state_q == StHeader) head_q[word_q[2:0]] <= beat_data_i;
+  end
+
+  // ---- table writes, the cycle after ----
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      map_we_o    <= 1'b0;
+      layer_we_o  <= 1'b0;
+      kword_we_o  <= 1'b0;
+      coef_we_o   <= 1'b0;
+      scale_we_o  <= 1'b0;
+      weight_we_o <= 1'b0;
+    end else begin
+      map_we_o    <= rec_done && state_q == StMap;
+      layer_we_o  <= rec_done && state_q == StLayer;
+      kword_we_o  <= rec_done && state_q == StKword;
+      coef_we_o   <= rec_done && state_q == StCoef;
+      scale_we_o  <= rec_done && state_q == StScale;
+      weight_we_o <= rec_done && state_q == StWeight;
+    end
+  end
+
+  always_ff @(posedge clk_i) waddr_o <= rec_q;
+
+  assign map_wdata_o    = shift_q[ShiftBits-1 -: MapWords*64];
+  assign layer_wdata_o  = shift_q[ShiftBits-1 -: LayerWords*64];
+  assign kword_wdata_o  = shift_q[ShiftBits-1 -: KwordWords*64];
+  assign weight_wdata_o = shift_q;
+  for (genvar m = 0; m < M; m++) begin : gen_channel
+    // two int32 a word; B as int64, then M
+    assign coef_wdata_o[m*18 +: 18] = shift_q[ShiftBits - CoefWords*64 + m*32 +: 18];
+    assign scale_wdata_o[m*66 +: 66] = {shift_q[ShiftBits - ScaleWords*64 + m*128 +: 48],
+                                        shift_q[ShiftBits - ScaleWords*64 + m*128 + 64 +: 18]};
+  end
+
+  assign done_o  = state_q == StEnd || state_q == StFail;
+  assign error_o = error_q;
+
+  assign n_layer_o      = n_layer;
+  assign n_map_o        = n_map;
+  assign n_kword_o      = n_kword;
+  assign n_coef_o       = n_coef;
+  assign n_scale_o      = n_scale;
+  assign n_weight_o     = n_weight;
+  assign input_bytes_o  = head_q[4][31:0];
+  assign output_bytes_o = head_q[4][63:32];
+  assign pad_o          = {head_q[7], head_q[6]};
+
+  logic unused_head;
+  assign unused_head = ^{head_q[0][63:48], head_q[3][31:16], head_q[5][63:32]};
+
+endmodule

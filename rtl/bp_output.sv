@@ -1,0 +1,111 @@
+// Logit writer: collects the run's logits (two int32 a beat) and writes them when the last one is
+// there, so a burst never starves and the time does not depend on how they trickled in.
+// A count other than the program's is an error (`count_error_o`, with the last beat or overflow).
+module bp_output #(
+  parameter int unsigned BurstBeats = 16,
+  parameter int unsigned Depth      = 512  // beats, a power of two
+) (
+  input  logic        clk_i,
+  input  logic        rst_ni,
+
+  input  logic        start_i,        // a run begins: forget everything
+  input  logic        stop_i,         // the run failed: take and drop
+  input  logic [63:0] addr_i,
+  input  logic [15:0] bytes_i,        // of the result
+  output logic        got_last_o,     // the last beat is there (also in its cycle)
+  output logic        busy_o,
+  output logic        done_o,         // pulse, with the last write response
+  output logic        error_o,        // pulse, SLVERR or DECERR
+  output logic        count_error_o,  // pulse
+
+  input  logic        logit_valid_i,
+  output logic        logit_ready_o,
+  input  logic [63:0] logit_data_i,
+  input  logic        logit_last_i,
+
+  output logic        awvalid_o,
+  input  logic        awready_i,
+  output logic [63:0] awaddr_o,
+  output logic [7:0]  awlen_o,
+  output logic        wvalid_o,
+  input  logic        wready_i,
+  output logic [63:0] wdata_o,
+  output logic [7:0]  wstrb_o,
+  output logic        wlast_o,
+  input  logic        bvalid_i,
+  output logic        bready_o,
+  input  logic [1:0]  bresp_i
+);
+
+  localparam int unsigned PtrW = $clog2(Depth);
+
+  logic [63:0] mem [Depth];
+  logic [63:0] rdata_q;
+  logic [PtrW:0] wptr_q;
+  logic [PtrW-1:0] rptr_q, rptr_d;
+  logic last_q, launch_q;
+  logic [13:0] beats;
+  logic take, sent, last_ok, last_bad;
+
+  assign beats = 14'((17'(bytes_i) + 17'd7) >> 3);
+  assign take = logit_valid_i & logit_ready_o & ~stop_i;
+  assign last_ok = take & logit_last_i & (14'(wptr_q) + 14'd1 == beats);
+  assign last_bad = take & (logit_last_i ? 14'(wptr_q) + 14'd1 != beats
+                                         : 14'(wptr_q) + 14'd1 >= beats);
+  assign rptr_d = start_i ? '0 : rptr_q + PtrW'(sent);
+
+  always_ff @(posedge clk_i) begin
+    if (take && !last_q && !wptr_q[PtrW]) mem[wptr_q[PtrW-1:0]] <= logit_data_i;
+    rdata_q <= mem[rptr_d];
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      wptr_q   <= '0;
+      last_q   <= 1'b0;
+      launch_q <= 1'b0;
+    end else begin
+      if (take && !wptr_q[PtrW]) wptr_q <= wptr_q + 1'b1;
+      if (last_ok) last_q <= 1'b1;
+      launch_q <= last_ok & !last_q;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) rptr_q <= '0;
+    else rptr_q <= rptr_d;
+  end
+
+  // One cycle between the last beat and the command: the memory has been read by then.
+  bp_axi_write #(
+    .BurstBeats(BurstBeats)
+  ) u_write (
+    .clk_i,
+    .rst_ni,
+    .start_i(launch_q & ~stop_i),
+    .addr_i,
+    .bytes_i,
+    .busy_o,
+    .done_o,
+    .error_o,
+    .ready_o(sent),
+    .data_i (rdata_q),
+    .awvalid_o,
+    .awready_i,
+    .awaddr_o,
+    .awlen_o,
+    .wvalid_o,
+    .wready_i,
+    .wdata_o,
+    .wstrb_o,
+    .wlast_o,
+    .bvalid_i,
+    .bready_o,
+    .bresp_i
+  );
+
+  assign logit_ready_o = 1'b1;
+  assign got_last_o = last_q | last_ok;
+  assign count_error_o = last_bad;
+
+endmodule
