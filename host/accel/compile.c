@@ -1,0 +1,218 @@
+/* accel: an integer network becomes a program. */
+#include "accel/accel_internal.h"
+
+/* ---- what the engine cannot do ---------------------------------------------------- */
+
+static int check_maxpool(const struct fixed_layer *l)
+{
+    const struct fixed_term *t = &l->term[0];
+    if (t->kh > 3 || t->kw > 3) {
+        int rc = base_fail(BASE_INPUT, "layer '%s': max pooling of %d x %d is not supported; windows go up to 3 x 3", l->name,
+                           t->kh, t->kw);
+        return base_hint(rc, "two 3 x 3 poolings of stride 1 make one of 5 x 5");
+    }
+    if (array_stride(l, t) > 2)
+        return base_fail(BASE_INPUT, "layer '%s': max pooling with stride %d is not supported; use 1 or 2", l->name, t->stride);
+    return BASE_OK;
+}
+
+/* One padding word serves every channel group of the image. */
+static int check_input(const struct fixed_edge *in)
+{
+    if (in->bits != RAW_BITS || in->is_signed)
+        return base_fail(BASE_INPUT, "map '%s': the image must have unsigned 8-bit pixels", in->name);
+    for (int c = GROUP; in->pad && c < in->c; c++)
+        if (in->pad[c] != in->pad[c % GROUP])
+            return base_fail(BASE_INPUT, "map '%s': an image of more than %d channels needs the same padding in channels %d and %d",
+                             in->name, GROUP, c % GROUP, c);
+    return BASE_OK;
+}
+
+static int check_net(const struct fixed_net *net, const struct hw *hw)
+{
+    if (hw->m != GROUP || hw->cg != GROUP || hw->k != ROW_BITS)
+        return base_fail(BASE_INPUT, "board '%s': the compiler makes programs for m = cg = %d only, not m = %d", hw->name, GROUP,
+                         hw->m);
+    int rc = fixed_check(net);
+    if (!rc)
+        rc = check_input(&net->edge[0]);
+    int layers = BASE_MIN(hw->layer_depth, PROGRAM_MAX_LAYERS), maps = BASE_MIN(hw->map_depth, 256);
+    if (!rc && net->n_layer + 1 > layers)
+        rc = base_fail(BASE_INPUT, "network '%s' needs %d layer records, %s has %d", net->name, net->n_layer + 1, hw->name, layers);
+    if (!rc && net->n_edge > maps)
+        rc = base_fail(BASE_INPUT, "network '%s' needs %d map records, %s has %d", net->name, net->n_edge, hw->name, maps);
+    for (int i = 0; !rc && i < net->n_layer; i++)
+        if (net->layer[i].kind == FIXED_MAXPOOL)
+            rc = check_maxpool(&net->layer[i]);
+        else if (net->layer[i].out < 0 && (net->layer[i].h != 1 || net->layer[i].w != 1))
+            rc = base_fail(BASE_INPUT, "layer '%s': the logits must be 1 x 1, not %d x %d; pool first", net->layer[i].name,
+                           net->layer[i].h, net->layer[i].w);
+    return rc;
+}
+
+/* ---- tables ------------------------------------------------------------------------ */
+
+static void note(int *where, int layer, int used, int depth)
+{
+    if (*where < 0 && used > depth)
+        *where = layer;
+}
+
+static int scratch(struct build *b)
+{
+    size_t n = (size_t)BASE_MAX(b->net->n_layer, 1), m = (size_t)b->hw->m;
+    b->first_kword = BASE_ARENA_NEW_N(b->arena, int, n);
+    b->first_scale = BASE_ARENA_NEW_N(b->arena, int, n);
+    b->words = BASE_ARENA_NEW_N(b->arena, uint64_t, FIXED_MAX_PLANES * m * (size_t)b->hw->k / 64);
+    b->coefs = BASE_ARENA_NEW_N(b->arena, int32_t, FIXED_MAX_PLANES * RAW_BITS * m);
+    b->weight_layer = b->coef_layer = b->kword_layer = b->scale_layer = -1;
+    pool_init(&b->weight, m * (size_t)b->hw->k / 8);
+    pool_init(&b->coef, m * sizeof(int32_t));
+    return b->first_kword && b->first_scale && b->words && b->coefs ? BASE_OK : BASE_NOMEM;
+}
+
+static int add_layers(struct build *b)
+{
+    int rc = BASE_OK;
+    for (int i = 0; !rc && i < b->net->n_layer; i++) {
+        const struct fixed_layer *l = &b->net->layer[i];
+        if (l->kind != FIXED_MAC)
+            continue;
+        b->first_kword[i] = b->n_kword;
+        b->first_scale[i] = b->n_scale;
+        b->n_scale += ceil_div(l->c, b->hw->m);
+        rc = accel_kwords(b, i);
+        note(&b->weight_layer, i, b->weight.n, b->hw->weight_depth);
+        note(&b->coef_layer, i, b->coef.n, b->hw->coef_depth);
+        note(&b->kword_layer, i, b->n_kword, b->hw->kword_depth);
+        note(&b->scale_layer, i, b->n_scale, b->hw->scale_depth);
+    }
+    return rc;
+}
+
+static int check_fit(const struct build *b)
+{
+    const struct { const char *what; int layer, used, depth; const char *remedy; } table[] = {
+        { "weight memory", b->weight_layer, b->weight.n, b->hw->weight_depth, "fewer weight bits or more pruning" },
+        { "coefficient memory", b->coef_layer, b->coef.n, b->hw->coef_depth, "fewer bits or the same coefficients for all channels" },
+        { "K-word table", b->kword_layer, b->n_kword, b->hw->kword_depth, "fewer channels or smaller kernels" },
+        { "scale memory", b->scale_layer, b->n_scale, b->hw->scale_depth, "fewer channels" },
+    };
+    for (int i = 0; i < BASE_COUNT(table); i++)
+        if (table[i].layer >= 0) {
+            int rc = base_fail(BASE_INPUT, "layer '%s': the %s of %s is full: the network needs %d words, there are %d",
+                               b->net->layer[table[i].layer].name, table[i].what, b->hw->name, table[i].used, table[i].depth);
+            return base_hint(rc, "%s", table[i].remedy);
+        }
+    return BASE_OK;
+}
+
+static void free_build(struct build *b)
+{
+    pool_free(&b->weight);
+    pool_free(&b->coef);
+    base_free(b->kword);
+    base_arena_free(b->arena);
+}
+
+/* ---- information ------------------------------------------------------------------- */
+
+/* Identity, pooling and shortcuts are ones, one a channel: not work that a network is judged by. */
+static bool is_weighted(const struct fixed_term *t)
+{
+    return !(t->depthwise && t->n_plane == 1);
+}
+
+static void describe(struct accel_layer_info *info, const struct fixed_net *net, int layer, const struct hw *hw)
+{
+    const struct fixed_layer *l = &net->layer[layer];
+    int64_t binary = 0, macs = hw_binary_macs(hw);
+    info->name = l->name;
+    info->fixed_layer = layer;
+    for (int i = 0; l->kind == FIXED_MAC && i < l->n_term; i++) {
+        const struct fixed_term *t = &l->term[i];
+        if (!is_weighted(t))
+            continue;
+        int64_t n = (int64_t)l->h * l->w * t->cout * t->kh * t->kw * t->cin;
+        if (info->w_bits == 0) {
+            info->w_bits = t->w_bits;
+            info->a_bits = net->edge[t->edge].bits;
+        }
+        info->macs += n;
+        binary += n * t->w_bits * net->edge[t->edge].bits;
+    }
+    info->ideal_cycles = (binary + macs - 1) / macs;
+}
+
+static int describe_all(struct accel_program *p, const struct fixed_net *net)
+{
+    p->n_layer = net->n_layer + 1;
+    p->layer = BASE_ARENA_NEW_N(p->arena, struct accel_layer_info, p->n_layer);
+    if (!p->layer)
+        return BASE_NOMEM;
+    p->layer[0] = (struct accel_layer_info){ .name = "input", .fixed_layer = -1 };
+    for (int i = 0; i < net->n_layer; i++) {
+        describe(&p->layer[i + 1], net, i, &p->hw);
+        p->layer[i + 1].name = base_arena_strdup(p->arena, net->layer[i].name);
+        if (!p->layer[i + 1].name)
+            return BASE_NOMEM;
+    }
+    return BASE_OK;
+}
+
+/* ---- the compiler ------------------------------------------------------------------ */
+
+static int build_program(struct accel_program *p, struct build *b)
+{
+    int rc = scratch(b);
+    if (!rc)
+        rc = accel_choose_pack(b);
+    if (!rc)
+        rc = accel_place(b);
+    if (!rc)
+        rc = add_layers(b);
+    if (!rc)
+        rc = check_fit(b);
+    if (rc)
+        return rc;
+    const struct fixed_edge *in = &b->net->edge[0];
+    p->input_bytes = (size_t)in->h * (size_t)in->w * (size_t)in->c;
+    p->output_bytes = sizeof(int32_t) * (size_t)b->net->classes;
+    p->act_words = b->act_words;
+    p->weight_words = b->weight.n;
+    p->coef_words = b->coef.n;
+    p->scale_words = b->n_scale;
+    p->kwords = b->n_kword;
+    rc = accel_image(b, p);
+    return rc ? rc : describe_all(p, b->net);
+}
+
+int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw)
+{
+    *out = NULL;
+    int rc = check_net(net, hw);
+    if (rc)
+        return rc;
+    struct base_arena *arena = base_arena_new();
+    struct accel_program *p = arena ? BASE_ARENA_NEW(arena, struct accel_program) : NULL;
+    struct build b = { .net = net, .hw = hw, .arena = base_arena_new() };
+    rc = BASE_NOMEM;
+    if (p && b.arena) {
+        p->arena = arena;
+        p->hw = *hw;
+        rc = build_program(p, &b);
+    }
+    free_build(&b);
+    if (rc) {
+        base_arena_free(arena);
+        return rc;
+    }
+    *out = p;
+    return BASE_OK;
+}
+
+void accel_program_free(struct accel_program *p)
+{
+    if (p)
+        base_arena_free(p->arena);
+}

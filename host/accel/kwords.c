@@ -1,0 +1,269 @@
+/* A MAC layer as lists of K-words: kernels cut into 3 x 3 pieces and groups of 16 channels. */
+#include "accel/accel_internal.h"
+
+/* What one K-word reads: a 3 x 3 window of one group, or up to nine groups of one pixel. */
+struct piece {
+    bool group_mode;
+    int group, columns;        /* first channel group; tap columns of group mode */
+    int ky, kx, kh, kw;        /* the part of the kernel */
+    int oy, ox, shift;         /* window offset; tap column of kx */
+    int stride;
+};
+
+/* Rows (output channels of the filter group) and what they compute. */
+struct rows { int first, count; };
+
+/* ---- one K-word ---------------------------------------------------------------- */
+
+static void set_bit(uint64_t *word, int row, int tap, int c)
+{
+    int bit = row * ROW_BITS + tap * GROUP + c;
+    word[bit / 64] |= 1ull << (bit % 64);
+}
+
+/* Weight number `at` (of channel o) in every plane, at channel c of the word. */
+static void put_weight(struct build *b, const struct view *v, int row, int o, int64_t at, int tap, int c)
+{
+    size_t words = (size_t)(b->hw->m * b->hw->k / 64);
+    for (int bit = 0; bit < v->pack; bit++) {
+        uint32_t code = view_code(v, o, at, bit);
+        for (int plane = 0; code; plane++, code >>= 1)
+            if (code & 1)
+                set_bit(b->words + (size_t)plane * words, row, tap, bit * (GROUP / v->pack) + c);
+    }
+}
+
+/* Input channels that tap group g holds for output channel o, as [*lo, *hi) of the edge's. */
+static void inputs(const struct view *v, int o, int g, int *lo, int *hi)
+{
+    const struct fixed_term *t = v->term;
+    int span = v->pack > 1 ? GROUP / v->pack : GROUP;
+    *lo = g * span;
+    *hi = *lo + span;
+    if (t->depthwise) {
+        *lo = BASE_MAX(*lo, o);
+        *hi = BASE_MIN(*hi, o + 1);
+    } else {
+        *hi = BASE_MIN(*hi, t->cin);
+    }
+}
+
+static void put_tap(struct build *b, const struct view *v, int row, int o, int g, int ky, int kx, int tap)
+{
+    const struct fixed_term *t = v->term;
+    int lo, hi;
+    inputs(v, o, g, &lo, &hi);
+    int64_t at = (((int64_t)o * t->kh + ky) * t->kw + kx) * t->cin;
+    for (int i = lo; i < hi; i++)
+        put_weight(b, v, row, o, at + (t->depthwise ? 0 : i), tap, i - g * GROUP);
+}
+
+static void put_row(struct build *b, const struct view *v, const struct piece *p, int row, int o)
+{
+    if (p->group_mode) {
+        for (int tap = 0; tap < TAPS; tap++)   /* tap (r, p) = group + 3 p + r */
+            put_tap(b, v, row, o, p->group + 3 * (tap % 3) + tap / 3, 0, 0, tap);
+        return;
+    }
+    for (int y = 0; y < p->kh; y++)
+        for (int x = 0; x < p->kw; x++)
+            put_tap(b, v, row, o, p->group, p->ky + y, p->kx + x, 3 * y + p->shift + x);
+}
+
+/* Moves the planes that hold a bit to the front; their numbers in kept[]. */
+static int keep_planes(struct build *b, const struct view *v, int *kept)
+{
+    size_t words = (size_t)(b->hw->m * b->hw->k / 64);
+    int n = 0;
+    for (int plane = 0; plane < v->planes; plane++) {
+        uint64_t any = 0, *from = b->words + (size_t)plane * words;
+        for (size_t i = 0; i < words; i++)
+            any |= from[i];
+        if (!any)
+            continue;
+        if (n != plane)
+            memcpy(b->words + (size_t)n * words, from, words * sizeof *from);
+        kept[n++] = plane;
+    }
+    return n;
+}
+
+/* Rows without weights get the shared coefficient, which makes more vectors equal. */
+static void put_coefs(struct build *b, const struct view *v, struct rows r, int filter, const int *kept, int n, int planes)
+{
+    const struct fixed_term *t = v->term;
+    for (int ab = 0; ab < planes; ab++)
+        for (int i = 0; i < n; i++)
+            for (int row = 0; row < b->hw->m; row++) {
+                int o = filter * b->hw->m + row - t->chan;
+                bool ours = row >= r.first && row < r.first + r.count;
+                b->coefs[(ab * n + i) * b->hw->m + row] =
+                    ours ? view_coef(v, o, kept[i], ab) : t->coef_shared ? view_coef(v, 0, kept[i], ab) : 0;
+            }
+}
+
+static int append(struct build *b, uint64_t w0, uint64_t w1)
+{
+    if (b->n_kword == b->cap_kword) {
+        int cap = 2 * b->cap_kword + 64;
+        size_t record = PROGRAM_KWORD_WORDS * sizeof *b->kword;
+        uint64_t *k = base_realloc(b->kword, (size_t)b->cap_kword * record, (size_t)cap * record);
+        if (!k)
+            return BASE_NOMEM;
+        b->kword = k;
+        b->cap_kword = cap;
+    }
+    b->kword[PROGRAM_KWORD_WORDS * b->n_kword] = w0;
+    b->kword[PROGRAM_KWORD_WORDS * b->n_kword + 1] = w1;
+    b->n_kword++;
+    return BASE_OK;
+}
+
+/* The n planes in b->words with the coefficients in b->coefs become a K-word. */
+static int emit(struct build *b, int edge, const struct piece *p, int n)
+{
+    int planes = b->place[edge].planes;
+    int waddr = pool_add(&b->weight, b->words, n), coef = pool_add(&b->coef, b->coefs, planes * n);
+    if (waddr < 0 || coef < 0)
+        return BASE_NOMEM;
+    int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
+    uint64_t w0 = put_bits(edge, 7, 0) | put_bits(flags, 15, 8) | put_bits(n, 23, 16) | put_bits(p->columns, 31, 24) |
+                  put_bits(p->group, 47, 32) | put_bits(p->oy, 55, 48) | put_bits(p->ox, 63, 56);
+    return append(b, w0, put_bits(waddr, 15, 0) | put_bits(coef, 31, 16));
+}
+
+static int add_piece(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)
+{
+    const struct fixed_term *t = v->term;
+    int kept[FIXED_MAX_PLANES];
+    memset(b->words, 0, (size_t)v->planes * (size_t)(b->hw->m * b->hw->k / 8));
+    for (int row = r.first; row < r.first + r.count; row++)
+        put_row(b, v, p, row, filter * b->hw->m + row - t->chan);
+    int n = keep_planes(b, v, kept);
+    if (n == 0)
+        return BASE_OK;                        /* pruned */
+    put_coefs(b, v, r, filter, kept, n, b->place[t->edge].planes);
+    return emit(b, t->edge, p, n);
+}
+
+/* ---- a term's pieces ------------------------------------------------------------- */
+
+/* Reads of the activation memory for one window. */
+static int reads(int stride, int ox)
+{
+    int d = (ox + 1) & 7;
+    return stride == 1 ? (d ? 2 : 1) : (d <= 1 ? 2 : 3);
+}
+
+/* A piece narrower than three may sit anywhere in the window: where it costs the fewest reads. */
+static void place_piece(struct piece *p, const struct fixed_term *t)
+{
+    int start = p->kx - t->pad_l;
+    p->oy = p->ky - t->pad_t;
+    p->shift = 0;
+    for (int s = 1; s <= 3 - p->kw; s++)
+        if (reads(p->stride, start - s) < reads(p->stride, start - p->shift))
+            p->shift = s;
+    p->ox = start - p->shift;
+}
+
+/* Group mode has neither padding nor offsets: every pixel it reads must lie in the map. */
+static bool by_groups(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
+{
+    const struct fixed_edge *e = &b->net->edge[t->edge];
+    int s = array_stride(l, t);
+    return !t->depthwise && t->kh == 1 && t->kw == 1 && t->pad_t == 0 && t->pad_l == 0 &&
+           b->place[t->edge].groups > 1 && (l->h - 1) * s < e->h && (l->w - 1) * s < e->w;
+}
+
+static int spatial_pieces(struct build *b, const struct view *v, int stride, int g, struct rows r, int filter)
+{
+    const struct fixed_term *t = v->term;
+    for (int ky = 0; ky < t->kh; ky += 3)
+        for (int kx = 0; kx < t->kw; kx += 3) {
+            struct piece p = { .group = g, .ky = ky, .kx = kx, .kh = BASE_MIN(3, t->kh - ky),
+                               .kw = BASE_MIN(3, t->kw - kx), .stride = stride };
+            place_piece(&p, t);
+            int rc = add_piece(b, v, &p, r, filter);
+            if (rc)
+                return rc;
+        }
+    return BASE_OK;
+}
+
+static int group_pieces(struct build *b, const struct view *v, int stride, struct rows r, int filter)
+{
+    int groups = b->place[v->term->edge].groups;
+    for (int g = 0; g < groups; g += TAPS) {
+        struct piece p = { .group_mode = true, .group = g, .columns = ceil_div(BASE_MIN(TAPS, groups - g), 3), .stride = stride };
+        int rc = add_piece(b, v, &p, r, filter);
+        if (rc)
+            return rc;
+    }
+    return BASE_OK;
+}
+
+static int add_term(struct build *b, const struct fixed_layer *l, const struct view *v, int filter)
+{
+    const struct fixed_term *t = v->term;
+    int m = b->hw->m, lo = BASE_MAX(t->chan, filter * m), hi = BASE_MIN(t->chan + t->cout, (filter + 1) * m);
+    if (lo >= hi)
+        return BASE_OK;
+    struct rows r = { lo - filter * m, hi - lo };
+    int stride = array_stride(l, t), first = 0, last = b->place[t->edge].groups - 1;
+    if (by_groups(b, l, t))
+        return group_pieces(b, v, stride, r, filter);
+    if (t->depthwise && v->pack == 1) {        /* only the groups of these channels */
+        first = (lo - t->chan) / GROUP;
+        last = (hi - 1 - t->chan) / GROUP;
+    }
+    for (int g = first; g <= last; g++) {
+        int rc = spatial_pieces(b, v, stride, g, r, filter);
+        if (rc)
+            return rc;
+    }
+    return BASE_OK;
+}
+
+/* ---- a layer --------------------------------------------------------------------- */
+
+static int add_nothing(struct build *b, int edge)
+{
+    const struct piece p = { .ox = -1, .stride = 1 };
+    memset(b->words, 0, (size_t)(b->hw->m * b->hw->k / 8));
+    memset(b->coefs, 0, (size_t)(b->place[edge].planes * b->hw->m) * sizeof *b->coefs);
+    return emit(b, edge, &p, 1);
+}
+
+static int check_term(const struct fixed_layer *l, const struct fixed_term *t)
+{
+    if (array_stride(l, t) > 2)
+        return base_fail(BASE_INPUT, "layer '%s': stride %d is not supported; the accelerator has strides 1 and 2", l->name,
+                         t->stride);
+    if (t->pad_t > 126 || t->pad_l > 126 || t->kh - t->pad_t > 126 || t->kw - t->pad_l > 126)
+        return base_fail(BASE_INPUT, "layer '%s': the kernel of %d x %d reaches more than 126 pixels from its origin; "
+                         "pool the map before this layer", l->name, t->kh, t->kw);
+    return BASE_OK;
+}
+
+int accel_kwords(struct build *b, int layer)
+{
+    const struct fixed_layer *l = &b->net->layer[layer];
+    struct view view[FIXED_MAX_TERM];
+    int rc = BASE_OK;
+    for (int t = 0; !rc && t < l->n_term; t++) {
+        rc = check_term(l, &l->term[t]);
+        if (!rc)
+            rc = accel_view(&view[t], b->net, &l->term[t], b->pack, b->arena);
+    }
+    for (int filter = 0; !rc && filter < ceil_div(l->c, b->hw->m); filter++) {
+        int first = b->n_kword;
+        for (int t = 0; !rc && t < l->n_term; t++)
+            rc = add_term(b, l, &view[t], filter);
+        if (!rc && b->n_kword == first)
+            rc = add_nothing(b, l->n_term ? l->term[0].edge : 0);
+        if (!rc)
+            b->kword[PROGRAM_KWORD_WORDS * (b->n_kword - 1)] |= (uint64_t)PROGRAM_KW_LAST << 8;
+    }
+    return rc;
+}

@@ -1,0 +1,95 @@
+/* The memory map: every edge gets its words in the activation banks from the layer that writes
+ * it to the last layer that reads it; first fit. */
+#include "accel/accel_internal.h"
+
+static void shape(struct place *p, const struct fixed_edge *e, int n_pixels, int pack, bool raw)
+{
+    p->raw = raw;
+    p->planes = raw ? RAW_BITS / pack : e->bits;
+    p->groups = pack > 1 ? 1 : ceil_div(e->c, GROUP);
+    p->px_stride = p->groups * p->planes;
+    p->row_stride = ceil_div(e->w, n_pixels) * p->px_stride;
+    p->words = ceil_div(e->h, 4) * p->row_stride;
+}
+
+static bool overlap(const struct place *p, int base, int words)
+{
+    return base < p->base + p->words && p->base < base + words;
+}
+
+/* Lowest base at which `words` words touch no live edge. */
+static int first_fit(const struct build *b, const bool *live, int words)
+{
+    int base = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int e = 0; e < b->net->n_edge; e++)
+            if (live[e] && overlap(&b->place[e], base, words)) {
+                base = b->place[e].base + b->place[e].words;
+                moved = true;
+            }
+    }
+    return base;
+}
+
+static int claim(struct build *b, bool *live, int edge, const char *layer)
+{
+    struct place *p = &b->place[edge];
+    int held = 0;
+    p->base = first_fit(b, live, p->words);
+    for (int e = 0; e < b->net->n_edge; e++)
+        held += live[e] ? b->place[e].words : 0;
+    if (p->base + p->words > b->hw->act_depth || p->row_stride > 65535) {
+        int rc = base_fail(BASE_INPUT,
+                           "layer '%s': activations do not fit: its map '%s' needs words %d to %d of each bank, %s has %d",
+                           layer, b->net->edge[edge].name, p->base, p->base + p->words - 1, b->hw->name, b->hw->act_depth);
+        return base_hint(rc, "fewer activation bits, a smaller image or fewer channels before this layer (%d words are in use)", held);
+    }
+    live[edge] = true;
+    b->act_words = BASE_MAX(b->act_words, p->base + p->words);
+    return BASE_OK;
+}
+
+static int terms_of(const struct fixed_layer *l)
+{
+    return l->kind == FIXED_MAXPOOL ? 1 : l->n_term;
+}
+
+static void last_uses(const struct fixed_net *net, int *last)
+{
+    for (int e = 0; e < net->n_edge; e++)
+        last[e] = -1;
+    for (int i = 0; i < net->n_layer; i++) {
+        const struct fixed_layer *l = &net->layer[i];
+        if (l->out >= 0)
+            last[l->out] = BASE_MAX(last[l->out], i);
+        for (int t = 0; t < terms_of(l); t++)
+            last[l->term[t].edge] = i;
+    }
+}
+
+int accel_place(struct build *b)
+{
+    const struct fixed_net *net = b->net;
+    int *last = BASE_ARENA_NEW_N(b->arena, int, net->n_edge);
+    bool *live = BASE_ARENA_NEW_N(b->arena, bool, net->n_edge);
+    b->place = BASE_ARENA_NEW_N(b->arena, struct place, net->n_edge);
+    if (!last || !live || !b->place)
+        return BASE_NOMEM;
+    last_uses(net, last);
+    for (int e = 0; e < net->n_edge; e++) {
+        const struct fixed_edge *edge = &net->edge[e];
+        if (edge->h > 1023 || edge->w > 1023)
+            return base_fail(BASE_INPUT, "map '%s' is %d x %d; the accelerator takes at most 1023 x 1023", edge->name,
+                             edge->h, edge->w);
+        shape(&b->place[e], edge, b->hw->n, e == 0 ? b->pack : 1, e == 0);
+    }
+    int rc = claim(b, live, 0, "input");
+    for (int i = 0; !rc && i < net->n_layer; i++) {
+        if (net->layer[i].out >= 0)
+            rc = claim(b, live, net->layer[i].out, net->layer[i].name);
+        for (int e = 0; e < net->n_edge; e++)
+            live[e] = live[e] && last[e] > i;
+    }
+    return rc;
+}
