@@ -1,0 +1,314 @@
+/* apply.c: a recipe put into force on a float network, and what candidates share.
+ *
+ * The float network is run over the calibration images once; scales of a (layer, width) or an
+ * (edge, width) are found once and kept. */
+#include <math.h>
+#include <string.h>
+
+#include "compress/compress.h"
+
+enum { WIDTHS = 9 };
+
+struct compress_cache {
+    struct graph *graph;
+    struct graph_layers layers;
+    struct compress_data data;
+    struct base_pool *pool;
+    struct nn_histogram *hist;            /* [n_edge] */
+    float *weight_scale;                  /* [n layers][GRAPH_MAX_TERM][WIDTHS] rows of [max_cout]; found below */
+    bool *weight_found;                   /* [n layers][GRAPH_MAX_TERM][WIDTHS] */
+    float *edge_scale;                    /* [n_edge][WIDTHS]; 0 = not found yet */
+    int max_cout;
+};
+
+const struct graph *compress_cache_graph(const struct compress_cache *c)
+{
+    return c->graph;
+}
+
+const struct graph_layers *compress_cache_layers(const struct compress_cache *c)
+{
+    return &c->layers;
+}
+
+static void negate(float *v, int64_t n)
+{
+    for (int64_t i = 0; v && i < n; i++)
+        v[i] = -v[i];
+}
+
+void compress_positive_gamma(struct graph *g)
+{
+    for (int i = 0; i < g->n_node; i++) {
+        struct graph_node *b = &g->node[i];
+        struct graph_node *n = b->n_in ? &g->node[b->in[0]] : NULL;
+        if (b->op != GRAPH_BATCHNORM || !n->weight)
+            continue;
+        int64_t per = (int64_t)n->kh * n->kw * (n->depthwise ? 1 : g->node[n->in[0]].shape.c);
+        for (int c = 0; c < n->shape.c; c++) {
+            if (!(b->gamma[c] < 0))
+                continue;
+            negate(n->weight + c * per, per);
+            negate(n->bias ? n->bias + c : NULL, 1);
+            negate(b->mean + c, 1);
+            negate(b->gamma + c, 1);
+        }
+    }
+}
+
+/* ---- cache --------------------------------------------------------------------- */
+
+void compress_cache_free(struct compress_cache *c)
+{
+    if (!c)
+        return;
+    graph_free(c->graph);
+    base_free(c->hist);
+    base_free(c->weight_scale);
+    base_free(c->weight_found);
+    base_free(c->edge_scale);
+    base_free(c);
+}
+
+static int calibrate(struct compress_cache *c)
+{
+    struct nn *m = NULL;
+    struct nn_options o = NN_OPTIONS_INIT;
+    o.pool = c->pool;
+    int rc = nn_new(&m, c->graph, &o);
+    if (!rc)
+        rc = nn_edge_histogram(m, c->data.calibration, c->data.n_calibration, c->hist);
+    nn_free(m);
+    return rc;
+}
+
+static int cache_fill(struct compress_cache *c, const struct graph *g)
+{
+    c->graph = graph_clone(g);
+    if (!c->graph)
+        return BASE_NOMEM;
+    compress_positive_gamma(c->graph);
+    int rc = graph_make_layers(c->graph, &c->layers);
+    if (rc)
+        return rc;
+    for (int i = 0; i < c->graph->n_node; i++)
+        c->max_cout = BASE_MAX(c->max_cout, c->graph->node[i].shape.c);
+    int64_t rows = (int64_t)c->layers.n * GRAPH_MAX_TERM * WIDTHS;
+    c->hist = BASE_NEW_N(struct nn_histogram, c->layers.n_edge);
+    c->weight_scale = BASE_NEW_N(float, rows * c->max_cout);
+    c->weight_found = BASE_NEW_N(bool, rows);
+    c->edge_scale = BASE_NEW_N(float, c->layers.n_edge * WIDTHS);
+    if (!c->hist || !c->weight_scale || !c->weight_found || !c->edge_scale)
+        return BASE_NOMEM;
+    return calibrate(c);
+}
+
+int compress_cache_new(struct compress_cache **out, const struct graph *g, const struct compress_data *data, struct base_pool *pool)
+{
+    *out = NULL;
+    if (data->n_calibration < 1)
+        return base_fail(BASE_INPUT, "calibration needs at least one training image");
+    struct compress_cache *c = BASE_NEW(struct compress_cache);
+    if (!c)
+        return BASE_NOMEM;
+    c->data = *data;
+    c->pool = pool;
+    int rc = cache_fill(c, g);
+    if (rc) {
+        compress_cache_free(c);
+        return rc;
+    }
+    *out = c;
+    return BASE_OK;
+}
+
+/* ---- scales ---------------------------------------------------------------------- */
+
+/* `factor` [cin] or NULL: weights that multiply raw pixels are scaled in that unit. */
+static int find_weight_scales(float *scale, const struct graph *g, const struct graph_node *n, const float *factor, int bits)
+{
+    int cin = n->depthwise ? 1 : g->node[n->in[0]].shape.c;
+    int64_t per = (int64_t)n->kh * n->kw * cin;
+    float *w = BASE_NEW_N(float, per);
+    if (!w)
+        return BASE_NOMEM;
+    for (int o = 0; o < n->shape.c; o++) {
+        for (int64_t i = 0; i < per; i++)
+            w[i] = n->weight[o * per + i] * (factor ? factor[n->depthwise ? o : i % cin] : 1);
+        scale[o] = compress_scale_weights(w, per, bits);
+    }
+    base_free(w);
+    return BASE_OK;
+}
+
+static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer, int term, int bits)
+{
+    struct nn_quant_term *t = &q->layer[layer].term[term];
+    const struct graph_node *n = &c->graph->node[c->layers.layer[layer].term[term].node];
+    int64_t row = ((int64_t)layer * GRAPH_MAX_TERM + term) * WIDTHS + bits;
+    float *kept = c->weight_scale + row * c->max_cout;
+    if (!c->weight_found[row]) {
+        int rc = find_weight_scales(kept, c->graph, n, t->in_factor, bits);
+        if (rc)
+            return rc;
+        c->weight_found[row] = true;
+    }
+    t->w_bits = bits;
+    memcpy(t->w_scale, kept, sizeof *kept * (size_t)n->shape.c);
+    return BASE_OK;
+}
+
+static void edge_scale(struct compress_cache *c, struct nn_quant_edge *e, int edge, int bits)
+{
+    float *kept = &c->edge_scale[edge * WIDTHS + bits];
+    bool is_signed = graph_edge_signed(c->graph, &c->layers, edge);
+    if (!(*kept > 0))
+        *kept = compress_scale_edge(&c->hist[edge], bits, is_signed);
+    *e = (struct nn_quant_edge){ .bits = bits, .is_signed = is_signed, .scale = *kept };
+}
+
+/* Edges first to last, so that a max pool finds its input's scale. */
+static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct compress_recipe *r)
+{
+    const struct graph_layers *ls = &c->layers;
+    for (int i = 0; i < ls->n; i++) {
+        const struct graph_layer *l = &ls->layer[i];
+        for (int t = 0; t < l->n_term; t++) {
+            if (l->term[t].node < 0 || !c->graph->node[l->term[t].node].weight)
+                continue;
+            int rc = weight_scales(c, q, i, t, r->layer[i].w_bits);
+            if (rc)
+                return rc;
+        }
+        int bits = compress_recipe_edge_bits(r, c->graph, ls, i + 1);
+        if (l->kind == GRAPH_LAYER_MAXPOOL)
+            q->edge[i + 1] = q->edge[l->term[0].edge];
+        else if (bits)
+            edge_scale(c, &q->edge[i + 1], i + 1, bits);
+    }
+    return BASE_OK;
+}
+
+/* ---- apply ------------------------------------------------------------------------ */
+
+void compress_model_free(struct compress_model *m)
+{
+    if (!m)
+        return;
+    nn_quant_free(m->quant);
+    graph_free(m->graph);
+    compress_recipe_free(&m->recipe);
+    base_free(m);
+}
+
+static int model_fill(struct compress_model *m, struct compress_cache *c, const struct compress_recipe *r)
+{
+    m->graph = graph_clone(c->graph);
+    if (!m->graph)
+        return BASE_NOMEM;
+    int rc = graph_make_layers(m->graph, &m->layers);
+    if (!rc)
+        rc = compress_recipe_copy(&m->recipe, r);
+    if (!rc)
+        rc = nn_quant_new(&m->quant, m->graph, &m->layers);
+    if (!rc)
+        rc = nn_quant_pixel_factor(m->quant, m->graph, &m->layers);
+    if (!rc)
+        rc = set_scales(c, m->quant, r);
+    return rc;
+}
+
+static int finetune(struct compress_model *m, struct nn *nn, const struct compress_cache *c, const struct compress_options *o)
+{
+    const struct compress_finetune *f = &m->recipe.finetune;
+    int images = f->images > 0 ? BASE_MIN(f->images, c->data.n_train) : c->data.n_train;
+    struct nn_train_options t = NN_TRAIN_OPTIONS_INIT;
+    t.epochs = f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? 10 : 1;
+    t.batch = o->batch;
+    t.batches_per_epoch = BASE_MAX(images / o->batch, 1);
+    t.lr = f->lr > 0 ? (float)f->lr : 0.01f;
+    t.weight_decay = (float)o->weight_decay;
+    t.teacher = o->teacher;
+    t.loss.distill_weight = o->teacher ? o->distill_weight : 0;
+    t.label = o->label;
+    t.checkpoint = o->checkpoint;
+    t.resume = o->resume;
+    m->quant->learn_edge_scale = true;
+    m->quant->learn_weight_scale = true;
+    m->quant->scale_lr = 0.1f;
+    int rc = nn_train(nn, &c->data.train, &t, NULL);
+    compress_positive_gamma(m->graph);
+    return rc;
+}
+
+/* A max pool's edges keep one scale while scales are learned. */
+static void tie_pool_scales(struct compress_model *m)
+{
+    for (int i = 0; i < m->layers.n; i++)
+        if (m->layers.layer[i].kind == GRAPH_LAYER_MAXPOOL)
+            m->quant->edge[i + 1] = m->quant->edge[m->layers.layer[i].term[0].edge];
+}
+
+/* Fine-tune (its own memory for backward), then measure on an engine for inference. */
+static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
+{
+    struct nn *nn = NULL;
+    struct nn_options no = NN_OPTIONS_INIT;
+    no.pool = c->pool;
+    no.max_batch = o->batch;
+    no.training = m->recipe.finetune.mode != COMPRESS_FAST;
+    int rc = nn_new(&nn, m->graph, &no);
+    if (!rc)
+        rc = nn_set_quant(nn, m->quant);
+    if (!rc && no.training)
+        rc = finetune(m, nn, c, o);
+    if (!rc && no.training) {
+        tie_pool_scales(m);
+        rc = nn_set_quant(nn, m->quant);
+    }
+    if (!rc && o->batchnorm_images > 0 && c->data.train.fill)
+        rc = nn_batchnorm_reestimate(nn, &c->data.train, 0, o->batchnorm_images);
+    int n = o->val_images > 0 ? BASE_MIN(o->val_images, c->data.n_val) : o->val_images < 0 ? 0 : c->data.n_val;
+    if (!rc && n > 0)
+        rc = nn_evaluate(nn, c->data.val_pixels, c->data.val_labels, n, &m->val);
+    nn_free(nn);
+    return rc;
+}
+
+int compress_apply(struct compress_model **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)
+{
+    *out = NULL;
+    int rc = compress_recipe_check(r, c->graph, &c->layers);
+    if (rc)
+        return rc;
+    if (o->batch < 1)
+        return base_fail(BASE_INPUT, "compress: a batch of %d images (at least 1)", o->batch);
+    if (r->finetune.mode != COMPRESS_FAST && (!c->data.train.fill || c->data.n_train < o->batch))
+        return base_fail(BASE_INPUT, "compress: fine-tuning needs at least one batch (%d) of training images", o->batch);
+    struct compress_model *m = BASE_NEW(struct compress_model);
+    if (!m)
+        return BASE_NOMEM;
+    rc = model_fill(m, c, r);
+    if (!rc)
+        rc = model_run(m, c, o);
+    if (rc) {
+        compress_model_free(m);
+        return rc;
+    }
+    *out = m;
+    return BASE_OK;
+}
+
+int compress_evaluate(struct nn_result *val, struct fixed_net **net, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)
+{
+    struct compress_model *m = NULL;
+    if (net)
+        *net = NULL;
+    int rc = compress_apply(&m, c, r, o);
+    if (!rc && net)
+        rc = compress_lower(net, m);
+    if (!rc)
+        *val = m->val;
+    compress_model_free(m);
+    return rc;
+}

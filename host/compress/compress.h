@@ -1,0 +1,125 @@
+/* compress: a recipe, what it makes of a float network, and the integer network it ends as.
+ *
+ *   compress_cache_new    once per float network: calibration, scales found so far
+ *   compress_apply        recipe -> model: scales, batch norms measured anew, fine-tuning
+ *   compress_lower        model -> integer network
+ *
+ * A recipe is indexed like `graph_layers`. The width of an edge is the `a_bits` of the layers
+ * that read it with their main term (the first one with weights, else the first). A max pool has
+ * no width of its own: its two edges are one.
+ *
+ * Ownership: what _new, _apply, _lower and _read return is the caller's; a cache and a model refer
+ * to nothing but the data and the pool they were given. One thread at a time per cache or model.
+ */
+#ifndef COMPRESS_H
+#define COMPRESS_H
+
+#include "fixed/fixed.h"
+#include "graph/graph.h"
+#include "nn/nn.h"
+
+/* ---- recipe ----------------------------------------------------------------- */
+enum compress_levels { COMPRESS_UNIFORM, COMPRESS_CODEBOOK, COMPRESS_POT };
+enum compress_mode { COMPRESS_FAST, COMPRESS_SHORT, COMPRESS_FULL };   /* fast: no training */
+
+struct compress_choice {
+    int w_bits;              /* 1..8; 0 where the layer has no weights */
+    int a_bits;              /* 1..8: of the layer's input edge; at least 2 where that is signed */
+    double keep, sparsity;   /* 1 and 0: pruning is not available yet */
+    enum compress_levels levels;
+};
+
+struct compress_finetune {
+    enum compress_mode mode;
+    int epochs;              /* <= 0: 1 for short, 10 for full */
+    int images;              /* per epoch; <= 0: all training images */
+    double lr;               /* <= 0: 0.01 */
+};
+
+struct compress_recipe {
+    int n;
+    struct compress_choice *layer;   /* [n] */
+    struct compress_finetune finetune;
+};
+
+/* Every layer w / a bits, the first and last layer with weights 8 / 8; raw input 8; ties kept. */
+int compress_recipe_default(struct compress_recipe *out, const struct graph *g, const struct graph_layers *ls, int w_bits, int a_bits);
+int compress_recipe_copy(struct compress_recipe *out, const struct compress_recipe *r);
+void compress_recipe_free(struct compress_recipe *r);
+/* BASE_INPUT with file and line, or the layer's name, and the remedy. */
+int compress_recipe_read(struct compress_recipe *out, const char *path, const struct graph *g, const struct graph_layers *ls);
+int compress_recipe_parse(struct compress_recipe *out, const char *name, const char *text, size_t len, const struct graph *g, const struct graph_layers *ls);
+/* YAML that reads back as the same recipe; the caller's. NULL: no memory. */
+char *compress_recipe_text(const struct compress_recipe *r, const struct graph_layers *ls);
+int compress_recipe_check(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
+/* Make a vector of free choices legal: layers that share an edge get the first one's width, the
+ * raw input 8 bits, signed edges at least 2, layers without weights w_bits 0. */
+void compress_recipe_tie(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
+/* The layer whose a_bits is free and decides that of `layer`: itself, or an earlier or later one it is
+ * tied to; -1: fixed by the raw input. A search varies a_bits only where this is the layer itself. */
+int compress_recipe_decider(const struct graph *g, const struct graph_layers *ls, int layer);
+/* Width of an edge (the logits: 0). */
+int compress_recipe_edge_bits(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int edge);
+
+/* Size and mean widths: w by weights, a by values of the edges (raw input left out). */
+struct compress_size { int64_t weight_bytes; double mean_w_bits, mean_a_bits; int64_t bit_macs; };
+void compress_recipe_size(struct compress_size *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
+
+/* ---- uniform quantization: scales of least squared error ----------------------- */
+/* Scale for n weights: q = clamp(round(w / s), -2^(b-1), 2^(b-1)-1); 1 bit: {-1,+1}. > 0. */
+float compress_scale_weights(const float *w, int64_t n, int bits);
+/* Scale for an edge from its histogram. > 0. */
+float compress_scale_edge(const struct nn_histogram *h, int bits, bool is_signed);
+
+/* ---- model -------------------------------------------------------------------- */
+struct compress_data {
+    const uint8_t *calibration; int n_calibration;      /* raw training images for the edges' ranges */
+    struct nn_source train; int n_train;                /* augmented batches: batch norms, fine-tuning; images in an epoch */
+    const uint8_t *val_pixels; const uint16_t *val_labels; int n_val;
+};
+
+struct compress_cache;
+/* Clones `g`, runs the calibration images once. `data` is copied, what it points to is not. */
+int compress_cache_new(struct compress_cache **out, const struct graph *g, const struct compress_data *data, struct base_pool *pool);
+void compress_cache_free(struct compress_cache *c);
+const struct graph *compress_cache_graph(const struct compress_cache *c);
+const struct graph_layers *compress_cache_layers(const struct compress_cache *c);
+
+struct compress_options {
+    int batchnorm_images;        /* to measure batch norms anew; 0 = leave them */
+    int val_images;              /* for the accuracy; 0 = all, < 0 = none */
+    int batch;                   /* of fine-tuning and evaluation */
+    double weight_decay;         /* of fine-tuning */
+    const char *checkpoint;      /* of fine-tuning; NULL = none */
+    bool resume;
+    const char *label;           /* of the progress line; NULL = none */
+    struct nn *teacher;          /* distillation while fine-tuning; NULL = none */
+    float distill_weight;
+};
+#define COMPRESS_OPTIONS_INIT { .batchnorm_images = 1024, .val_images = 0, .batch = 128, .weight_decay = 1e-4 }
+
+struct compress_model {
+    struct graph *graph;             /* own copy; batch norms measured anew, weights fine-tuned */
+    struct graph_layers layers;      /* of that graph */
+    struct nn_quant *quant;          /* bits and scales in force */
+    struct compress_recipe recipe;
+    struct nn_result val;            /* with fake quantization on the first val_images; n = 0: not measured */
+};
+/* BASE_STOPPED after a signal during fine-tuning (a checkpoint has been written). */
+int compress_apply(struct compress_model **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
+void compress_model_free(struct compress_model *m);
+/* The search's cheap rung: apply, lower, and the integer network with its fake-quantized accuracy.
+ * `net` may be NULL. */
+int compress_evaluate(struct nn_result *val, struct fixed_net **net, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
+
+/* ---- lowering ----------------------------------------------------------------- */
+/* BASE_INPUT names the layer and the remedy where the integer rules cannot hold it. */
+int compress_lower(struct fixed_net **out, const struct compress_model *m);
+/* The same from the parts: a graph, its layers, and bits and scales. */
+int compress_lower_graph(struct fixed_net **out, const struct graph *g, const struct graph_layers *ls, const struct nn_quant *q);
+
+/* The same function with every batch norm's gamma >= 0: where it is negative, weights, bias, mean and gamma
+ * change sign. */
+void compress_positive_gamma(struct graph *g);
+
+#endif

@@ -1,0 +1,280 @@
+/* recipe_file.c: a recipe as YAML.
+ *   default: {w_bits: 4, a_bits: 4}
+ *   first: {w_bits: 8}            # first layer with weights; 8 bits unless said
+ *   last: {w_bits: 8, a_bits: 8}  # last layer with weights
+ *   layers: {NAME: {w_bits: 2}}   # overrides these
+ *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01}
+ * Only `default` is required. A width that a file leaves to the defaults follows the layer it is tied
+ * to; two that it names must agree. */
+#include <string.h>
+
+#include "compress/recipe_internal.h"
+#include "config/config.h"
+
+struct reader {
+    const struct config_tree *t;
+    const struct graph *g;
+    const struct graph_layers *ls;
+    struct compress_recipe *r;
+    const struct config_node **said;   /* [n]: where a_bits of the layer was named, or NULL */
+};
+
+static const char *const choice_keys[] = { "w_bits", "a_bits", "keep", "sparsity", "levels", NULL };
+static const char *const level_names[] = { "uniform", "codebook", "pot" };
+static const char *const mode_names[] = { "fast", "short", "full" };
+
+static int read_name(const struct config_tree *t, const struct config_node *n, const char *const *names, int n_names, int *out)
+{
+    const char *v;
+    int rc = config_string(t, n, &v);
+    if (rc)
+        return rc;
+    for (int i = 0; i < n_names; i++)
+        if (!strcmp(v, names[i])) {
+            *out = i;
+            return BASE_OK;
+        }
+    return config_fail(t, n, "'%.60s' is none of %s, %s, %s", v, names[0], names[1], names[2]);
+}
+
+static int read_bits(const struct config_tree *t, const struct config_node *n, int *out)
+{
+    long v;
+    int rc = config_int(t, n, 1, 8, &v);
+    if (!rc)
+        *out = (int)v;
+    return rc;
+}
+
+/* Entries of a `{w_bits, a_bits, ...}` map over what `c` holds. */
+static int read_choice(const struct config_tree *t, const struct config_node *map, struct compress_choice *c, const struct config_node **a_bits)
+{
+    int rc = config_check_keys(t, map, choice_keys);
+    const struct config_node *n;
+    if (!rc && (n = config_get(map, "w_bits")))
+        rc = read_bits(t, n, &c->w_bits);
+    if (!rc && (n = config_get(map, "a_bits"))) {
+        rc = read_bits(t, n, &c->a_bits);
+        *a_bits = n;
+    }
+    if (!rc && (n = config_get(map, "keep"))) {
+        rc = config_number(t, n, 0, 1, &c->keep);
+        if (!rc && c->keep != 1)
+            rc = config_fail(t, n, "removing channels is not available yet (leave `keep` out)");
+    }
+    if (!rc && (n = config_get(map, "sparsity"))) {
+        rc = config_number(t, n, 0, 1, &c->sparsity);
+        if (!rc && c->sparsity != 0)
+            rc = config_fail(t, n, "sparse weights are not available yet (leave `sparsity` out)");
+    }
+    if (!rc && (n = config_get(map, "levels"))) {
+        int level = 0;
+        rc = read_name(t, n, level_names, BASE_COUNT(level_names), &level);
+        if (!rc && level != COMPRESS_UNIFORM)
+            rc = config_fail(t, n, "levels '%s' are not available yet (uniform is)", level_names[level]);
+    }
+    return rc;
+}
+
+/* Levenshtein distance; long names count as far. */
+static int distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    int la = (int)strlen(a), lb = (int)strlen(b), row[LONGEST + 1];
+    if (la > LONGEST || lb > LONGEST)
+        return 2 * LONGEST;
+    for (int j = 0; j <= lb; j++)
+        row[j] = j;
+    for (int i = 1; i <= la; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            int change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = BASE_MIN(change, 1 + BASE_MIN(row[j], row[j - 1]));
+        }
+    }
+    return row[lb];
+}
+
+static int find_layer(const struct reader *rd, const struct config_node *n, int *out)
+{
+    int nearest = 0, least = 1 << 20;
+    for (int i = 0; i < rd->ls->n; i++) {
+        int d = distance(n->key, rd->ls->layer[i].name);
+        if (d < least) {
+            least = d;
+            nearest = i;
+        }
+    }
+    *out = nearest;
+    if (least)
+        return config_fail(rd->t, n, "the network has no layer of this name; the nearest is '%s'", rd->ls->layer[nearest].name);
+    return BASE_OK;
+}
+
+static int read_layers(struct reader *rd, const struct config_node *map)
+{
+    if (map->kind != CONFIG_MAP)
+        return config_fail(rd->t, map, "`NAME: {w_bits: ..., a_bits: ...}` lines are expected here");
+    for (const struct config_node *n = map->child; n; n = n->next) {
+        int i, rc = find_layer(rd, n, &i);
+        if (!rc)
+            rc = read_choice(rd->t, n, &rd->r->layer[i], &rd->said[i]);
+        if (!rc && config_get(n, "w_bits") && !rd->ls->layer[i].has_weights)
+            rc = config_fail(rd->t, config_get(n, "w_bits"), "this layer has no weights (leave w_bits out)");
+        if (rc)
+            return rc;
+    }
+    return BASE_OK;
+}
+
+static int read_finetune(const struct config_tree *t, const struct config_node *map, struct compress_finetune *f)
+{
+    static const char *const keys[] = { "mode", "epochs", "images", "lr", NULL };
+    const struct config_node *n;
+    long v;
+    int mode = 0, rc = config_check_keys(t, map, keys);
+    if (!rc && (n = config_get(map, "mode"))) {
+        rc = read_name(t, n, mode_names, BASE_COUNT(mode_names), &mode);
+        f->mode = (enum compress_mode)mode;
+    }
+    if (!rc && (n = config_get(map, "epochs")) && !(rc = config_int(t, n, 1, 10000, &v)))
+        f->epochs = (int)v;
+    if (!rc && (n = config_get(map, "images")) && !(rc = config_int(t, n, 1, 1L << 30, &v)))
+        f->images = (int)v;
+    if (!rc && (n = config_get(map, "lr")))
+        rc = config_number(t, n, 1e-9, 10, &f->lr);
+    return rc;
+}
+
+/* Named widths must agree within a tie; the rest follow a named one, or the layer that decides. */
+static int settle_ties(struct reader *rd)
+{
+    for (int i = 0; i < rd->ls->n; i++) {
+        int d = compress_recipe_decider(rd->g, rd->ls, i), width = rd->r->layer[i].a_bits;
+        if (!rd->said[i])
+            continue;
+        if (d < 0 && width != 8)
+            return config_fail(rd->t, rd->said[i], "this layer reads the raw image: its a_bits is 8");
+        if (d < 0)
+            continue;
+        if (width < 2 && graph_edge_signed(rd->g, rd->ls, compress_main_edge(rd->g, rd->ls, i)))
+            return config_fail(rd->t, rd->said[i], "the layer's input can be negative (no ReLU in front): at least 2 bits");
+        if (d == i)
+            continue;
+        if (rd->said[d] && rd->r->layer[d].a_bits != width)
+            return config_fail(rd->t, rd->said[i], "layer '%s' reads the same values with a_bits %d: give both one width", rd->ls->layer[d].name, rd->r->layer[d].a_bits);
+        rd->r->layer[d].a_bits = width;
+        rd->said[d] = rd->said[i];
+    }
+    compress_recipe_tie(rd->r, rd->g, rd->ls);
+    return BASE_OK;
+}
+
+static int read_tree(struct reader *rd)
+{
+    static const char *const keys[] = { "default", "first", "last", "layers", "finetune", NULL };
+    const struct config_node *root = rd->t->root, *n;
+    const struct config_node *ignored = NULL;
+    int rc = config_check_keys(rd->t, root, keys);
+    if (rc)
+        return rc;
+    struct compress_choice usual = { .keep = 1 }, ends[2];
+    if (!(n = config_get(root, "default")))
+        return config_fail(rd->t, root, "`default: {w_bits: ..., a_bits: ...}` is missing");
+    if ((rc = read_choice(rd->t, n, &usual, &ignored)))
+        return rc;
+    if (!usual.w_bits || !usual.a_bits)
+        return config_fail(rd->t, n, "both w_bits and a_bits are needed here");
+    for (int i = 0; i < rd->ls->n; i++)
+        rd->r->layer[i] = usual;
+    int at[2] = { compress_first_weighted(rd->ls), compress_last_weighted(rd->ls) };
+    for (int e = 0; e < 2; e++) {
+        ends[e] = (struct compress_choice){ .w_bits = 8, .a_bits = 8, .keep = 1 };
+        if ((n = config_get(root, e ? "last" : "first")) && (rc = read_choice(rd->t, n, &ends[e], &ignored)))
+            return rc;
+        if (at[e] >= 0)
+            rd->r->layer[at[e]] = ends[e];
+    }
+    if ((n = config_get(root, "layers")) && (rc = read_layers(rd, n)))
+        return rc;
+    if ((n = config_get(root, "finetune")) && (rc = read_finetune(rd->t, n, &rd->r->finetune)))
+        return rc;
+    return settle_ties(rd);
+}
+
+static int from_tree(struct compress_recipe *out, const struct config_tree *t, const struct graph *g, const struct graph_layers *ls)
+{
+    struct reader rd = { .t = t, .g = g, .ls = ls, .r = out };
+    int rc = compress_recipe_new(out, ls->n);
+    if (rc)
+        return rc;
+    rd.said = BASE_NEW_N(const struct config_node *, ls->n);
+    rc = rd.said ? read_tree(&rd) : BASE_NOMEM;
+    if (!rc)
+        rc = compress_recipe_check(out, g, ls);
+    base_free(rd.said);
+    if (rc)
+        compress_recipe_free(out);
+    return rc;
+}
+
+int compress_recipe_parse(struct compress_recipe *out, const char *name, const char *text, size_t len, const struct graph *g, const struct graph_layers *ls)
+{
+    struct config_tree t = { 0 };
+    *out = (struct compress_recipe){ 0 };
+    int rc = config_tree_parse(&t, name, text, len);
+    if (!rc)
+        rc = from_tree(out, &t, g, ls);
+    config_tree_free(&t);
+    return rc;
+}
+
+int compress_recipe_read(struct compress_recipe *out, const char *path, const struct graph *g, const struct graph_layers *ls)
+{
+    struct config_tree t = { 0 };
+    *out = (struct compress_recipe){ 0 };
+    int rc = config_tree_read(&t, path);
+    if (!rc)
+        rc = from_tree(out, &t, g, ls);
+    config_tree_free(&t);
+    return rc;
+}
+
+/* Names are quoted: an exporter may have made one that YAML reads as something else. */
+static void add_name(struct base_text *t, const char *s)
+{
+    base_text_add(t, "\"");
+    for (; *s; s++)
+        base_text_add(t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+    base_text_add(t, "\"");
+}
+
+char *compress_recipe_text(const struct compress_recipe *r, const struct graph_layers *ls)
+{
+    struct base_text t = { 0 };
+    base_text_add(&t, "default: {w_bits: 8, a_bits: 8}\nlayers:\n");
+    for (int i = 0; i < r->n; i++) {
+        base_text_add(&t, "  ");
+        add_name(&t, ls->layer[i].name);
+        base_text_add(&t, ": {");
+        if (r->layer[i].w_bits)
+            base_text_add(&t, "w_bits: %d, ", r->layer[i].w_bits);
+        base_text_add(&t, "a_bits: %d}\n", r->layer[i].a_bits);
+    }
+    const struct compress_finetune *f = &r->finetune;
+    base_text_add(&t, "finetune: {mode: %s", mode_names[f->mode]);
+    if (f->epochs > 0)
+        base_text_add(&t, ", epochs: %d", f->epochs);
+    if (f->images > 0)
+        base_text_add(&t, ", images: %d", f->images);
+    if (f->lr > 0)
+        base_text_add(&t, ", lr: %.9g", f->lr);
+    base_text_add(&t, "}\n");
+    if (t.failed) {
+        base_text_free(&t);
+        return NULL;
+    }
+    return t.s;
+}
