@@ -1,6 +1,7 @@
 // Image unpacker, the INPUT layer: bytes of a raw NHWC image -> bit-planes in the activation
-// memory. At most 16 channels. A pixel takes one cycle for each 8 channels; every 8 pixels (and a
-// row's end) its 8 / P plane words are written with their halos, one a cycle.
+// memory. At most 16 channels. A step takes at most 8 bytes: 8, 4 or 2 pixels of 1, 2 or 3..4
+// channels, else one pixel, or half of one of more than 8. After every 8 pixels (and at a row's
+// end) the 8 / P plane words of the block are written with their halos, one a cycle.
 // Plane word j: slot b * CS + c holds bit j * P + b of channel c, CS = 16 / P.
 module bp_input #(
   parameter int unsigned N        = 8,
@@ -38,7 +39,7 @@ module bp_input #(
     $error("bp_input: blocks of 8 pixels and groups of 16 channels only");
   end
 
-  typedef enum logic [2:0] {StIdle, StCheck, StFill, StWrite, StDone} state_e;
+  typedef enum logic [1:0] {StIdle, StFill, StWrite, StDone} state_e;
   state_e state_q, state_d;
 
   // ---- descriptor ----
@@ -54,13 +55,15 @@ module bp_input #(
   logic [127:0] buf_q;               // oldest byte lowest
   logic [4:0]   have_q;              // bytes in buf_q
   logic [31:0]  left_q;              // bytes of the image not yet taken
+  logic [3:0]   lanes, pixels;       // pixels of a full step and of this one
+  logic [9:0]   rest;                // pixels to the row's end
   logic [3:0]   want;                // bytes of this step
   logic         take, push;
   logic [4:0]   have_after;
   logic [127:0] buf_after;
 
   // ---- position ----
-  logic [9:0] y_q, x_q;
+  logic [9:0] y_q, x_q, x_after;
   logic       upper_q;               // channels 8..15 of the pixel
   logic [3:0] word_q;                // plane word being written
   logic       last_px, pixel_done, block_done, word_last;
@@ -70,11 +73,16 @@ module bp_input #(
   logic [N*CG*8-1:0] px_q;
 
   assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
-  assign want = (chan_q > 5'd8) ? (upper_q ? 4'(chan_q - 5'd8) : 4'd8) : chan_q[3:0];
+  assign lanes = (chan_q == 5'd1) ? 4'd8 : (chan_q == 5'd2) ? 4'd4 : (chan_q <= 5'd4) ? 4'd2 : 4'd1;
+  assign rest = cols_q - x_q;
+  assign pixels = (rest < 10'(lanes)) ? rest[3:0] : lanes;
+  assign want = (chan_q > 5'd8) ? (upper_q ? 4'(chan_q - 5'd8) : 4'd8) :
+                (lanes == 4'd1) ? chan_q[3:0] : pixels * chan_q[3:0];
   assign take = state_q == StFill && have_q >= {1'b0, want} && left_q >= 32'(want);
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
-  assign last_px = x_q == cols_q - 10'd1;
-  assign block_done = pixel_done && (x_q[2:0] == 3'd7 || last_px);
+  assign last_px = rest == 10'(pixels);
+  assign x_after = x_q + 10'(pixels);
+  assign block_done = pixel_done && (x_after[2:0] == 3'd0 || last_px);
   assign word_last = word_q == words - 4'd1;
 
   assign have_after = take ? have_q - {1'b0, want} : have_q;
@@ -111,11 +119,10 @@ module bp_input #(
     unique case (state_q)
       StIdle: begin
         if (start_i) begin
-          state_d = bad_op ? StDone : StCheck;
+          state_d = bad_op ? StDone : StFill;
           error_d = bad_op ? bp_shell_pkg::ErrOp : bp_shell_pkg::ErrNone;
         end
       end
-      StCheck: state_d = StFill;
       StFill: begin
         if (left_q < 32'(want)) begin  // the image is smaller than the layer
           error_d = bp_shell_pkg::ErrIo;
@@ -153,8 +160,7 @@ module bp_input #(
     end
   end
 
-  logic [9:0] wr_x_q;                // first column of the block being written
-  logic       wr_first_q, wr_last_q; // it is the row's first / last block
+  logic       wr_first_q, wr_last_q; // the block is the row's first / last
   logic [1:0] wr_bank_q;
 
   always_ff @(posedge clk_i) begin
@@ -178,11 +184,10 @@ module bp_input #(
         upper_q <= chan_q > 5'd8 && !upper_q;
       end
       if (pixel_done) begin
-        x_q <= last_px ? '0 : x_q + 10'd1;
+        x_q <= last_px ? '0 : x_after;
         if (last_px) y_q <= y_q + 10'd1;
       end
       if (block_done) begin
-        wr_x_q     <= {x_q[9:3], 3'd0};
         wr_first_q <= x_q[9:3] == '0;
         wr_last_q  <= last_px;
         wr_bank_q  <= y_q[1:0];
@@ -204,15 +209,38 @@ module bp_input #(
     end
   end
 
-  // Channels of a missing upper half and of short pixels read as zeros.
-  logic [63:0] bytes;
-  assign bytes = buf_q[63:0] & ~(64'hffff_ffff_ffff_ffff << {want, 3'd0});
+  // Channels that the pixel does not have read as zeros.
+  logic [63:0] mask, bytes;
+  assign mask = ~(64'hffff_ffff_ffff_ffff << {(chan_q <= 5'd4) ? chan_q[3:0] : want, 3'd0});
+  assign bytes = buf_q[63:0] & mask;
 
   for (genvar q = 0; q < N; q++) begin : gen_px
+    logic [63:0] mine;               // the pixel's bytes in the buffer, first channel lowest
+    logic        step;               // this step has the pixel
+    always_comb begin
+      unique case (lanes)
+        4'd8: begin
+          step = 1'b1;
+          mine = {56'd0, buf_q[q*8 +: 8]};
+        end
+        4'd4: begin
+          step = x_q[2] == 1'(q / 4);
+          mine = {48'd0, buf_q[(q%4)*16 +: 16]};
+        end
+        4'd2: begin
+          step = x_q[2:1] == 2'(q / 2);
+          mine = (q % 2 == 0) ? bytes : ((chan_q[0] ? buf_q[87:24] : buf_q[95:32]) & mask);
+        end
+        default: begin
+          step = x_q[2:0] == 3'(q);
+          mine = bytes;
+        end
+      endcase
+    end
     always_ff @(posedge clk_i) begin
-      if (take && x_q[2:0] == 3'(q)) begin
-        if (upper_q) px_q[q*CG*8+64 +: 64] <= bytes;
-        else px_q[q*CG*8 +: 128] <= {64'd0, bytes};
+      if (take && step) begin
+        if (upper_q) px_q[q*CG*8+64 +: 64] <= mine;
+        else px_q[q*CG*8 +: 128] <= {64'd0, mine};
       end
     end
 
@@ -241,6 +269,6 @@ module bp_input #(
   assign error_o      = error_q;
 
   logic unused;
-  assign unused = ^{layer_i[255:112], layer_i[31:0], map_i[127:48], wr_x_q};
+  assign unused = ^{layer_i[255:112], layer_i[31:0], map_i[127:48]};
 
 endmodule

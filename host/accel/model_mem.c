@@ -120,11 +120,18 @@ static int64_t input_beats(const uint64_t *image)
     return ((int64_t)field(image[4], 0, 32) + 7) / 8;
 }
 
+/* Pixels of the next step: up to 8, 4 or 2 of few channels, never beyond the row. */
+static int unpack_pixels(const struct unpack *u)
+{
+    int lanes = u->channels == 1 ? 8 : u->channels == 2 ? 4 : u->channels <= 4 ? 2 : 1;
+    return u->cols - u->x < lanes ? u->cols - u->x : lanes;
+}
+
 /* Bytes that the next step of the unpacker takes. */
 static int unpack_want(const struct unpack *u)
 {
     if (u->channels <= 8)
-        return u->channels;
+        return u->channels * unpack_pixels(u);
     return u->upper ? u->channels - 8 : 8;
 }
 
@@ -136,8 +143,9 @@ static bool unpack_take(struct unpack *u)
         return false;
     }
     u->upper = false;
-    bool last = u->x == u->cols - 1, block = last || u->x % 8 == 7;
-    u->x = last ? 0 : u->x + 1;
+    u->x += unpack_pixels(u);
+    bool last = u->x == u->cols, block = last || u->x % 8 == 0;
+    u->x = last ? 0 : u->x;
     u->y += last;
     return block;
 }
@@ -153,10 +161,10 @@ int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t st
     reader_init(&r, hw);
     reader_step(&r, false, input_beats(image), 0);
     bool writing = false;
-    /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 2. A port
+    /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 1. A port
      * that is slower than anything real still ends: every beat comes. */
     for (;;) {
-        bool fill = r.now >= start + 2 && !writing, take = false, block = false;
+        bool fill = r.now >= start + 1 && !writing, take = false, block = false;
         if (writing) {
             if (++u.word == u.words) {
                 writing = false;

@@ -1,0 +1,42 @@
+#!/bin/bash
+# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series; prints LUT, FF, BRAM, DSP against the
+# board's budget. Not a timing run: there is no place and route here.
+set -eu
+board=$1 build=$2
+shift 2
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=$build/synth
+log=$out/$board.log
+mkdir -p "$out"
+echo "yosys synth_xilinx -family xc7 on bp_kernel; log $log (takes minutes)"
+yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $*
+    hierarchy -check -top bp_kernel
+    synth_xilinx -family xc7 -top bp_kernel ${SYNTH_FLAGS:-}
+    tee -q -o $out/$board.stat stat -top bp_kernel"
+awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
+    function row(name, used, budget) {
+        printf "  %-8s %8d of %8d  %5.1f %%\n", name, used, budget, budget ? 100 * used / budget : 0
+    }
+    BEGIN {
+        while ((getline line < yaml) > 0)
+            if (split(line, f, /[: ]+/) >= 2) { sub(/^ +/, "", line); split(line, f, /: */); v[f[1]] = f[2] + 0 }
+    }
+    /design hierarchy/ { total = 1 }
+    { seen[$1] = $2 }
+    END {
+        for (c in seen) {
+            n = seen[c]
+            if (c ~ /^LUT[1-6]$/) lut += n
+            else if (c ~ /^(FDRE|FDSE|FDCE|FDPE)$/) ff += n
+            else if (c == "RAMB36E1") bram += n
+            else if (c == "RAMB18E1") bram += n / 2
+            else if (c == "DSP48E1") dsp += n
+            else if (c == "RAM32M" || c == "RAM64M") lut += 4 * n
+            else if (c ~ /^RAM(32|64)X1D$/) lut += 2 * n
+            else if (c ~ /^RAM128X1D$/) lut += 4 * n
+            else if (c ~ /^SRL/) lut += n
+        }
+        print "bp_kernel on " board " (LUT with LUT RAM; before packing, no place and route):"
+        row("LUT", lut, v["lut"]); row("FF", ff, v["ff"])
+        row("BRAM36", bram, v["bram36"]); row("DSP", dsp, v["dsp"])
+    }' "$out/$board.stat"

@@ -1,0 +1,139 @@
+/* net_tb BOARD SEED N: N random networks through compiler, RTL and reference: logits equal qref,
+ * cycles of load, run and every layer equal the model, no breach of AXI. Every fourth network
+ * also runs with random waits on the port. A failure prints the seed to run alone. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/accel.h"
+#include "sim/bpsim.h"
+
+enum { IMAGES = 2 };
+
+struct job { const struct hw *hw; struct fixed_net *net; struct accel_program *p; uint64_t seed; };
+
+static uint64_t next_random(uint64_t *s)
+{
+    *s ^= *s << 13;
+    *s ^= *s >> 7;
+    *s ^= *s << 17;
+    return *s;
+}
+
+static int fail(const struct job *j, const char *what, int64_t got, int64_t want)
+{
+    printf("seed %" PRIu64 ": %s: got %" PRId64 ", want %" PRId64 "  (rerun: make sim FILTER=net SEED=%" PRIu64 " N=1)\n",
+           j->seed, what, got, want, j->seed);
+    return 1;
+}
+
+static int check_cycles(const struct job *j, struct bpsim *sim, uint64_t load, uint64_t run)
+{
+    struct accel_cycles model;
+    if (accel_model(&model, j->hw, j->p->image, j->p->image_words))
+        return fail(j, "accel_model", -1, 0);
+    for (int l = 0; l < model.n_layer; l++) {
+        uint32_t cycles = bpsim_peek(sim, REG_LAYER_CYCLES + 4 * (uint32_t)l);
+        if (cycles != model.layer[l]) {
+            printf("layer %d (%s): ", l, j->p->layer[l].name);
+            return fail(j, "layer cycles", cycles, model.layer[l]);
+        }
+    }
+    if ((int64_t)run != model.total)
+        return fail(j, "run cycles", (int64_t)run, model.total);
+    if ((int64_t)load != model.load)
+        return fail(j, "load cycles", (int64_t)load, model.load);
+    return 0;
+}
+
+static int run_images(const struct job *j, struct bpsim *sim, bool timed, uint64_t load)
+{
+    uint64_t random = j->seed * 0x9e3779b97f4a7c15u | 1;
+    size_t bytes = j->p->input_bytes;
+    int classes = j->net->classes, rc = 0;
+    uint8_t *pixels = malloc(bytes);
+    int32_t *got = malloc(j->p->output_bytes), *want = malloc(sizeof(int32_t) * (size_t)classes);
+    struct qref *q = qref_new(j->net, NULL);
+    for (int i = 0; i < IMAGES && !rc; i++) {
+        uint64_t cycles;
+        for (size_t k = 0; k < bytes; k++)
+            pixels[k] = i == 0 && k % 7 == 0 ? 255 : (uint8_t)(next_random(&random) >> 24);
+        int status = bpsim_run(sim, pixels, bytes, got, j->p->output_bytes, &cycles);
+        if (status) {
+            printf("layer %u: ", bpsim_peek(sim, REG_ERROR_LAYER));
+            rc = fail(j, "status", status, 0);
+        } else if (!q || qref_run(q, pixels, 1, want)) {
+            rc = fail(j, "qref_run", -1, 0);
+        }
+        for (int c = 0; c < classes && !rc; c++)
+            if (got[c] != want[c])
+                rc = fail(j, "logit", got[c], want[c]);
+        if (!rc && timed)
+            rc = check_cycles(j, sim, load, cycles);
+    }
+    qref_free(q);
+    free(pixels);
+    free(got);
+    free(want);
+    return rc;
+}
+
+static int run_program(const struct job *j, uint64_t stall_seed)
+{
+    struct bpsim_options opt = {
+        .read_latency = j->hw->read_latency, .write_latency = j->hw->write_latency,
+        .port_gbytes_s = j->hw->port_gbytes_s, .clock_mhz = j->hw->clock_mhz, .stall_seed = stall_seed,
+    };
+    struct bpsim *sim = bpsim_open(&opt);
+    uint64_t load;
+    const char *what;
+    int status = bpsim_load(sim, j->p->image, j->p->image_words, j->p->weights, j->p->weight_words64, &load);
+    int rc = status ? fail(j, "load status", status, 0) : run_images(j, sim, stall_seed == 0, load);
+    if (!rc && bpsim_violations(sim, &what)) {
+        printf("%s: ", what);
+        rc = fail(j, "AXI breaches", (int64_t)bpsim_violations(sim, NULL), 0);
+    }
+    bpsim_close(sim);
+    return rc;
+}
+
+/* 1: failed, 0: good, -1: the network does not fit this board. */
+static int run_seed(const struct hw *hw, uint64_t seed)
+{
+    struct fixed_random limits = { .max_layers = 3 + (int)(seed % 6), .max_size = 6 + (int)(seed % 15),
+                                   .max_channels = 16 + (int)(seed % 4) * 16 };
+    struct job j = { .hw = hw, .seed = seed, .net = fixed_random_net(seed, &limits) };
+    if (!j.net)
+        return fail(&j, "fixed_random_net", -1, 0);
+    int rc = accel_compile(&j.p, j.net, hw);
+    if (rc) {
+        fixed_net_free(j.net);
+        return -1;
+    }
+    rc = run_program(&j, 0);
+    if (!rc && seed % 4 == 0)
+        rc = run_program(&j, seed);
+    accel_program_free(j.p);
+    fixed_net_free(j.net);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct hw hw;
+    if (argc < 4 || hw_load(&hw, argv[1])) {
+        fprintf(stderr, "usage: net_tb BOARD SEED N\n");
+        return 2;
+    }
+    uint64_t seed = strtoull(argv[2], NULL, 10);
+    int n = atoi(argv[3]), bad = 0, good = 0, unfit = 0;
+    for (int i = 0; i < n && bad < 5; i++) {
+        int rc = run_seed(&hw, seed + (uint64_t)i);
+        bad += rc > 0;
+        good += rc == 0;
+        unfit += rc < 0;
+    }
+    printf("%d networks equal to the reference and to the cycle model, %d failed, %d did not fit\n", good, bad, unfit);
+    return bad || !good;
+}
