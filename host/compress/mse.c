@@ -7,7 +7,7 @@
 
 #include "compress/compress.h"
 
-enum { COARSE = 64, FINE = 16 };
+enum { COARSE = 128, FINE = 32 };
 
 static double clampd(double v, double lo, double hi)
 {
