@@ -6,7 +6,7 @@
 
 #include "accel/accel.h"
 
-enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, MAX_ROWS = 64, RAW_BITS = 8 };
+enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, RAW_BITS = 8, MAX_LOGITS = 1024 };
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* Bits hi..lo of a word. */

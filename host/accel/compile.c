@@ -16,15 +16,13 @@ static int check_maxpool(const struct fixed_layer *l)
     return BASE_OK;
 }
 
-/* One padding word serves every channel group of the image. */
 static int check_input(const struct fixed_edge *in)
 {
     if (in->bits != RAW_BITS || in->is_signed)
         return base_fail(BASE_INPUT, "map '%s': the image must have unsigned 8-bit pixels", in->name);
-    for (int c = GROUP; in->pad && c < in->c; c++)
-        if (in->pad[c] != in->pad[c % GROUP])
-            return base_fail(BASE_INPUT, "map '%s': an image of more than %d channels needs the same padding in channels %d and %d",
-                             in->name, GROUP, c % GROUP, c);
+    if (in->c > GROUP)
+        return base_fail(BASE_INPUT, "map '%s': an image of %d channels is not supported; the loader takes up to %d", in->name,
+                         in->c, GROUP);
     return BASE_OK;
 }
 
@@ -36,6 +34,9 @@ static int check_net(const struct fixed_net *net, const struct hw *hw)
     int rc = fixed_check(net);
     if (!rc)
         rc = check_input(&net->edge[0]);
+    if (!rc && net->classes > MAX_LOGITS)
+        rc = base_fail(BASE_INPUT, "network '%s': %d classes are not supported; the result buffer holds %d", net->name,
+                       net->classes, MAX_LOGITS);
     int layers = BASE_MIN(hw->layer_depth, PROGRAM_MAX_LAYERS), maps = BASE_MIN(hw->map_depth, 256);
     if (!rc && net->n_layer + 1 > layers)
         rc = base_fail(BASE_INPUT, "network '%s' needs %d layer records, %s has %d", net->name, net->n_layer + 1, hw->name, layers);

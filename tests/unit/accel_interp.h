@@ -1,0 +1,242 @@
+/* accel_interp: the meaning of a program image (docs/rtl/program.md), literally and slowly. It keeps
+ * every map as plane words in four banks, as the engine does, so that two maps that overlap, a wrong
+ * stride or a wrong bank show up as wrong logits. */
+#ifndef ACCEL_INTERP_H
+#define ACCEL_INTERP_H
+
+#include "unit.h"
+
+#include "accel/accel.h"
+
+struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups; };
+
+struct interp {
+    const struct hw *hw;
+    const uint64_t *image, *map, *layer, *kword, *coef, *scale, *weights;
+    int n_map, n_layer, n_kword, n_coef, n_scale, n_weight;
+    uint16_t (*act)[8];        /* [bank * act_depth + address][pixel]: 16 channels of a plane */
+    bool *written;
+    int32_t *logits;
+};
+
+static inline int64_t interp_field(uint64_t w, int hi, int lo)
+{
+    return (int64_t)(w >> lo & ((2ull << (hi - lo)) - 1));
+}
+
+static inline void interp_open(struct interp *p, const struct hw *hw, const uint64_t *image, const uint64_t *weights)
+{
+    const uint64_t *w = image;
+    *p = (struct interp){ .hw = hw, .image = image, .weights = weights };
+    p->n_layer = (int)interp_field(w[2], 15, 0);
+    p->n_map = (int)interp_field(w[2], 31, 16);
+    p->n_kword = (int)interp_field(w[2], 47, 32);
+    p->n_coef = (int)interp_field(w[2], 63, 48);
+    p->n_scale = (int)interp_field(w[3], 15, 0);
+    p->n_weight = (int)interp_field(w[3], 63, 32);
+    p->map = image + 8;
+    p->layer = p->map + 2 * p->n_map;
+    p->kword = p->layer + 4 * p->n_layer;
+    p->coef = p->kword + 2 * p->n_kword;
+    p->scale = p->coef + p->n_coef * hw->m / 2;
+    p->act = base_alloc(4 * (size_t)hw->act_depth * sizeof *p->act);
+    p->written = base_alloc(4 * (size_t)hw->act_depth);
+}
+
+static inline void interp_close(struct interp *p)
+{
+    base_free(p->act);
+    base_free(p->written);
+}
+
+static inline struct interp_map interp_map(const struct interp *p, int index)
+{
+    assert_true(index < p->n_map);
+    const uint64_t *w = p->map + 2 * index;
+    return (struct interp_map){
+        (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32),
+        (int)interp_field(w[0], 51, 48), (int)interp_field(w[0], 52, 52), (int)interp_field(w[1], 15, 0),
+        (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32) };
+}
+
+static inline size_t interp_at(const struct interp *p, const struct interp_map *m, int y, int xb, int g, int plane)
+{
+    int a = m->base + (y >> 2) * m->row_stride + xb * m->px_stride + g * m->planes + plane;
+    assert_true(a >= 0 && a < p->hw->act_depth);
+    return (size_t)((y + g) % 4) * (size_t)p->hw->act_depth + (size_t)a;
+}
+
+/* 16 channels of one plane of one pixel, padding outside. */
+static inline uint16_t interp_read(const struct interp *p, const struct interp_map *m, int y, int x, int g, int plane)
+{
+    if (y < 0 || y >= m->h || x < 0 || x >= m->w)
+        return m->raw ? (uint16_t)interp_field(p->image[6 + plane / 4], 16 * (plane % 4) + 15, 16 * (plane % 4)) : 0;
+    assert_true(g < m->groups);
+    size_t at = interp_at(p, m, y, x / 8, g, plane);
+    assert_true(p->written[at]);
+    return p->act[at][x % 8];
+}
+
+static inline void interp_write(struct interp *p, const struct interp_map *m, int y, int x, int g, int plane, uint16_t bits)
+{
+    size_t at = interp_at(p, m, y, x / 8, g, plane);
+    p->act[at][x % 8] = bits;
+    p->written[at] = true;
+}
+
+static inline void interp_input(struct interp *p, const uint64_t *w, const uint8_t *pixels)
+{
+    struct interp_map m = interp_map(p, (int)interp_field(w[0], 31, 16));
+    int channels = (int)interp_field(w[1], 15, 0), pack = (int)interp_field(w[1], 31, 16), span = 16 / pack;
+    for (int y = 0; y < m.h; y++)
+        for (int x = 0; x < m.w; x++)
+            for (int g = 0; g < m.groups; g++)
+                for (int j = 0; j < 8 / pack; j++) {
+                    uint16_t word = 0;
+                    for (int slot = 0; slot < 16; slot++) {
+                        int c = g * 16 + slot % span, bit = j * pack + slot / span;
+                        if (c < channels)
+                            word |= (uint16_t)((pixels[((size_t)y * (size_t)m.w + (size_t)x) * (size_t)channels + (size_t)c] >> bit & 1) << slot);
+                    }
+                    interp_write(p, &m, y, x, g, j, word);
+                }
+}
+
+/* window(kw, ab) of one output pixel as nine words of 16 channels. */
+static inline void interp_window(const struct interp *p, uint64_t kw, const struct interp_map *m, int y, int x, int ab, uint16_t tap[9])
+{
+    int flags = (int)interp_field(kw, 15, 8), g = (int)interp_field(kw, 47, 32), s = flags & PROGRAM_KW_STRIDE2 ? 2 : 1;
+    int oy = (int8_t)interp_field(kw, 55, 48), ox = (int8_t)interp_field(kw, 63, 56), columns = (int)interp_field(kw, 31, 24);
+    for (int r = 0; r < 3; r++)
+        for (int c = 0; c < 3; c++)
+            if (!(flags & PROGRAM_KW_GROUP))
+                tap[r * 3 + c] = interp_read(p, m, y * s + oy + r, x * s + ox + c, g, ab);
+            else if (c < columns && g + 3 * c + r < m->groups)
+                tap[r * 3 + c] = interp_read(p, m, y * s, x * s, g + 3 * c + r, ab);
+            else
+                tap[r * 3 + c] = 0;
+}
+
+static inline int interp_count(const struct interp *p, int waddr, int row, const uint16_t tap[9])
+{
+    int n = 0;
+    const uint64_t *w = p->weights + (size_t)waddr * (size_t)(p->hw->m * p->hw->k / 64);
+    for (int t = 0; t < 9; t++) {
+        int bit = row * 144 + t * 16;          /* never across a word: 144 and 64 are multiples of 16 */
+        n += __builtin_popcount((unsigned)(w[bit / 64] >> (bit % 64) & 0xffff) & tap[t]);
+    }
+    return n;
+}
+
+static inline int32_t interp_coef(const struct interp *p, int index, int row)
+{
+    uint64_t w = p->coef[index * p->hw->m / 2 + row / 2];
+    return (int32_t)(row & 1 ? w >> 32 : w);
+}
+
+/* Sums of the M rows at one pixel; returns the K-word after the list. */
+static inline int interp_list(const struct interp *p, int k, int y, int x, int64_t *sum)
+{
+    memset(sum, 0, sizeof *sum * (size_t)p->hw->m);
+    for (;; k++) {
+        assert_true(k < p->n_kword);
+        const uint64_t *w = p->kword + 2 * k;
+        struct interp_map m = interp_map(p, (int)interp_field(w[0], 7, 0));
+        int wn = (int)interp_field(w[0], 23, 16), waddr = (int)interp_field(w[1], 15, 0), coef = (int)interp_field(w[1], 31, 16);
+        assert_true(wn >= 1 && waddr + wn <= p->n_weight && coef + wn * m.planes <= p->n_coef);
+        for (int ab = 0; ab < m.planes; ab++) {
+            uint16_t tap[9];
+            interp_window(p, w[0], &m, y, x, ab, tap);
+            for (int wp = 0; wp < wn; wp++)
+                for (int row = 0; row < p->hw->m; row++)
+                    sum[row] += (int64_t)interp_coef(p, coef + ab * wn + wp, row) * interp_count(p, waddr + wp, row, tap);
+        }
+        if (interp_field(w[0], 15, 8) & PROGRAM_KW_LAST)
+            return k + 1;
+    }
+}
+
+static inline void interp_mac_pixel(struct interp *p, const uint64_t *w, int mt, const int64_t *sum, int y, int x)
+{
+    bool logits = interp_field(w[0], 15, 8) & PROGRAM_LY_LOGITS;
+    int first = (int)interp_field(w[1], 47, 32) + mt, s = (int)interp_field(w[2], 7, 0);
+    int lo = (int16_t)interp_field(w[2], 31, 16), hi = (int16_t)interp_field(w[2], 47, 32), code[64];
+    assert_true(first < p->n_scale);
+    for (int row = 0; row < p->hw->m; row++) {
+        const uint64_t *scale = p->scale + ((size_t)first * (size_t)p->hw->m + (size_t)row) * 2;
+        int64_t v = (sum[row] * (int64_t)scale[1] + (int64_t)scale[0]) >> s;
+        if (logits && mt * p->hw->m + row < interp_field(w[3], 31, 0))
+            p->logits[mt * p->hw->m + row] = (int32_t)v;
+        code[row] = (int)BASE_MAX(BASE_MIN(v, hi), lo);
+    }
+    if (logits)
+        return;
+    struct interp_map out = interp_map(p, (int)interp_field(w[0], 31, 16));
+    for (int plane = 0; plane < out.planes; plane++) {
+        uint16_t word = 0;
+        for (int row = 0; row < 16; row++)
+            word |= (uint16_t)((code[row] >> plane & 1) << row);
+        interp_write(p, &out, y, x, (int)interp_field(w[1], 63, 48) + mt, plane, word);
+    }
+}
+
+static inline void interp_mac(struct interp *p, const uint64_t *w)
+{
+    int64_t sum[64];
+    int next = 0, k = (int)interp_field(w[1], 31, 16);
+    for (int mt = 0; mt < interp_field(w[1], 15, 0); mt++, k = next)
+        for (int y = 0; y < interp_field(w[0], 47, 32); y++)
+            for (int x = 0; x < interp_field(w[0], 63, 48); x++) {
+                next = interp_list(p, k, y, x, sum);
+                interp_mac_pixel(p, w, mt, sum, y, x);
+            }
+}
+
+static inline int interp_code(const struct interp *p, const struct interp_map *m, int y, int x, int c, bool is_signed)
+{
+    int code = 0;
+    for (int plane = 0; plane < m->planes; plane++)
+        code |= (interp_read(p, m, y, x, c / 16, plane) >> (c % 16) & 1) << plane;
+    return is_signed && code >> (m->planes - 1) ? code - (1 << m->planes) : code;
+}
+
+static inline void interp_maxpool(struct interp *p, const uint64_t *w)
+{
+    struct interp_map in = interp_map(p, (int)interp_field(w[1], 31, 16)), out = interp_map(p, (int)interp_field(w[0], 31, 16));
+    bool is_signed = interp_field(w[0], 15, 8) & PROGRAM_LY_SIGNED;
+    int taps = (int)interp_field(w[1], 63, 48), s = interp_field(w[2], 16, 16) ? 2 : 1;
+    int oy = (int8_t)interp_field(w[2], 7, 0), ox = (int8_t)interp_field(w[2], 15, 8);
+    for (int c = 0; c < 16 * interp_field(w[1], 15, 0); c++)
+        for (int y = 0; y < interp_field(w[0], 47, 32); y++)
+            for (int x = 0; x < interp_field(w[0], 63, 48); x++) {
+                int best = is_signed ? -(1 << (in.planes - 1)) : 0;
+                for (int t = 0; t < 9; t++) {
+                    int iy = y * s + oy + t / 3, ix = x * s + ox + t % 3;
+                    if ((taps >> t & 1) && iy >= 0 && iy < in.h && ix >= 0 && ix < in.w)
+                        best = BASE_MAX(best, interp_code(p, &in, iy, ix, c, is_signed));
+                }
+                for (int plane = 0; plane < out.planes; plane++) {
+                    int g = (int)interp_field(w[1], 47, 32) + c / 16;
+                    size_t at = interp_at(p, &out, y, x / 8, g, plane);
+                    uint16_t old = c % 16 ? p->act[at][x % 8] : 0;
+                    interp_write(p, &out, y, x, g, plane, (uint16_t)(old | (best >> plane & 1) << (c % 16)));
+                }
+            }
+}
+
+/* One image through the program. pixels uint8 [h][w][c], logits int32. */
+static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *logits)
+{
+    p->logits = logits;
+    for (int i = 0; i < p->n_layer; i++) {
+        const uint64_t *w = p->layer + 4 * i;
+        switch (interp_field(w[0], 7, 0)) {
+        case PROGRAM_INPUT: interp_input(p, w, pixels); break;
+        case PROGRAM_MAC: interp_mac(p, w); break;
+        case PROGRAM_MAXPOOL: interp_maxpool(p, w); break;
+        default: fail_msg("layer %d: unknown operation", i);
+        }
+    }
+}
+
+#endif
