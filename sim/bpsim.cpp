@@ -29,6 +29,7 @@ struct bpsim {
     uint8_t *mem = nullptr;
     uint64_t mem_bytes = 0, now = 0;
     uint64_t io_base = 0;      // behind program and weights
+    uint32_t shadow[1024] = {};// what was poked: the windows of the next start
 #if VM_TRACE
     std::unique_ptr<VerilatedVcdC> vcd;
 #endif
@@ -159,9 +160,27 @@ extern "C" void bpsim_reset(struct bpsim *sim)
     bpsim_poke(sim, REG_IER, 1);
 }
 
+static std::pair<uint64_t, uint64_t> window(const struct bpsim *sim, uint32_t reg, uint32_t size)
+{
+    auto word = [sim](uint32_t r) { return sim->shadow[r / 4] | (uint64_t)sim->shadow[r / 4 + 1] << 32; };
+    return {word(reg), word(reg) + word(size)};
+}
+
+// A start may only touch its own windows.
+static void snoop(struct bpsim *sim, uint32_t reg, uint32_t value)
+{
+    sim->shadow[reg % 4096 / 4] = value;
+    if (reg != REG_CTRL || !(value & 1)) return;
+    if (sim->shadow[REG_MODE / 4] & 1)
+        sim->ddr->allow({window(sim, REG_PROGRAM, REG_PROGRAM_SIZE), window(sim, REG_WEIGHT, REG_WEIGHT_SIZE)});
+    else
+        sim->ddr->allow({window(sim, REG_INPUT, REG_INPUT_SIZE), window(sim, REG_OUTPUT, REG_OUTPUT_SIZE)});
+}
+
 extern "C" void bpsim_poke(struct bpsim *sim, uint32_t reg, uint32_t value)
 {
     Vbp_kernel *t = sim->top.get();
+    snoop(sim, reg, value);
     t->s_axi_control_awvalid = 1;
     t->s_axi_control_awaddr = reg & 0xfff;
     t->s_axi_control_wvalid = 1;
@@ -251,8 +270,6 @@ extern "C" int bpsim_load(struct bpsim *sim, const uint64_t *program, size_t pro
     poke_window(sim, REG_PROGRAM, REG_PROGRAM_SIZE, program_base, program_words * 8);
     poke_window(sim, REG_WEIGHT, REG_WEIGHT_SIZE, weight_base, weight_words64 * 8);
     sim->io_base = end;
-    sim->ddr->allow({{program_base, program_base + program_words * 8},
-                     {weight_base, weight_base + weight_words64 * 8}});
     return start(sim, 1, cycles);
 }
 
@@ -265,8 +282,6 @@ extern "C" int bpsim_run(struct bpsim *sim, const uint8_t *image, size_t image_b
     memcpy(sim->mem + input_base, image, image_bytes);
     poke_window(sim, REG_INPUT, REG_INPUT_SIZE, input_base, image_bytes);
     poke_window(sim, REG_OUTPUT, REG_OUTPUT_SIZE, output_base, logit_bytes);
-    sim->ddr->allow({{input_base, input_base + image_bytes},
-                     {output_base, output_base + logit_bytes}});
     int status = start(sim, 0, cycles);
     memcpy(logits, sim->mem + output_base, logit_bytes);
     return status;

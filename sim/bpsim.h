@@ -51,7 +51,7 @@ int bpsim_run(struct bpsim *sim, const uint8_t *image, size_t image_bytes,
 /* Test hooks. Accesses to [first, last) answer SLVERR; first == last: none. */
 void bpsim_fault(struct bpsim *sim, uint64_t first, uint64_t last);
 /* Breaches of AXI4 by the device (4 KB, burst length, unstable payload, wlast, access outside the
- * windows of the last load or run) since open; what: a description of the first, or NULL. */
+ * windows of the last start) since open; what: a description of the first, or NULL. */
 uint64_t bpsim_violations(const struct bpsim *sim, const char **what);
 
 /* Of the RTL and the hardware package this library was built from (hex). */
