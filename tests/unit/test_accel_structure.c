@@ -1,0 +1,257 @@
+/* accel: choices, limits and refusals of the compiler; hostile images. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include "accel/accel.h"
+
+static struct hw board(void)
+{
+    struct hw hw;
+    assert_ok(hw_load(&hw, "pynq-z2"));
+    return hw;
+}
+
+static uint32_t bits(uint64_t w, int hi, int lo)
+{
+    return (uint32_t)(w >> lo & ((2ull << (hi - lo)) - 1));
+}
+
+/* ---- small networks by hand ---------------------------------------------------- */
+
+static void add_weights(struct fixed_net *net, struct fixed_term *t, int n_plane)
+{
+    int act = net->edge[t->edge].bits;
+    int64_t n = (int64_t)t->cout * t->kh * t->kw * t->cin;
+    t->n_plane = t->w_bits = n_plane;
+    t->code = BASE_ARENA_NEW_N(net->arena, uint16_t, n);
+    for (int64_t i = 0; i < n; i++)
+        t->code[i] = (uint16_t)((uint64_t)i * 2654435761u >> 7 & ((1u << n_plane) - 1));
+    t->coef_shared = true;
+    t->coef = BASE_ARENA_NEW_N(net->arena, int32_t, n_plane * act);
+    for (int p = 0; p < n_plane; p++)
+        for (int j = 0; j < act; j++)
+            t->coef[p * act + j] = (p == n_plane - 1 && p ? -1 : 1) * (1 << (p + j));
+}
+
+/* image h x w x c -> conv k x k (same size) to `mid` channels -> dense to 10. */
+static struct fixed_net *two_layers(int size, int c, int k, int w_bits, int mid)
+{
+    struct fixed_net *net = fixed_net_new("two", 2, 2);
+    net->classes = 10;
+    net->logit_scale = 1;
+    net->edge[0] = (struct fixed_edge){ .name = "image", .h = size, .w = size, .c = c, .bits = 8, .scale = 1 };
+    net->edge[1] = (struct fixed_edge){ .name = "mid", .h = size, .w = size, .c = mid, .bits = 4, .scale = 1 };
+    for (int i = 0; i < 2; i++) {
+        struct fixed_layer *l = &net->layer[i];
+        const struct fixed_edge *e = &net->edge[i];
+        *l = (struct fixed_layer){ .name = i ? "dense" : "conv", .out = i ? -1 : 1, .h = i ? 1 : size, .w = i ? 1 : size,
+                                   .c = i ? 10 : mid, .n_term = 1, .s = 8, .lo = i ? INT32_MIN : 0, .hi = i ? INT32_MAX : 15 };
+        l->term[0] = (struct fixed_term){ .edge = i, .kh = i ? size : k, .kw = i ? size : k, .stride = 1, .pad_t = i ? 0 : k / 2,
+                                          .pad_l = i ? 0 : k / 2, .cout = l->c, .cin = e->c };
+        add_weights(net, &l->term[0], w_bits);
+        l->m = BASE_ARENA_NEW_N(net->arena, int32_t, l->c);
+        l->b = BASE_ARENA_NEW_N(net->arena, int64_t, l->c);
+        for (int o = 0; o < l->c; o++)
+            l->m[o] = 3, l->b[o] = 128;
+    }
+    return net;
+}
+
+static struct accel_program *compiled(struct fixed_net *net)
+{
+    struct hw hw = board();
+    struct accel_program *p;
+    assert_ok(accel_compile(&p, net, &hw));
+    fixed_net_free(net);
+    return p;
+}
+
+static int input_pack(const struct accel_program *p)
+{
+    const uint64_t *layer = p->image + 8 + 2 * bits(p->image[2], 31, 16);
+    return (int)bits(layer[1], 31, 16);
+}
+
+static const uint64_t *first_kword(const struct accel_program *p)
+{
+    return p->image + 8 + 2 * bits(p->image[2], 31, 16) + 4 * bits(p->image[2], 15, 0);
+}
+
+/* ---- tests ------------------------------------------------------------------------ */
+
+static void test_pack(void **state)
+{
+    (void)state;
+    static const struct { int channels, pack; } want[] = { { 1, 8 }, { 2, 8 }, { 3, 4 }, { 4, 4 }, { 5, 2 }, { 8, 2 }, { 9, 1 }, { 16, 1 } };
+    for (int i = 0; i < BASE_COUNT(want); i++) {
+        struct accel_program *p = compiled(two_layers(6, want[i].channels, 3, 3, 8));
+        assert_int_equal(input_pack(p), want[i].pack);
+        assert_int_equal(bits(first_kword(p)[0], 23, 16), 3 + want[i].pack - 1);
+        accel_program_free(p);
+    }
+    struct fixed_net *net = two_layers(6, 1, 3, 3, 8);    /* coefficients that are no value x 2^j */
+    net->layer[0].term[0].coef[3] += 1;
+    struct accel_program *p = compiled(net);
+    assert_int_equal(input_pack(p), 1);
+    accel_program_free(p);
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    struct hw hw = board();
+    struct accel_program *p = compiled(two_layers(6, 3, 5, 2, 20));
+    assert_int_equal(p->image[0] & 0xffffffffu, PROGRAM_MAGIC);
+    assert_int_equal(bits(p->image[5], 31, 0), p->image_words);
+    assert_int_equal(p->weight_words64, (size_t)p->weight_words * 36);
+    assert_int_equal(p->input_bytes, 6 * 6 * 3);
+    assert_int_equal(p->output_bytes, 40);
+    assert_int_equal(p->kwords, 2 * 4 + 2 * 4);    /* 2 filter groups x 4 pieces; 2 groups x 4 pieces */
+    assert_int_equal(p->scale_words, 2 + 1);
+    assert_int_equal(p->act_words, 2 * 2 + 2 * 8);   /* 2 rows a bank: a block of 2 planes, a block of 2 groups x 4 planes */
+    assert_int_equal(p->coef_words, 2 * 5 + 4 * 2);    /* one block a layer */
+    assert_int_equal(p->n_layer, 3);
+    assert_string_equal(p->layer[0].name, "input");
+    assert_int_equal(p->layer[0].fixed_layer, -1);
+    assert_int_equal(p->layer[1].macs, 6 * 6 * 20 * 75);
+    assert_int_equal(p->layer[1].ideal_cycles, (6 * 6 * 20 * 75 * 2 * 8 + 18431) / 18432);
+    assert_int_equal(p->layer[2].a_bits, 4);
+    assert_int_equal(accel_decode_check(&hw, p->image, p->image_words), PROGRAM_OK);
+    accel_program_free(p);
+}
+
+static void test_pruned(void **state)
+{
+    (void)state;
+    struct fixed_net *net = two_layers(6, 3, 3, 4, 32);
+    struct fixed_term *t = &net->layer[0].term[0];
+    memset(t->code, 0, 16 * 27 * sizeof *t->code);         /* the first filter group is gone */
+    for (int i = 16 * 27; i < 32 * 27; i++)
+        t->code[i] &= 0xd;                                 /* the second lacks plane 1 */
+    struct accel_program *p = compiled(net);
+    const uint64_t *k = first_kword(p);
+    assert_int_equal(bits(k[0], 23, 16), 1);
+    assert_true(bits(k[0], 15, 8) & PROGRAM_KW_LAST);
+    for (int i = 0; i < 36; i++)
+        assert_true(p->weights[bits(k[1], 15, 0) * 36 + (uint32_t)i] == 0);
+    accel_program_free(p);
+}
+
+static void test_group_mode(void **state)
+{
+    (void)state;
+    struct accel_program *p = compiled(two_layers(1, 16, 1, 2, 160));
+    const uint64_t *k = first_kword(p) + 2 * 10;           /* the dense layer: 10 groups of one pixel */
+    assert_int_equal(p->kwords, 10 + 2);
+    assert_true(bits(k[0], 15, 8) & PROGRAM_KW_GROUP);
+    assert_int_equal(bits(k[0], 31, 24), 3);
+    assert_int_equal(bits(k[2], 31, 24), 1);
+    assert_int_equal(bits(k[2], 47, 32), 9);
+    accel_program_free(p);
+}
+
+static void refuse(struct fixed_net *net, const struct hw *hw, const char *part)
+{
+    struct accel_program *p;
+    assert_error(accel_compile(&p, net, hw), BASE_INPUT, part);
+    assert_null(p);
+    fixed_net_free(net);
+}
+
+static void test_refuse(void **state)
+{
+    (void)state;
+    struct hw hw = board(), small = hw;
+    refuse(two_layers(6, 17, 3, 2, 8), &hw, "17 channels");
+    struct fixed_net *net = two_layers(8, 1, 3, 2, 8);
+    net->layer[0].term[0].stride = 3;
+    net->layer[0].h = net->layer[0].w = net->edge[1].h = net->edge[1].w = 3;
+    net->layer[1].term[0].kh = net->layer[1].term[0].kw = 3;
+    refuse(net, &hw, "stride 3");
+    small.m = 8;
+    refuse(two_layers(6, 1, 3, 2, 8), &small, "m = cg = 16");
+    small = hw, small.act_depth = 64;
+    refuse(two_layers(30, 1, 3, 2, 20), &small, "layer 'conv': activations do not fit");
+    small = hw, small.weight_depth = 32;
+    refuse(two_layers(12, 1, 3, 2, 20), &small, "layer 'dense': the weight memory");
+    small = hw, small.coef_depth = 16;
+    refuse(two_layers(6, 1, 3, 4, 20), &small, "coefficient memory");
+    small = hw, small.kword_depth = 16;
+    refuse(two_layers(12, 1, 3, 2, 20), &small, "K-word table");
+    small = hw, small.scale_depth = 2;
+    refuse(two_layers(6, 1, 3, 2, 20), &small, "scale memory");
+    small = hw, small.layer_depth = 2;
+    refuse(two_layers(6, 1, 3, 2, 20), &small, "layer records");
+    net = two_layers(6, 1, 5, 2, 1);
+    net->layer[0].kind = FIXED_MAXPOOL;
+    net->edge[1].bits = 8;
+    net->layer[0].term[0].depthwise = true;
+    net->layer[1].term[0].n_plane = 0;
+    add_weights(net, &net->layer[1].term[0], 2);
+    refuse(net, &hw, "max pooling of 5 x 5");
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct hw hw = board();
+    struct fixed_net *net = two_layers(6, 3, 3, 2, 20);
+    struct accel_program *p;
+    assert_survives_nomem(accel_compile(&p, net, &hw), accel_program_free(p));
+    fixed_net_free(net);
+}
+
+/* Any image ends with a code, and a changed header with the right one. */
+static void test_hostile(void **state)
+{
+    (void)state;
+    struct hw hw = board();
+    struct accel_program *p = compiled(two_layers(6, 3, 5, 2, 20));
+    uint64_t *image = base_alloc(p->image_words * 8);
+    struct base_rng rng;
+    base_rng_seed(&rng, 7);
+    int ok = 0, count = 20000;
+    for (int i = 0; i < count; i++) {
+        memcpy(image, p->image, p->image_words * 8);
+        for (uint32_t n = 1 + base_rng_below(&rng, 3); n--;)
+            image[base_rng_below(&rng, i & 1 ? 60 : (uint32_t)p->image_words)] ^= 1ull << base_rng_below(&rng, 64);
+        int rc = accel_decode_check(&hw, image, p->image_words);
+        assert_in_range(rc, PROGRAM_OK, PROGRAM_ERR_NOT_LOADED);
+        ok += rc == PROGRAM_OK;
+        for (size_t w = 2; w < p->image_words && i < 300; w++)
+            image[w] = base_rng_u64(&rng);
+        assert_in_range(accel_decode_check(&hw, image, p->image_words), PROGRAM_OK, PROGRAM_ERR_NOT_LOADED);
+    }
+    assert_in_range(ok, 1, count - 1);
+    const struct { size_t word; uint64_t flip; int code; } one[] = {
+        { 0, 1, PROGRAM_ERR_MAGIC }, { 0, 1ull << 32, PROGRAM_ERR_MAGIC }, { 1, 1, PROGRAM_ERR_ARRAY }, { 1, 1ull << 40, PROGRAM_ERR_ARRAY },
+        { 2, 1ull << 15, PROGRAM_ERR_SIZE }, { 5, 1, PROGRAM_ERR_SIZE }, { 4, 1ull << 32, PROGRAM_ERR_IO }, { 4, 1, PROGRAM_ERR_IO },
+        { 8, 1ull << 15, PROGRAM_ERR_ACT }, { 12, 8, PROGRAM_ERR_OP }, { 12, 1ull << 24, PROGRAM_ERR_MAP },
+        { 17, 1ull << 47, PROGRAM_ERR_SCALE }, { 17, 1ull << 31, PROGRAM_ERR_KWORD }, { 24, 1ull << 7, PROGRAM_ERR_MAP },
+        { 25, 1ull << 31, PROGRAM_ERR_COEF }, { 25, 1ull << 15, PROGRAM_ERR_WEIGHT },
+    };
+    for (int i = 0; i < BASE_COUNT(one); i++) {
+        memcpy(image, p->image, p->image_words * 8);
+        image[one[i].word] ^= one[i].flip;
+        if (accel_decode_check(&hw, image, p->image_words) != one[i].code)
+            fail_msg("change %d: code %d, not %d", i, accel_decode_check(&hw, image, p->image_words), one[i].code);
+    }
+    for (size_t n = 0; n < p->image_words; n++) {          /* cut short: copied so that ASan sees the end */
+        uint64_t *cut = malloc(n * 8 + 1);
+        memcpy(cut, p->image, n * 8);
+        assert_int_not_equal(accel_decode_check(&hw, cut, n), PROGRAM_OK);
+        free(cut);
+    }
+    base_free(image);
+    accel_program_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_hostile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
