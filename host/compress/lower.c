@@ -276,20 +276,22 @@ static double exact_if_fits(double u, double least)
 
 static void choose_units(struct work *w)
 {
-    int lead = leading_term(w), f = common_f(w, lead);
+    int lead = leading_term(w), f = common_f(w, lead), first = 0;
+    bool sum = false;
+    double least;
     w->to->f = BASE_MAX(f, 0);
+    for (int c = 0; c < w->to->c; c++)
+        sum |= terms_of(w, c, &first, &least) > 1;
     for (int c = 0; c < w->to->c; c++) {
-        int first = 0;
-        double least;
         int n = terms_of(w, c, &first, &least);
         if (!n)
             w->unit[c] = 0;
         else if (f >= 0)
             w->unit[c] = ldexp(w->u[lead][c], -f);
-        else if (n == 1)
+        else if (!sum)
             w->unit[c] = fmax(fabs(w->u[first][c]), least);
-        else
-            w->unit[c] = exact_if_fits(w->u[lead][c], least);
+        else /* units of like size, so that the multipliers are as precise for every channel */
+            w->unit[c] = exact_if_fits(fabs(w->u[n == 1 ? first : lead][c]), least);
     }
 }
 
