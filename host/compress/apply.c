@@ -167,7 +167,7 @@ static void edge_scale(struct compress_cache *c, struct nn_quant_edge *e, int ed
     *e = (struct nn_quant_edge){ .bits = bits, .is_signed = is_signed, .scale = *kept };
 }
 
-/* Edges first to last, so that a max pool finds its input's scale. */
+/* A max pool's output stays as it is: it picks values that are quantized already. */
 static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct compress_recipe *r)
 {
     const struct graph_layers *ls = &c->layers;
@@ -181,9 +181,7 @@ static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct
                 return rc;
         }
         int bits = compress_recipe_edge_bits(r, c->graph, ls, i + 1);
-        if (l->kind == GRAPH_LAYER_MAXPOOL)
-            q->edge[i + 1] = q->edge[l->term[0].edge];
-        else if (bits)
+        if (bits && l->kind == GRAPH_LAYER_MAC)
             edge_scale(c, &q->edge[i + 1], i + 1, bits);
     }
     return BASE_OK;
@@ -241,14 +239,6 @@ static int finetune(struct compress_model *m, struct nn *nn, const struct compre
     return rc;
 }
 
-/* A max pool's edges keep one scale while scales are learned. */
-static void tie_pool_scales(struct compress_model *m)
-{
-    for (int i = 0; i < m->layers.n; i++)
-        if (m->layers.layer[i].kind == GRAPH_LAYER_MAXPOOL)
-            m->quant->edge[i + 1] = m->quant->edge[m->layers.layer[i].term[0].edge];
-}
-
 /* Fine-tune (its own memory for backward), then measure on an engine for inference. */
 static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
 {
@@ -262,10 +252,6 @@ static int model_run(struct compress_model *m, struct compress_cache *c, const s
         rc = nn_set_quant(nn, m->quant);
     if (!rc && no.training)
         rc = finetune(m, nn, c, o);
-    if (!rc && no.training) {
-        tie_pool_scales(m);
-        rc = nn_set_quant(nn, m->quant);
-    }
     if (!rc && o->batchnorm_images > 0 && c->data.train.fill)
         rc = nn_batchnorm_reestimate(nn, &c->data.train, 0, o->batchnorm_images);
     int n = o->val_images > 0 ? BASE_MIN(o->val_images, c->data.n_val) : o->val_images < 0 ? 0 : c->data.n_val;

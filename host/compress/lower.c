@@ -84,9 +84,12 @@ static int lower_edges(struct fixed_net *net, const struct graph *g, const struc
                 return rc;
             continue;
         }
-        e->bits = q->edge[i].bits;
-        e->is_signed = q->edge[i].is_signed;
-        e->scale = (double)q->edge[i].scale;
+        /* A max pool picks codes: it has no quantization of its own. */
+        bool pool = ls->layer[i - 1].kind == GRAPH_LAYER_MAXPOOL;
+        const struct fixed_edge *in = &net->edge[ls->layer[i - 1].term[0].edge];
+        e->bits = pool ? in->bits : q->edge[i].bits;
+        e->is_signed = pool ? in->is_signed : q->edge[i].is_signed;
+        e->scale = pool ? in->scale : (double)q->edge[i].scale;
         if (e->bits < 1 || e->bits > 8 || !(e->scale > 0))
             return base_fail(BASE_INPUT, "layer '%s': its output has no width (%d bits, scale %g): nothing reads it, or it was not quantized", e->name, e->bits, e->scale);
     }
@@ -428,14 +431,11 @@ static int lower_maxpool(struct work *w)
 {
     const struct graph_node *n = &w->g->node[w->from->node];
     int in = w->from->term[0].edge;
-    const struct fixed_edge *a = &w->net->edge[in], *b = w->logits ? NULL : &w->net->edge[w->to->out];
-    if (in == 0 || !b)
+    if (in == 0 || w->logits)
         return base_fail(BASE_INPUT, "layer '%s': a max pool of the raw image or as the last layer is not available yet", w->from->name);
-    if (a->bits != b->bits || a->is_signed != b->is_signed || a->scale != b->scale)
-        return base_fail(BASE_INTERNAL, "layer '%s': a max pool's two edges differ in width or scale", w->from->name);
     w->to->n_term = 1;
     w->to->term[0] = (struct fixed_term){ .edge = in, .kh = n->kh, .kw = n->kw, .stride = n->stride, .pad_t = n->pad_t, .pad_l = n->pad_l,
-                                          .depthwise = true, .cout = a->c, .cin = 1 };
+                                          .depthwise = true, .cout = w->to->c, .cin = 1 };
     return BASE_OK;
 }
 

@@ -111,9 +111,10 @@ static void compare(struct tally *t, const struct oracle *o, const struct fixed_
                 t->logit_top = fmax(t->logit_top, fabs(v));
                 continue;
             }
-            int want = (int)floor(quantized(e, v) / (double)e->scale + 0.5), got = edges[i + 1][at];
+            double scale = net->edge[i + 1].scale;
+            int want = (int)floor(quantized(e, v) / scale + 0.5), got = edges[i + 1][at];
             *(want == got ? &t->equal : abs(want - got) == 1 ? &t->near : &t->far) += 1;
-            o->map[i + 1][at] = got * (double)e->scale;
+            o->map[i + 1][at] = got * scale;
         }
     }
 }
@@ -249,7 +250,7 @@ static void set_scales(struct oracle *o, struct nn_quant *q, const struct compre
         e->is_signed = graph_edge_signed(o->g, o->ls, i + 1);
         e->scale = e->bits ? (float)(top * 0.7 / ((1 << (e->bits - e->is_signed)) - 1)) : 1;
         if (l->kind == GRAPH_LAYER_MAXPOOL)
-            *e = q->edge[l->term[0].edge];
+            e->bits = 0;
     }
 }
 
