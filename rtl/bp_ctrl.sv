@@ -179,4 +179,15 @@ module bp_ctrl (
   assign error_layer_o = layer_q;
   assign cycles_o      = cycles_q;
 
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      a_state:     assert (state_q <= StStop);
+      a_one_start: assert (!(load_start_o && run_start_o));
+      a_owed:      assert (!done_o || (!read_busy_i || status_q == bp_shell_pkg::ErrNone));
+      a_core_idle: assert (!run_start_o || !core_busy_q);
+    end
+  end
+`endif
+
 endmodule

@@ -44,4 +44,10 @@ module bp_fifo #(
     end
   end
 
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) a_level: assert ((wptr_q - rptr_q) <= (PtrW + 1)'(Depth));
+  end
+`endif
+
 endmodule

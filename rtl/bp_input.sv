@@ -271,4 +271,14 @@ module bp_input #(
   logic unused;
   assign unused = ^{layer_i[255:112], layer_i[31:0], map_i[127:48]};
 
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      a_have:  assert (have_q <= 5'd16);
+      a_start: assert (!start_i || state_q == StIdle);
+      a_write: assert (!left_we_o || we_o);
+    end
+  end
+`endif
+
 endmodule

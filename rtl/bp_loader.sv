@@ -259,4 +259,14 @@ module bp_loader #(
   logic unused_head;
   assign unused_head = ^{head_q[0][63:48], head_q[3][31:16], head_q[5][63:32]};
 
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      a_state: assert (state_q <= StFail);
+      a_word:  assert (word_q < words);
+      a_start: assert (!start_i || state_q == StIdle);
+    end
+  end
+`endif
+
 endmodule
