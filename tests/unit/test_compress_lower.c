@@ -170,6 +170,14 @@ static void randomize(struct graph *g, uint64_t seed, bool negative_gamma)
     }
 }
 
+/* Channels whose batch norm (nearly) switches them off, as training leaves some. */
+static void fade(struct graph *g)
+{
+    for (int i = 0; i < g->n_node; i++)
+        for (int c = 0; g->node[i].gamma && c < g->node[i].shape.c; c++)
+            g->node[i].gamma[c] *= c % 5 == 2 ? 0 : c % 5 == 3 ? 1e-4f : 1;
+}
+
 static int finish(struct graph *g, int in)
 {
     struct graph_shape s = g->node[in].shape;
@@ -264,13 +272,15 @@ static void fill_input(struct oracle *o, uint8_t *pixels, int n, struct base_rng
     }
 }
 
-static void check_net(struct graph *g, int w_bits, int a_bits, uint64_t seed, bool flip)
+static void check_net(struct graph *g, int w_bits, int a_bits, uint64_t seed, bool flip, bool faint)
 {
     struct graph_layers ls;
     struct compress_recipe r;
     struct nn_quant *q;
     struct fixed_net *net;
     randomize(g, seed, true);
+    if (faint)
+        fade(g);
     if (flip)
         compress_positive_gamma(g);
     assert_ok(graph_make_layers(g, &ls));
@@ -321,21 +331,56 @@ static void plain(void **state)
 {
     (void)state;
     for (int i = 0; i < BASE_COUNT(widths); i++)
-        check_net(plain_net(), widths[i][0], widths[i][1], (uint64_t)i + 1, i % 2);
+        check_net(plain_net(), widths[i][0], widths[i][1], (uint64_t)i + 1, i % 2, false);
 }
 
 static void residual(void **state)
 {
     (void)state;
     for (int i = 0; i < BASE_COUNT(widths); i++)
-        check_net(residual_net(), widths[i][0], widths[i][1], (uint64_t)i + 11, i % 2);
+        check_net(residual_net(), widths[i][0], widths[i][1], (uint64_t)i + 11, i % 2, false);
 }
 
 static void mobile(void **state)
 {
     (void)state;
     for (int i = 0; i < BASE_COUNT(widths); i++)
-        check_net(mobile_net(), widths[i][0], widths[i][1], (uint64_t)i + 21, i % 2);
+        check_net(mobile_net(), widths[i][0], widths[i][1], (uint64_t)i + 21, i % 2, false);
+}
+
+static void faint_channels(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        check_net(residual_net(), widths[i][0], widths[i][1], (uint64_t)i + 31, i % 2, true);
+        check_net(mobile_net(), widths[i][0], widths[i][1], (uint64_t)i + 41, i % 2, true);
+    }
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    struct graph *g = start(8, 8, 1);
+    struct graph_layers ls;
+    struct nn_quant *q;
+    struct fixed_net *net;
+    int x = graph_add_pool(g, "edgy", relu(g, "r1", conv(g, "c1", 0, 4, 3, 1, false), false), GRAPH_AVGPOOL, 3, 3, 2, pad1);
+    assert_true(finish(g, x) > 0);
+    randomize(g, 1, false);
+    assert_ok(graph_make_layers(g, &ls));
+    assert_ok(nn_quant_new(&q, g, &ls));
+    assert_error(compress_lower_graph(&net, g, &ls, q), BASE_INPUT, "layer 'c1': its output has no width");
+    for (int e = 1; e < ls.n_edge; e++)
+        q->edge[e] = (struct nn_quant_edge){ .bits = 4, .scale = 0.1f };
+    assert_error(compress_lower_graph(&net, g, &ls, q), BASE_INPUT, "layer 'c1': its weights were not quantized");
+    for (int i = 0; i < ls.n; i++)
+        for (int c = 0; ls.layer[i].has_weights && c < ls.layer[i].shape.c; c++) {
+            q->layer[i].term[0].w_bits = 4;
+            q->layer[i].term[0].w_scale[c] = 0.1f;
+        }
+    assert_error(compress_lower_graph(&net, g, &ls, q), BASE_INPUT, "'edgy'");
+    nn_quant_free(q);
+    graph_free(g);
 }
 
 int main(void)
@@ -344,6 +389,8 @@ int main(void)
         cmocka_unit_test(plain),
         cmocka_unit_test(residual),
         cmocka_unit_test(mobile),
+        cmocka_unit_test(faint_channels),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
