@@ -1,0 +1,97 @@
+/* export: a study as CSV and JSON. */
+#include "search/search_internal.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *state_name(enum search_state s)
+{
+    static const char *const name[] = {"running", "done", "failed"};
+    return name[s];
+}
+
+/* RFC 4180: quoted when it has to be. */
+static void csv_text(struct base_text *out, const char *s)
+{
+    if (!s[strcspn(s, ",\"\r\n")]) {
+        base_text_add(out, "%s", s);
+        return;
+    }
+    base_text_add(out, "\"");
+    for (; *s; s++)
+        base_text_add(out, *s == '"' ? "\"\"" : "%c", *s);
+    base_text_add(out, "\"");
+}
+
+static void csv_trial(struct base_text *out, const struct search_trial *t, bool pareto)
+{
+    base_text_add(out, "%d,%s,%s,%d,%d,%.17g,%.17g,%lld,%s,%lld,%.3f,%d,%llu,", t->id, state_name(t->state), t->agent,
+                  t->rung, t->feasible, t->top1, t->loss, (long long)t->cycles, t->cycles_source,
+                  (long long)t->size_bytes, t->wall_s, pareto, (unsigned long long)t->seed);
+    for (int i = 0; i < t->n_genes; i++)
+        base_text_add(out, "%s%d", i ? " " : "", t->genes[i]);
+    base_text_add(out, ",%s,%s,", t->started, t->ended);
+    csv_text(out, t->error);
+    base_text_add(out, "\n");
+}
+
+int search_study_csv(struct search_study *s, struct base_text *out)
+{
+    struct search_trials t;
+    int rc = search_study_trials(s, &t);
+    if (rc)
+        return rc;
+    bool *pareto = BASE_NEW_N(bool, t.n + 1);
+    if (pareto) {
+        search_pareto(&t, pareto);
+        base_text_add(out, "id,state,agent,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,pareto,seed,"
+                           "genes,started,ended,error\n");
+        for (int i = 0; i < t.n; i++)
+            csv_trial(out, &t.trial[i], pareto[i]);
+    }
+    rc = pareto && !out->failed ? BASE_OK : BASE_NOMEM;
+    base_free(pareto);
+    search_trials_free(&t);
+    return rc;
+}
+
+static json_t *json_trial(const struct search_trial *t, bool pareto)
+{
+    json_t *genes = json_array();
+    for (int i = 0; i < t->n_genes; i++)
+        json_array_append_new(genes, json_integer(t->genes[i]));
+    char seed[24];                 /* text: 64 bits are more than JSON numbers promise */
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
+    return json_pack("{s:i, s:s, s:s, s:i, s:b, s:f, s:f, s:I, s:s, s:I, s:f, s:b, s:s, s:o, s:s, s:s, s:s, s:s}",
+                     "id", t->id, "state", state_name(t->state), "agent", t->agent, "rung", t->rung,
+                     "feasible", t->feasible, "top1", t->top1, "loss", t->loss, "cycles", (json_int_t)t->cycles,
+                     "cycles_source", t->cycles_source, "size_bytes", (json_int_t)t->size_bytes, "wall_s", t->wall_s,
+                     "pareto", pareto, "seed", seed, "genes", genes, "recipe", t->recipe, "started", t->started,
+                     "ended", t->ended, "error", t->error);
+}
+
+int search_study_json(struct search_study *s, struct base_text *out)
+{
+    struct search_trials t;
+    int rc = search_study_trials(s, &t);
+    if (rc)
+        return rc;
+    bool *pareto = BASE_NEW_N(bool, t.n + 1);
+    json_t *list = json_array();
+    bool ok = pareto && list;
+    if (ok)
+        search_pareto(&t, pareto);
+    for (int i = 0; ok && i < t.n; i++)
+        ok = !json_array_append_new(list, json_trial(&t.trial[i], pareto[i]));
+    json_t *root = json_pack("{s:o}", "trials", list);
+    char *text = ok && root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    if (text)
+        base_text_add_bytes(out, text, strlen(text));
+    rc = text && !out->failed ? BASE_OK : BASE_NOMEM;
+    free(text);
+    json_decref(root);
+    base_free(pareto);
+    search_trials_free(&t);
+    return rc;
+}

@@ -1,0 +1,125 @@
+/* search: finds the bits of every layer: a space, a study that survives anything, agents.
+ *
+ * A candidate is a vector of small integers (genes), one per dimension of the space. What it
+ * means and what it costs is the caller's: two callbacks. Agents are deterministic functions
+ * of (seed, trials so far) and keep nothing else, so a search that was killed and resumed
+ * walks the same way as one that was not. docs/search.md has the study's schema.
+ */
+#ifndef SEARCH_H
+#define SEARCH_H
+
+#include "base/base.h"
+
+enum { SEARCH_MAX_DIMS = 512 };
+
+/* ---- the space ------------------------------------------------------------ */
+struct search_dim {
+    const char *layer;             /* a layer's name */
+    const char *field;             /* w_bits | a_bits */
+    int lo, hi;                    /* inclusive */
+};
+struct search_space { int n; const struct search_dim *dim; };
+
+/* ---- what is wanted ------------------------------------------------------- */
+enum search_goal {
+    SEARCH_MAX_TOP1,               /* the most accurate with cycles <= cycles_limit */
+    SEARCH_MIN_CYCLES,             /* the fastest with loss <= loss_max */
+};
+struct search_objective {
+    enum search_goal goal;
+    int64_t cycles_limit;          /* 0 = none; holds for both goals */
+    double loss_max;               /* same unit as search_result.loss; SEARCH_MIN_CYCLES only */
+};
+
+/* ---- one candidate's outcome ---------------------------------------------- */
+struct search_result {
+    double top1;                   /* on the validation split, 0..1 */
+    double loss;                   /* accuracy lost against the float network, 0..1 */
+    int64_t cycles, size_bytes;
+    int feasible;                  /* the caller's own constraints; the objective's are added */
+    double wall_s;                 /* 0: the driver's own clock is taken */
+    const char *cycles_source;     /* static: rtl | rtl-table | model | ... */
+    char *recipe_yaml;             /* base_alloc'd; the driver frees it; NULL allowed */
+};
+
+/* Fills *out, which comes zeroed with feasible = 1. BASE_INPUT and BASE_TARGET say that this
+ * candidate cannot be built: the trial is recorded as failed and the search goes on. Any
+ * other error ends the search, and the trial is as if it had never begun. */
+typedef int search_evaluate_fn(void *ctx, const int *genes, uint64_t seed, struct search_result *out);
+/* Cycles by the model, cheap; negative = one of base_code. */
+typedef int64_t search_cost_fn(void *ctx, const int *genes);
+
+/* ---- the study ------------------------------------------------------------ */
+struct search_study;
+enum search_open {
+    SEARCH_CREATE,                 /* refuses a file that has trials */
+    SEARCH_RESUME,                 /* must exist; trials in flight are forgotten */
+    SEARCH_READ,                   /* must exist; changes nothing, also while a search runs */
+};
+/* CREATE and RESUME hold a lock (PATH.lock) until search_study_close: one search per file. */
+int search_study_open(struct search_study **out, const char *path, enum search_open how);
+void search_study_close(struct search_study *s);
+
+/* The configuration that the trials depend on. The first call keeps it; a later one is
+ * BASE_INPUT naming every key that differs. The budget must not be among the keys: a study
+ * may be resumed with a larger one. */
+struct search_setting { const char *key, *value; };
+int search_study_bind(struct search_study *s, const struct search_setting *setting, int n);
+
+/* Free notes (`chosen`, `float_top1`, ...). get: *out is base_alloc'd, NULL if there is none. */
+int search_study_set(struct search_study *s, const char *key, const char *value);
+int search_study_get(struct search_study *s, const char *key, char **out);
+
+/* Every look at the test set is written here before it happens (result NULL) and completed
+ * after it. *id identifies it for the completion. */
+int search_study_test_open(struct search_study *s, const char *what, int64_t *id);
+int search_study_test_result(struct search_study *s, int64_t id, const char *result);
+int search_study_test_openings(struct search_study *s, int *count);
+
+enum search_state { SEARCH_RUNNING, SEARCH_DONE, SEARCH_FAILED };
+struct search_trial {
+    int id;                        /* from 0, in order of evaluation */
+    enum search_state state;
+    const int *genes;              /* [n_genes] */
+    int n_genes;
+    const char *recipe, *agent, *cycles_source, *error, *started, *ended; /* "" if unknown */
+    uint64_t seed;
+    int rung, feasible;
+    double top1, loss, wall_s;
+    int64_t cycles, size_bytes;
+};
+struct search_trials { struct base_arena *arena; struct search_trial *trial; int n; };
+/* All trials by id. The caller ends it with search_trials_free. */
+int search_study_trials(struct search_study *s, struct search_trials *out);
+void search_trials_free(struct search_trials *t);
+int search_study_csv(struct search_study *s, struct base_text *out);
+int search_study_json(struct search_study *s, struct base_text *out);
+
+/* ---- judging trials ------------------------------------------------------- */
+/* True if `a` is better than `b`. Ties go to fewer cycles, then to the earlier trial. */
+bool search_better(const struct search_objective *o, const struct search_trial *a, const struct search_trial *b);
+/* Index of the best feasible finished trial, -1 if there is none. */
+int search_best(const struct search_objective *o, const struct search_trials *t);
+/* flag[i] = trial i is finished and no finished one has both more accuracy and fewer cycles
+ * (of equal ones the first). Returns how many. */
+int search_pareto(const struct search_trials *t, bool *flag);
+
+/* ---- running -------------------------------------------------------------- */
+struct search_job {
+    const struct search_space *space;
+    struct search_objective objective;
+    const char *agent;             /* one of search_agents() */
+    uint64_t seed;
+    int budget;                    /* trials in all, those of an earlier run included */
+    void *ctx;
+    search_evaluate_fn *evaluate;
+    search_cost_fn *cost;
+};
+/* Evaluates candidates until the study has `budget` trials or the space is used up. BASE_TARGET
+ * if even the cheapest candidate is over cycles_limit (says by how much); BASE_STOPPED after a
+ * signal, with a study that can be resumed. */
+int search_run(struct search_study *s, const struct search_job *job);
+/* Space-separated names, for messages and --help. */
+const char *search_agents(void);
+
+#endif

@@ -1,0 +1,483 @@
+/* study: the record of a search in SQLite (write-ahead log).
+ *
+ * A trial's row is there as `running` before its evaluation and gets its outcome in one
+ * transaction after it; a killed process therefore loses the trial in flight and nothing else.
+ * Who writes holds PATH.lock, which the kernel lets go of when the process dies. */
+#include "search/search_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { APPLICATION_ID = 0x42507374, VERSION = 1, BUSY_MS = 5000 };
+
+struct search_study {
+    sqlite3 *db;
+    char *path;
+    int lock;                      /* descriptor of PATH.lock, -1 when only reading */
+};
+
+static const char schema[] =
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS trial(id INTEGER PRIMARY KEY, genes TEXT NOT NULL, recipe TEXT, seed INTEGER NOT NULL,"
+    " agent TEXT NOT NULL, state TEXT NOT NULL CHECK(state IN ('running','done','failed')),"
+    " rung INTEGER NOT NULL DEFAULT 0, feasible INTEGER, top1 REAL, loss REAL, cycles INTEGER, cycles_source TEXT,"
+    " size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT);"
+    "CREATE TABLE IF NOT EXISTS test_opening(id INTEGER PRIMARY KEY, what TEXT NOT NULL, \"when\" TEXT NOT NULL,"
+    " result TEXT);"
+    "PRAGMA application_id=1112568692; PRAGMA user_version=1;"
+    "COMMIT;";
+
+/* ---- SQLite's errors in our words ----------------------------------------- */
+static int db_fail(const struct search_study *s, int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_NOMEM:
+        return base_fail(BASE_NOMEM, "%s: out of memory", s->path);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return base_fail(BASE_IO, "%s: another process is writing to this study; try again when it is done", s->path);
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return base_hint(base_fail(BASE_INPUT, "%s: not a study, or damaged (%s)", s->path, sqlite3_errstr(code)),
+                         "move the file away and search anew");
+    default:
+        return base_fail(BASE_IO, "%s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
+    }
+}
+
+static int db_exec(const struct search_study *s, const char *sql)
+{
+    int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    return code ? db_fail(s, code) : BASE_OK;
+}
+
+/* Binds by letters: i = int64_t, d = double, t = text (NULL = SQL NULL). */
+static int db_prepare(const struct search_study *s, sqlite3_stmt **out, const char *sql, const char *types, ...)
+{
+    int code = sqlite3_prepare_v2(s->db, sql, -1, out, NULL);
+    va_list ap;
+    va_start(ap, types);
+    for (int i = 0; types[i] && !code; i++) {
+        if (types[i] == 'i')
+            code = sqlite3_bind_int64(*out, i + 1, va_arg(ap, int64_t));
+        else if (types[i] == 'd')
+            code = sqlite3_bind_double(*out, i + 1, va_arg(ap, double));
+        else
+            code = sqlite3_bind_text(*out, i + 1, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+    }
+    va_end(ap);
+    if (!code)
+        return BASE_OK;
+    int rc = db_fail(s, code);
+    sqlite3_finalize(*out);
+    *out = NULL;
+    return rc;
+}
+
+/* Ends a statement that gives no rows. */
+static int db_run(const struct search_study *s, sqlite3_stmt *st)
+{
+    int code = sqlite3_step(st), rc = code == SQLITE_DONE || code == SQLITE_ROW ? BASE_OK : db_fail(s, code);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static int db_pragma(const struct search_study *s, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, sql, "");
+    if (rc)
+        return rc;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(st, 0);
+    else
+        rc = db_fail(s, code);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+/* ---- opening -------------------------------------------------------------- */
+static int take_lock(struct search_study *s)
+{
+    char *path = base_format("%s.lock", s->path);
+    if (!path)
+        return BASE_NOMEM;
+    int rc = BASE_OK;
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (s->lock < 0)
+        rc = base_fail(BASE_IO, "%s: cannot open: %s", path, strerror(errno));
+    else if (flock(s->lock, LOCK_EX | LOCK_NB))
+        rc = base_hint(base_fail(BASE_IO, "%s: another process is searching with this study", s->path),
+                       "wait for it, or give this search another output folder");
+    base_free(path);
+    return rc;
+}
+
+static int check_identity(struct search_study *s, enum search_open how)
+{
+    int64_t id = 0, version = 0, tables = 0;
+    int rc = db_pragma(s, "PRAGMA application_id", &id);
+    if (!rc)
+        rc = db_pragma(s, "PRAGMA user_version", &version);
+    if (!rc)
+        rc = db_pragma(s, "SELECT count(*) FROM sqlite_master", &tables);
+    if (rc)
+        return rc;
+    if (id != APPLICATION_ID && (tables || how != SEARCH_CREATE))
+        return base_fail(BASE_INPUT, "%s: this database is not a study of bitpress", s->path);
+    if (id == APPLICATION_ID && version != VERSION)
+        return base_fail(BASE_INPUT, "%s: study format %lld; this program reads %d", s->path, (long long)version, VERSION);
+    return BASE_OK;
+}
+
+/* Looks at every page: damage is found here, not in the middle of a search. */
+static int check_pages(struct search_study *s)
+{
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, "PRAGMA quick_check(1)", "");
+    if (rc)
+        return rc;
+    int code = sqlite3_step(st);
+    const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+    if (!text || strcmp(text, "ok"))
+        rc = db_fail(s, code == SQLITE_ROW ? SQLITE_CORRUPT : code);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static int check_empty(struct search_study *s)
+{
+    int64_t n = 0;
+    int rc = db_pragma(s, "SELECT count(*) FROM trial", &n);
+    if (!rc && n)
+        rc = base_hint(base_fail(BASE_INPUT, "%s: has %lld trials already", s->path, (long long)n),
+                       "go on with --resume, or remove the file");
+    return rc;
+}
+
+static int open_db(struct search_study *s, enum search_open how)
+{
+    if (how != SEARCH_CREATE && !base_file_exists(s->path))
+        return base_fail(BASE_INPUT, "%s: no such study", s->path);
+    int rc = how == SEARCH_READ ? BASE_OK : take_lock(s);
+    if (rc)
+        return rc;
+    int flags = how == SEARCH_CREATE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+              : how == SEARCH_RESUME ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+    if (code)
+        return db_fail(s, code);
+    sqlite3_busy_timeout(s->db, BUSY_MS);
+    rc = check_identity(s, how);
+    if (!rc)
+        rc = check_pages(s);
+    if (!rc && how != SEARCH_READ)
+        rc = db_exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
+    if (!rc && how != SEARCH_READ)
+        rc = db_exec(s, schema);
+    if (!rc && how == SEARCH_CREATE)
+        rc = check_empty(s);
+    if (!rc && how != SEARCH_READ)
+        rc = db_exec(s, "DELETE FROM trial WHERE state='running'");
+    return rc;
+}
+
+int search_study_open(struct search_study **out, const char *path, enum search_open how)
+{
+    *out = NULL;
+    struct search_study *s = BASE_NEW(struct search_study);
+    if (!s)
+        return BASE_NOMEM;
+    s->lock = -1;
+    s->path = base_strdup(path);
+    int rc = s->path ? open_db(s, how) : BASE_NOMEM;
+    if (rc)
+        search_study_close(s);
+    else
+        *out = s;
+    return rc;
+}
+
+void search_study_close(struct search_study *s)
+{
+    if (!s)
+        return;
+    sqlite3_close(s->db);
+    if (s->lock >= 0)
+        close(s->lock);
+    base_free(s->path);
+    base_free(s);
+}
+
+const char *search_study_path(const struct search_study *s)
+{
+    return s->path;
+}
+
+/* ---- notes ---------------------------------------------------------------- */
+int search_study_set(struct search_study *s, const char *key, const char *value)
+{
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, "INSERT OR REPLACE INTO meta VALUES(?,?)", "tt", key, value);
+    return rc ? rc : db_run(s, st);
+}
+
+int search_study_get(struct search_study *s, const char *key, char **out)
+{
+    *out = NULL;
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, "SELECT value FROM meta WHERE key=?", "t", key);
+    if (rc)
+        return rc;
+    int code = sqlite3_step(st);
+    if (code == SQLITE_ROW) {
+        *out = base_strdup((const char *)sqlite3_column_text(st, 0));
+        rc = *out ? BASE_OK : BASE_NOMEM;
+    } else if (code != SQLITE_DONE) {
+        rc = db_fail(s, code);
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static int set_config(struct search_study *s, const struct search_setting *setting, int n, const char *hash)
+{
+    int rc = db_exec(s, "BEGIN IMMEDIATE");
+    if (rc)
+        return rc;
+    rc = search_study_set(s, "config_hash", hash);
+    for (int i = 0; !rc && i < n; i++) {
+        char *key = base_format("config.%s", setting[i].key);
+        rc = key ? search_study_set(s, key, setting[i].value) : BASE_NOMEM;
+        base_free(key);
+    }
+    if (!rc)
+        return db_exec(s, "COMMIT");
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+/* Names every key whose value is not the study's. */
+static int config_differs(struct search_study *s, const struct search_setting *setting, int n)
+{
+    struct base_text diff = {0};
+    int rc = BASE_OK;
+    for (int i = 0; !rc && i < n; i++) {
+        char *key = base_format("config.%s", setting[i].key), *was = NULL;
+        rc = key ? search_study_get(s, key, &was) : BASE_NOMEM;
+        if (!rc && (!was || strcmp(was, setting[i].value)))
+            base_text_add(&diff, "%s%s: %s (was %s)", diff.len ? ", " : "", setting[i].key, setting[i].value,
+                          was ? was : "not set");
+        base_free(was);
+        base_free(key);
+    }
+    if (!rc)
+        rc = base_hint(base_fail(BASE_INPUT, "%s: made with another configuration: %s", s->path,
+                                 diff.len ? diff.s : "it has settings that are gone now"),
+                       "restore the configuration, or search anew in another output folder");
+    base_text_free(&diff);
+    return rc;
+}
+
+int search_study_bind(struct search_study *s, const struct search_setting *setting, int n)
+{
+    uint64_t h = 0;
+    for (int i = 0; i < n; i++) {
+        h = base_hash64(h, setting[i].key, strlen(setting[i].key) + 1);
+        h = base_hash64(h, setting[i].value, strlen(setting[i].value) + 1);
+    }
+    char hash[17], *was;
+    snprintf(hash, sizeof hash, "%016" PRIx64, h);
+    int rc = search_study_get(s, "config_hash", &was);
+    if (rc)
+        return rc;
+    if (!was)
+        rc = set_config(s, setting, n, hash);
+    else if (strcmp(was, hash))
+        rc = config_differs(s, setting, n);
+    base_free(was);
+    return rc;
+}
+
+/* ---- the test set --------------------------------------------------------- */
+static void now_text(char out[32])
+{
+    struct timespec t;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+int search_study_test_open(struct search_study *s, const char *what, int64_t *id)
+{
+    char now[32];
+    now_text(now);
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, "INSERT INTO test_opening(what,\"when\") VALUES(?,?)", "tt", what, now);
+    if (!rc)
+        rc = db_run(s, st);
+    if (!rc)
+        *id = sqlite3_last_insert_rowid(s->db);
+    return rc;
+}
+
+int search_study_test_result(struct search_study *s, int64_t id, const char *result)
+{
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st, "UPDATE test_opening SET result=? WHERE id=?", "ti", result, id);
+    return rc ? rc : db_run(s, st);
+}
+
+int search_study_test_openings(struct search_study *s, int *count)
+{
+    int64_t n = 0;
+    int rc = db_pragma(s, "SELECT count(*) FROM test_opening", &n);
+    *count = (int)n;
+    return rc;
+}
+
+/* ---- trials: writing ------------------------------------------------------ */
+int search_study_begin(struct search_study *s, const struct search_trial *t)
+{
+    struct base_text genes = {0};
+    for (int i = 0; i < t->n_genes; i++)
+        base_text_add(&genes, "%s%d", i ? " " : "", t->genes[i]);
+    if (genes.failed) {
+        base_text_free(&genes);
+        return BASE_NOMEM;
+    }
+    char now[32];
+    now_text(now);
+    sqlite3_stmt *st;
+    int rc = db_prepare(s, &st,
+                        "INSERT INTO trial(id,genes,seed,agent,state,rung,started) VALUES(?,?,?,?,'running',?,?)",
+                        "ititit", (int64_t)t->id, genes.s, (int64_t)t->seed, t->agent, (int64_t)t->rung, now);
+    base_text_free(&genes);
+    return rc ? rc : db_run(s, st);
+}
+
+int search_study_finish(struct search_study *s, const struct search_trial *t)
+{
+    char now[32];
+    now_text(now);
+    sqlite3_stmt *st;
+    bool done = t->state == SEARCH_DONE;
+    int rc = done ? db_prepare(s, &st,
+                               "UPDATE trial SET state='done',recipe=?,feasible=?,top1=?,loss=?,cycles=?,"
+                               "cycles_source=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
+                               "tidditidti", t->recipe, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
+                               t->cycles_source, t->size_bytes, t->wall_s, now, (int64_t)t->id)
+                  : db_prepare(s, &st,
+                               "UPDATE trial SET state='failed',recipe=?,feasible=0,error=?,wall_s=?,ended=? WHERE id=?",
+                               "ttdti", t->recipe, t->error, t->wall_s, now, (int64_t)t->id);
+    return rc ? rc : db_run(s, st);
+}
+
+/* Best effort, and leaves the error message alone: a resume drops the row anyway. */
+int search_study_forget(struct search_study *s, int id)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "DELETE FROM trial WHERE id=%d AND state='running'", id);
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? BASE_IO : BASE_OK;
+}
+
+/* ---- trials: reading ------------------------------------------------------ */
+static const char *column_text(struct base_arena *a, sqlite3_stmt *st, int i)
+{
+    const char *text = (const char *)sqlite3_column_text(st, i);
+    return text ? base_arena_strdup(a, text) : "";
+}
+
+/* "4 3 8" -> numbers; BASE_INPUT for anything else. */
+static int read_genes(const struct search_study *s, struct base_arena *a, struct search_trial *t, const char *text)
+{
+    int n = 0;
+    int *genes = BASE_ARENA_NEW_N(a, int, strlen(text) / 2 + 1);
+    if (!genes)
+        return BASE_NOMEM;
+    for (const char *p = text; *p;) {
+        char *end;
+        long v = strtol(p, &end, 10);
+        if (end == p || v < -1000 || v > 1000 || (*end && *end != ' '))
+            return base_fail(BASE_INPUT, "%s: trial %d: the genes '%.40s' are damaged", s->path, t->id, text);
+        genes[n++] = (int)v;
+        p = *end ? end + 1 : end;
+    }
+    t->genes = genes;
+    t->n_genes = n;
+    return BASE_OK;
+}
+
+static const char trial_columns[] =
+    "SELECT id,genes,recipe,seed,agent,state,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,"
+    "started,ended,error FROM trial ORDER BY id";
+
+static int read_trial(const struct search_study *s, struct base_arena *a, sqlite3_stmt *st, struct search_trial *t)
+{
+    t->id = sqlite3_column_int(st, 0);
+    const char *genes = column_text(a, st, 1);
+    t->recipe = column_text(a, st, 2);
+    t->seed = (uint64_t)sqlite3_column_int64(st, 3);
+    t->agent = column_text(a, st, 4);
+    const char *state = column_text(a, st, 5);
+    t->rung = sqlite3_column_int(st, 6);
+    t->feasible = sqlite3_column_int(st, 7);
+    t->top1 = sqlite3_column_double(st, 8);
+    t->loss = sqlite3_column_double(st, 9);
+    t->cycles = sqlite3_column_int64(st, 10);
+    t->cycles_source = column_text(a, st, 11);
+    t->size_bytes = sqlite3_column_int64(st, 12);
+    t->wall_s = sqlite3_column_double(st, 13);
+    t->started = column_text(a, st, 14);
+    t->ended = column_text(a, st, 15);
+    t->error = column_text(a, st, 16);
+    if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->started || !t->ended || !t->error)
+        return BASE_NOMEM;
+    t->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
+    return read_genes(s, a, t, genes);
+}
+
+int search_study_trials(struct search_study *s, struct search_trials *out)
+{
+    *out = (struct search_trials){0};
+    int64_t n = 0;
+    int rc = db_exec(s, "BEGIN");
+    if (rc)
+        return rc;
+    rc = db_pragma(s, "SELECT count(*) FROM trial", &n);
+    out->arena = base_arena_new();
+    out->trial = out->arena ? BASE_ARENA_NEW_N(out->arena, struct search_trial, n ? n : 1) : NULL;
+    if (!rc && !out->trial)
+        rc = BASE_NOMEM;
+    sqlite3_stmt *st = NULL;
+    if (!rc)
+        rc = db_prepare(s, &st, trial_columns, "");
+    int code = SQLITE_ROW;
+    while (!rc && out->n < n && (code = sqlite3_step(st)) == SQLITE_ROW) {
+        rc = read_trial(s, out->arena, st, &out->trial[out->n]);
+        out->n++;
+    }
+    if (!rc && code != SQLITE_ROW)
+        rc = db_fail(s, code);
+    sqlite3_finalize(st);
+    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+    if (rc)
+        search_trials_free(out);
+    return rc;
+}
+
+void search_trials_free(struct search_trials *t)
+{
+    base_arena_free(t->arena);
+    *t = (struct search_trials){0};
+}
