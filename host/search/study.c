@@ -132,7 +132,8 @@ static int check_identity(struct search_study *s, enum search_open how)
         rc = db_pragma(s, "SELECT count(*) FROM sqlite_master", &tables);
     if (rc)
         return rc;
-    if (id != APPLICATION_ID && (tables || how != SEARCH_CREATE))
+    /* Without tables: its maker was killed before it wrote them. */
+    if (id != APPLICATION_ID && (tables || how == SEARCH_READ))
         return base_fail(BASE_INPUT, "%s: this database is not a study of bitpress", s->path);
     if (id == APPLICATION_ID && version != VERSION)
         return base_fail(BASE_INPUT, "%s: study format %lld; this program reads %d", s->path, (long long)version, VERSION);

@@ -1,0 +1,411 @@
+/* search: agents on a planted problem, the study against kill -9, refusals, the front. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "search/search.h"
+
+enum { LAYERS = 6, DIMS = 2 * LAYERS };
+
+static const struct search_dim dims[DIMS] = {
+    {"l0", "w_bits", 2, 8}, {"l0", "a_bits", 2, 8}, {"l1", "w_bits", 2, 8}, {"l1", "a_bits", 2, 8},
+    {"l2", "w_bits", 2, 8}, {"l2", "a_bits", 2, 8}, {"l3", "w_bits", 2, 8}, {"l3", "a_bits", 2, 8},
+    {"l4", "w_bits", 2, 8}, {"l4", "a_bits", 2, 8}, {"l5", "w_bits", 2, 8}, {"l5", "a_bits", 2, 8},
+};
+static const struct search_space space = {DIMS, dims};
+
+/* Layers differ in what a bit is worth and in what it costs. */
+static const double worth[DIMS] = {9, 1, 4, 2, 1, 1, 6, 3, 1, 2, 2, 8};
+static const int price[LAYERS] = {10, 40, 40, 20, 80, 10};
+
+static int64_t planted_cost(void *ctx, const int *g)
+{
+    (void)ctx;
+    int64_t c = 100;
+    for (int i = 0; i < LAYERS; i++)
+        c += price[i] * g[2 * i] * g[2 * i + 1];
+    return c;
+}
+
+struct planted { int calls, fail_at, stop_at, sleep_us; };
+
+static int planted_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
+{
+    struct planted *p = ctx;
+    int call = p->calls++;
+    if (p->sleep_us)
+        nanosleep(&(struct timespec){0, 1000L * p->sleep_us}, NULL);
+    if (p->stop_at && call == p->stop_at)
+        return base_fail(BASE_IO, "the disk is gone");
+    if (p->fail_at && call == p->fail_at)
+        return base_fail(BASE_INPUT, "node 'x': cannot be lowered");
+    double loss = 0;
+    for (int i = 0; i < DIMS; i++)
+        loss += worth[i] * exp2(-g[i]) / 20;
+    struct base_rng rng;
+    base_rng_seed(&rng, seed);
+    out->loss = loss + 1e-4 * (double)base_rng_uniform(&rng);
+    out->top1 = 0.95 - out->loss;
+    out->cycles = planted_cost(ctx, g);
+    out->size_bytes = 1000;
+    out->cycles_source = "model";
+    out->recipe_yaml = base_strdup("default: {w_bits: 4}\n");
+    return BASE_OK;
+}
+
+static struct search_job job_of(const char *agent, uint64_t seed, int budget, struct planted *p)
+{
+    return (struct search_job){
+        .space = &space, .objective = {SEARCH_MAX_TOP1, 3000, 0}, .agent = agent, .seed = seed, .budget = budget,
+        .ctx = p, .evaluate = planted_evaluate, .cost = planted_cost,
+    };
+}
+
+/* Accuracy of the best of a whole search in a new study. */
+static double best_of(const char *dir, const char *agent, uint64_t seed, int budget)
+{
+    struct planted p = {0};
+    struct search_job job = job_of(agent, seed, budget, &p);
+    struct search_study *s;
+    struct search_trials t;
+    const char *path = unit_path(dir, "best.db");
+    remove(path);
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_ok(search_run(s, &job));
+    assert_int_equal(p.calls, budget);
+    assert_ok(search_study_trials(s, &t));
+    for (int i = 0; i < t.n; i++) {
+        assert_true(t.trial[i].feasible);
+        assert_true(t.trial[i].cycles <= 3000);
+        for (int k = 0; k < i; k++)
+            assert_memory_not_equal(t.trial[i].genes, t.trial[k].genes, DIMS * sizeof(int));
+    }
+    double best = t.trial[search_best(&job.objective, &t)].top1;
+    search_trials_free(&t);
+    search_study_close(s);
+    return best;
+}
+
+static void evolution_beats_random(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    double random = 0, evolve = 0;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        random += best_of(dir, "random", seed, 60) / 5;
+        evolve += best_of(dir, "evolve", seed, 60) / 5;
+    }
+    print_message("# mean best: random %.4f, evolve %.4f\n", random, evolve);
+    assert_true(evolve > random);
+    unit_remove(dir);
+}
+
+/* Everything of the trials that must not depend on when they ran. */
+static char *essence(const char *path)
+{
+    struct search_study *s;
+    struct search_trials t;
+    struct base_text text = {0};
+    assert_ok(search_study_open(&s, path, SEARCH_READ));
+    assert_ok(search_study_trials(s, &t));
+    for (int i = 0; i < t.n; i++) {
+        base_text_add(&text, "%d %d %.17g %lld:", t.trial[i].id, t.trial[i].state, t.trial[i].top1,
+                      (long long)t.trial[i].cycles);
+        for (int k = 0; k < t.trial[i].n_genes; k++)
+            base_text_add(&text, " %d", t.trial[i].genes[k]);
+        base_text_add(&text, "\n");
+    }
+    search_trials_free(&t);
+    search_study_close(s);
+    return text.s;
+}
+
+static void run_once(const char *path, enum search_open how, const char *agent, int sleep_us)
+{
+    struct planted p = {.sleep_us = sleep_us};
+    struct search_job job = job_of(agent, 7, 40, &p);
+    struct search_study *s;
+    assert_ok(search_study_open(&s, path, how));
+    assert_ok(search_run(s, &job));
+    search_study_close(s);
+}
+
+/* Starts the search in a child again and again, killing each after a random time. */
+static int kill_until_done(const char *path, const char *agent, struct base_rng *rng)
+{
+    for (int kills = 0;; kills++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (!child) {
+            struct planted p = {.sleep_us = 1500};
+            struct search_job job = job_of(agent, 7, 40, &p);
+            struct search_study *s;
+            int rc = search_study_open(&s, path, base_file_exists(path) ? SEARCH_RESUME : SEARCH_CREATE);
+            if (!rc)
+                rc = search_run(s, &job);
+            _exit(rc ? 1 : 0);
+        }
+        long wait_us = 3000 + (long)base_rng_below(rng, 40000);
+        nanosleep(&(struct timespec){0, 1000 * wait_us}, NULL);
+        kill(child, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status)) {
+            assert_int_equal(WEXITSTATUS(status), 0);
+            return kills;
+        }
+        assert_true(kills < 500);
+    }
+}
+
+static void killed_and_resumed_equals_uninterrupted(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    struct base_rng rng;
+    base_rng_seed(&rng, 3);
+    static const char *const agents[] = {"random", "evolve"};
+    for (int i = 0; i < 2; i++) {
+        char whole[200], killed[200];
+        snprintf(whole, sizeof whole, "%s/whole-%s.db", dir, agents[i]);
+        snprintf(killed, sizeof killed, "%s/killed-%s.db", dir, agents[i]);
+        run_once(whole, SEARCH_CREATE, agents[i], 0);
+        int kills = kill_until_done(killed, agents[i], &rng);
+        char *a = essence(whole), *b = essence(killed);
+        assert_string_equal(a, b);
+        print_message("# %s: killed %d times\n", agents[i], kills);
+        base_free(a);
+        base_free(b);
+    }
+    unit_remove(dir);
+}
+
+static void other_configuration_is_refused(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct search_setting was[] = {{"limit", "3000"}, {"seed", "1"}, {"board", "pynq-z2"}};
+    struct search_setting now[] = {{"limit", "4000"}, {"seed", "1"}, {"board", "pynq-z2"}};
+    struct search_study *s;
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_ok(search_study_bind(s, was, 3));
+    assert_ok(search_study_bind(s, was, 3));
+    search_study_close(s);
+    assert_ok(search_study_open(&s, path, SEARCH_RESUME));
+    assert_error(search_study_bind(s, now, 3), BASE_INPUT, "limit: 4000 (was 3000)");
+    assert_null(strstr(base_error(), "board"));
+    assert_error(search_study_bind(s, was, 2), BASE_INPUT, "gone");
+    search_study_close(s);
+    unit_remove(dir);
+}
+
+static void second_writer_is_refused_and_reader_is_not(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct search_study *a, *b;
+    assert_ok(search_study_open(&a, path, SEARCH_CREATE));
+    assert_error(search_study_open(&b, path, SEARCH_RESUME), BASE_IO, "another process");
+    assert_null(b);
+    assert_ok(search_study_open(&b, path, SEARCH_READ));
+    search_study_close(b);
+    search_study_close(a);
+    unit_remove(dir);
+}
+
+static void bad_files_are_refused(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct search_study *s;
+    assert_error(search_study_open(&s, path, SEARCH_RESUME), BASE_INPUT, "no such study");
+    char junk[8192];
+    memset(junk, 'x', sizeof junk);
+    assert_ok(base_file_write(path, junk, sizeof junk));
+    assert_error(search_study_open(&s, path, SEARCH_RESUME), BASE_INPUT, "damaged");
+    assert_error(search_study_open(&s, path, SEARCH_READ), BASE_INPUT, "damaged");
+    assert_error(search_study_open(&s, path, SEARCH_CREATE), BASE_INPUT, "damaged");
+    remove(path);
+    run_once(path, SEARCH_CREATE, "random", 0);
+    assert_error(search_study_open(&s, path, SEARCH_CREATE), BASE_INPUT, "40 trials already");
+    uint8_t *data;
+    size_t len;
+    assert_ok(base_file_read(&data, &len, path, 1 << 24));
+    memset(data + 4096, 0xa5, len - 4096);
+    assert_ok(base_file_write(path, data, len));
+    base_free(data);
+    assert_error(search_study_open(&s, path, SEARCH_RESUME), BASE_INPUT, "damaged");
+    assert_error(search_study_open(&s, "/proc/nowhere/s.db", SEARCH_CREATE), BASE_IO, "cannot open");
+    unit_remove(dir);
+}
+
+static void bad_candidate_is_recorded_and_bad_disk_is_not(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct planted p = {.fail_at = 3, .stop_at = 6};
+    struct search_job job = job_of("evolve", 1, 20, &p);
+    struct search_study *s;
+    struct search_trials t;
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_error(search_run(s, &job), BASE_IO, "the disk is gone");
+    assert_ok(search_study_trials(s, &t));
+    assert_int_equal(t.n, 6);
+    assert_int_equal(t.trial[3].state, SEARCH_FAILED);
+    assert_string_equal(t.trial[3].error, "node 'x': cannot be lowered");
+    search_trials_free(&t);
+    p = (struct planted){0};
+    assert_ok(search_run(s, &job));
+    assert_int_equal(p.calls, 14);
+    search_study_close(s);
+    unit_remove(dir);
+}
+
+static void impossible_limit_says_by_how_much(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct planted p = {0};
+    struct search_job job = job_of("random", 1, 20, &p);
+    job.objective.cycles_limit = 450;
+    struct search_study *s;
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_error(search_run(s, &job), BASE_TARGET, "needs 900 (100.0 % over)");
+    assert_int_equal(p.calls, 0);
+    job.agent = "oracle";
+    assert_error(search_run(s, &job), BASE_INPUT, "random evolve");
+    search_study_close(s);
+    unit_remove(dir);
+}
+
+static int64_t small_cost(void *ctx, const int *g)
+{
+    (void)ctx;
+    return g[0] * g[1];
+}
+
+static int small_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
+{
+    (void)seed;
+    ((struct planted *)ctx)->calls++;
+    out->cycles = small_cost(ctx, g);
+    return BASE_OK;
+}
+
+static void used_up_space_ends_the_search(void **state)
+{
+    (void)state;
+    static const struct search_dim two[] = {{"a", "w_bits", 2, 3}, {"a", "a_bits", 2, 4}};
+    static const struct search_space small = {2, two};
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    static const char *const agents[] = {"random", "evolve"};
+    for (int i = 0; i < 2; i++) {
+        struct planted p = {0};
+        struct search_job job = job_of(agents[i], 1, 50, &p);
+        job.space = &small;
+        job.objective.cycles_limit = 0;
+        job.evaluate = small_evaluate;
+        job.cost = small_cost;
+        struct search_study *s;
+        remove(path);
+        assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+        assert_ok(search_run(s, &job));
+        assert_int_equal(p.calls, 6);
+        search_study_close(s);
+    }
+    unit_remove(dir);
+}
+
+static void notes_and_openings(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct search_study *s;
+    char *v;
+    int64_t id;
+    int n;
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_ok(search_study_get(s, "chosen", &v));
+    assert_null(v);
+    assert_ok(search_study_set(s, "chosen", "12"));
+    assert_ok(search_study_set(s, "chosen", "13"));
+    assert_ok(search_study_get(s, "chosen", &v));
+    assert_string_equal(v, "13");
+    base_free(v);
+    assert_ok(search_study_test_open(s, "final", &id));
+    assert_ok(search_study_test_result(s, id, "top1 0.91"));
+    assert_ok(search_study_test_openings(s, &n));
+    assert_int_equal(n, 1);
+    search_study_close(s);
+    unit_remove(dir);
+}
+
+static struct search_trial point(int id, double top1, int64_t cycles)
+{
+    return (struct search_trial){.id = id, .state = SEARCH_DONE, .feasible = 1, .top1 = top1, .cycles = cycles};
+}
+
+static void front_and_best(void **state)
+{
+    (void)state;
+    struct search_trial v[] = {point(0, .9, 100), point(1, .8, 50), point(2, .8, 60), point(3, .9, 100),
+                               point(4, .95, 300), point(5, .99, 10)};
+    v[5].state = SEARCH_FAILED;
+    v[4].feasible = 0;
+    v[0].loss = .05, v[1].loss = .15, v[2].loss = .15, v[3].loss = .05;
+    struct search_trials t = {.trial = v, .n = 6};
+    bool flag[6];
+    assert_int_equal(search_pareto(&t, flag), 3);
+    assert_true(flag[0] && flag[1] && !flag[2] && !flag[3] && flag[4] && !flag[5]);
+    assert_int_equal(search_best(&(struct search_objective){SEARCH_MAX_TOP1, 0, 0}, &t), 0);
+    assert_int_equal(search_best(&(struct search_objective){SEARCH_MIN_CYCLES, 0, 1}, &t), 1);
+    t.n = 0;
+    assert_int_equal(search_best(&(struct search_objective){SEARCH_MAX_TOP1, 0, 0}, &t), -1);
+}
+
+static void exports(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct planted p = {.fail_at = 2};
+    struct search_job job = job_of("random", 1, 5, &p);
+    struct search_study *s;
+    struct base_text csv = {0}, json = {0};
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_ok(search_run(s, &job));
+    assert_ok(search_study_csv(s, &csv));
+    assert_ok(search_study_json(s, &json));
+    int lines = 0;
+    for (const char *c = csv.s; *c; c++)
+        lines += *c == '\n';
+    assert_int_equal(lines, 6);
+    assert_non_null(strstr(csv.s, "2,failed,random"));
+    assert_non_null(strstr(json.s, "\"recipe\": \"default: {w_bits: 4}\\n\""));
+    base_text_free(&csv);
+    base_text_free(&json);
+    search_study_close(s);
+    unit_remove(dir);
+}
+
+int main(void)
+{
+    base_log_level(BASE_LOG_QUIET);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(evolution_beats_random),
+        cmocka_unit_test(killed_and_resumed_equals_uninterrupted),
+        cmocka_unit_test(other_configuration_is_refused),
+        cmocka_unit_test(second_writer_is_refused_and_reader_is_not),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(bad_candidate_is_recorded_and_bad_disk_is_not),
+        cmocka_unit_test(impossible_limit_says_by_how_much),
+        cmocka_unit_test(used_up_space_ends_the_search),
+        cmocka_unit_test(notes_and_openings),
+        cmocka_unit_test(front_and_best),
+        cmocka_unit_test(exports),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
