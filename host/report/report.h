@@ -1,0 +1,75 @@
+/* report: what a run found, as a page for people and as files for programs.
+ *
+ * The caller fills a report_data; nothing in it is kept or freed. Every text may hold anything
+ * (names come from a user's model): it is escaped where it is written. Files appear whole or
+ * not at all. docs/report.md has the keys and columns.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "base/base.h"
+
+/* One line of the main table: float, uniform8, best uniform, searched. */
+struct report_row {
+    const char *name;
+    double top1;                   /* test images, 0..1; < 0 = unknown */
+    int64_t cycles;                /* <= 0: does not run on the accelerator (float) */
+    double latency_ms;             /* at report_data.clock_mhz */
+    int64_t size_bytes;
+};
+
+struct report_trial {
+    int id;
+    double top1;                   /* validation, 0..1 */
+    int64_t cycles, size_bytes;
+    bool pareto, feasible;
+    const char *agent;
+};
+
+struct report_layer {
+    const char *name, *kind;
+    int w_bits, a_bits;            /* 0 = the layer has none (pooling) */
+    int64_t macs;
+    int64_t cycles_before;         /* uniform 8 bits; 0 = unknown */
+    int64_t cycles_after, ideal_cycles;
+};
+
+struct report_setting { const char *key, *value; };
+
+struct report_data {
+    const char *title;
+    const char *objective;         /* one sentence: what was asked for */
+    const struct report_row *row;
+    int n_row;
+    int baseline, best_row;        /* index of the baseline's and of the best's row; -1 = none */
+    const struct report_trial *trial;
+    int n_trial;
+    int best_trial;                /* id; -1 = none */
+    int64_t cycles_limit;          /* 0 = none */
+    const struct report_layer *layer;
+    int n_layer;
+    const char *config;            /* the resolved configuration, as YAML text */
+    const struct report_setting *version; /* tools and libraries */
+    int n_version;
+    const struct report_setting *fact;    /* seeds, data, checks done, ... shown as a table */
+    int n_fact;
+    int test_openings;
+    const char *cycles_source;     /* rtl | rtl-table | model | ... */
+    const char *board, *clock_is;  /* assumed | routed | measured */
+    double clock_mhz;
+    const char *pack_file;         /* NULL = none */
+    const char *pack_info;         /* one line about it, NULL = none */
+    double wall_s;
+};
+
+/* One self-contained page. BASE_MISSING if the chart library (Debian's libjs-chart.js) is not
+ * installed; chart_js NULL looks where Debian puts it. */
+int report_html(const struct report_data *d, const char *path, const char *chart_js);
+/* layers.csv: one row per layer. */
+int report_csv(const struct report_data *d, const char *path);
+/* summary.json. */
+int report_json(const struct report_data *d, const char *path);
+/* The same object as text; the caller ends it with base_text_free. */
+int report_json_text(const struct report_data *d, struct base_text *out);
+
+#endif
