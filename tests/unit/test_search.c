@@ -149,7 +149,7 @@ static int kill_until_done(const char *path, const char *agent, struct base_rng 
                 rc = search_run(s, &job);
             _exit(rc ? 1 : 0);
         }
-        long wait_us = 3000 + (long)base_rng_below(rng, 40000);
+        long wait_us = 3000 + (long)base_rng_below(rng, 15000);
         nanosleep(&(struct timespec){0, 1000 * wait_us}, NULL);
         kill(child, SIGKILL);
         int status;
