@@ -1,0 +1,221 @@
+/* compress: from a trained float network over a recipe, batch norms and fine-tuning to the integer network. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <math.h>
+
+#include "compress/compress.h"
+
+enum { SIDE = 8, IMAGE = SIDE * SIDE, CLASSES = 4, N_TRAIN = 512, N_VAL = 200 };
+
+/* Bars of four directions with noise; image number `index` of a stream. */
+static uint16_t draw(uint8_t *pixels, uint64_t stream, uint64_t index)
+{
+    struct base_rng r;
+    base_rng_stream(&r, stream, index);
+    int kind = (int)base_rng_below(&r, CLASSES), at = 2 + (int)base_rng_below(&r, SIDE - 4);
+    for (int i = 0; i < IMAGE; i++) {
+        int y = i / SIDE, x = i % SIDE;
+        bool on = kind == 0 ? y == at : kind == 1 ? x == at : kind == 2 ? x - y == at - SIDE / 2 : x + y == at + 3;
+        pixels[i] = (uint8_t)(base_rng_below(&r, 110) + (on ? 90 : 0));
+    }
+    return (uint16_t)kind;
+}
+
+static int fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
+{
+    (void)ctx;
+    for (int i = 0; i < n; i++)
+        labels[i] = draw(pixels + i * IMAGE, 1, (uint64_t)((batch * n + i) % N_TRAIN));
+    return BASE_OK;
+}
+
+struct fixture {
+    struct graph *g;
+    struct base_pool *pool;
+    struct compress_data data;
+    struct compress_cache *cache;
+    uint8_t *calibration, *val;
+    uint16_t *label;
+};
+
+static struct graph *small_net(void)
+{
+    static const int pad[4] = { 1, 1, 1, 1 }, none[4] = { 0 };
+    struct graph *g = graph_new("bars");
+    int x = graph_add_input(g, "input", (struct graph_shape){ SIDE, SIDE, 1 });
+    x = graph_add_relu(g, "r1", graph_add_batchnorm(g, "n1", graph_add_conv(g, "c1", x, 8, 3, 3, 1, pad, false, false)), GRAPH_RELU);
+    int y = graph_add_relu(g, "r2", graph_add_batchnorm(g, "n2", graph_add_conv(g, "c2", x, 8, 3, 3, 1, pad, false, false)), GRAPH_RELU);
+    y = graph_add_batchnorm(g, "n3", graph_add_conv(g, "c3", y, 8, 3, 3, 1, pad, false, false));
+    x = graph_add_relu(g, "r3", graph_add_add(g, "sum", y, x), GRAPH_RELU);
+    x = graph_add_pool(g, "max", x, GRAPH_MAXPOOL, 2, 2, 2, none);
+    x = graph_add_relu(g, "r4", graph_add_batchnorm(g, "n4", graph_add_conv(g, "c4", x, 16, 3, 3, 1, pad, false, false)), GRAPH_RELU);
+    g->output = graph_add_dense(g, "fc", graph_add_pool(g, "mean", x, GRAPH_AVGPOOL, 4, 4, 1, none), CLASSES, true);
+    assert_true(g->output > 0);
+    g->prep = (struct graph_prep){ .scale = 1.0f / 255, .n = 1, .mean = { 0.3f }, .std = { 0.25f } };
+    return g;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = BASE_NEW(struct fixture);
+    f->g = small_net();
+    f->pool = base_pool_new(2);
+    f->calibration = BASE_NEW_N(uint8_t, N_TRAIN * IMAGE);
+    f->val = BASE_NEW_N(uint8_t, N_VAL * IMAGE);
+    f->label = BASE_NEW_N(uint16_t, N_VAL);
+    for (int i = 0; i < N_TRAIN; i++)
+        draw(f->calibration + i * IMAGE, 1, (uint64_t)i);
+    for (int i = 0; i < N_VAL; i++)
+        f->label[i] = draw(f->val + i * IMAGE, 2, (uint64_t)i);
+    f->data = (struct compress_data){ .calibration = f->calibration, .n_calibration = 128, .train = { fill, NULL }, .n_train = N_TRAIN,
+                                      .val_pixels = f->val, .val_labels = f->label, .n_val = N_VAL };
+    nn_init_parameters(f->g, 3);
+    struct nn *m;
+    struct nn_options o = NN_OPTIONS_INIT;
+    o.pool = f->pool;
+    o.max_batch = 64;
+    o.training = true;
+    assert_ok(nn_new(&m, f->g, &o));
+    struct nn_train_options t = NN_TRAIN_OPTIONS_INIT;
+    t.epochs = 6;
+    t.batch = 64;
+    t.batches_per_epoch = N_TRAIN / 64;
+    assert_ok(nn_train(m, &f->data.train, &t, NULL));
+    nn_free(m);
+    assert_ok(compress_cache_new(&f->cache, f->g, &f->data, f->pool));
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    compress_cache_free(f->cache);
+    graph_free(f->g);
+    base_pool_free(f->pool);
+    base_free(f->calibration);
+    base_free(f->val);
+    base_free(f->label);
+    base_free(f);
+    return 0;
+}
+
+static void recipe(struct compress_recipe *r, const struct fixture *f, int w, int a, enum compress_mode mode)
+{
+    assert_ok(compress_recipe_default(r, compress_cache_graph(f->cache), compress_cache_layers(f->cache), w, a));
+    r->finetune = (struct compress_finetune){ .mode = mode, .epochs = 4, .lr = 0.01 };
+}
+
+static int engine_argmax(const float *v)
+{
+    int best = 0;
+    for (int i = 1; i < CLASSES; i++)
+        if (v[i] > v[best])
+            best = i;
+    return best;
+}
+
+/* Activations and decisions of the integer network against the engine's fake quantization. */
+static void agree(const struct fixture *f, const struct compress_model *m, const struct fixed_net *net)
+{
+    struct nn *nn;
+    struct nn_options o = NN_OPTIONS_INIT;
+    o.pool = f->pool;
+    o.max_batch = 50;
+    assert_ok(nn_new(&nn, m->graph, &o));
+    assert_ok(nn_set_quant(nn, m->quant));
+    struct qref *ref = qref_new(net, NULL);
+    assert_non_null(ref);
+    int64_t equal = 0, near = 0, far = 0;
+    int same_class = 0;
+    for (int i = 0; i < N_VAL; i += 50) {
+        float logits[50 * CLASSES];
+        assert_ok(nn_forward(nn, f->val + i * IMAGE, 50, logits));
+        for (int k = 0; k < 50; k++) {
+            int32_t exact[CLASSES];
+            int16_t *const *edges;
+            assert_ok(qref_run_edges(ref, f->val + (i + k) * IMAGE, exact, &edges));
+            same_class += qref_argmax(exact, CLASSES) == engine_argmax(logits + k * CLASSES);
+            for (int e = 1; e < net->n_edge; e++) {
+                float map[IMAGE * 16];
+                const struct fixed_edge *fe = &net->edge[e];
+                assert_ok(nn_edge_read(nn, e, k, map));
+                for (int j = 0; j < fe->h * fe->w * fe->c; j++) {
+                    int d = abs((int)lround((double)map[j] / fe->scale) - edges[e][j]);
+                    *(d == 0 ? &equal : d == 1 ? &near : &far) += 1;
+                }
+            }
+        }
+    }
+    if (far || (double)near > 1e-3 * (double)equal || same_class < N_VAL - 1)
+        fail_msg("%ld equal, %ld off by one, %ld further; %d of %d classes", (long)equal, (long)near, (long)far, same_class, N_VAL);
+    qref_free(ref);
+    nn_free(nn);
+}
+
+static void lowered_equals_fake_quantized(void **state)
+{
+    const struct fixture *f = *state;
+    static const int widths[][2] = { { 8, 8 }, { 4, 4 }, { 3, 5 }, { 2, 2 }, { 1, 3 } };
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    o.batchnorm_images = 256;
+    o.batch = 64;
+    for (int i = 0; i < BASE_COUNT(widths); i++) {
+        struct compress_recipe r;
+        struct compress_model *m;
+        struct fixed_net *net;
+        recipe(&r, f, widths[i][0], widths[i][1], i == 1 ? COMPRESS_SHORT : COMPRESS_FAST);
+        assert_ok(compress_apply(&m, f->cache, &r, &o));
+        assert_ok(compress_lower(&net, m));
+        assert_int_equal(m->val.n, N_VAL);
+        assert_true(i > 1 || m->val.top1 > 0.8);
+        agree(f, m, net);
+        fixed_net_free(net);
+        compress_model_free(m);
+        compress_recipe_free(&r);
+    }
+}
+
+static void finetuning_helps(void **state)
+{
+    const struct fixture *f = *state;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct nn_result fast, tuned;
+    struct fixed_net *net;
+    struct compress_recipe r;
+    o.batchnorm_images = 256;
+    o.batch = 64;
+    recipe(&r, f, 2, 2, COMPRESS_FAST);
+    assert_ok(compress_evaluate(&fast, NULL, f->cache, &r, &o));
+    r.finetune.mode = COMPRESS_FULL;
+    assert_ok(compress_evaluate(&tuned, &net, f->cache, &r, &o));
+    if (!(tuned.loss < fast.loss && tuned.top1 >= fast.top1 && tuned.top1 > 0.8))
+        fail_msg("loss %g -> %g, top-1 %g -> %g", fast.loss, tuned.loss, fast.top1, tuned.top1);
+    fixed_net_free(net);
+    compress_recipe_free(&r);
+}
+
+static void same_result_again(void **state)
+{
+    const struct fixture *f = *state;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct nn_result a, b;
+    struct compress_recipe r;
+    o.batchnorm_images = 128;
+    recipe(&r, f, 3, 3, COMPRESS_FAST);
+    assert_ok(compress_evaluate(&a, NULL, f->cache, &r, &o));
+    assert_ok(compress_evaluate(&b, NULL, f->cache, &r, &o));
+    assert_true(a.loss == b.loss && a.top1 == b.top1);
+    compress_recipe_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lowered_equals_fake_quantized),
+        cmocka_unit_test(finetuning_helps),
+        cmocka_unit_test(same_result_again),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
