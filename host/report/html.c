@@ -36,18 +36,21 @@ static void add_head(struct base_text *o, const struct report_data *d)
     base_text_add(o, "</p></header>\n");
 }
 
-static void add_kpi(struct base_text *o, const char *label, const char *value, const char *delta)
+/* The last line is `delta` and, unless that is empty, the name of what it is compared with. */
+static void add_kpi(struct base_text *o, const char *label, const char *value, const char *delta, const char *to)
 {
-    base_text_add(o, "<div class=\"kpi\"><span>%s</span><b>%s</b><em>%s</em></div>\n", label, value, delta);
+    base_text_add(o, "<div class=\"kpi\"><span>%s</span><b>%s</b><em>%s", label, value, delta);
+    report_escape(o, delta[0] ? to : "");
+    base_text_add(o, "</em></div>\n");
 }
 
-/* "3.21x fewer than uniform8", "" without a baseline. */
-static void ratio(char out[64], const char *word, double before, double after)
+/* "3.21x fewer than uniform 8 bit", "" without a baseline. */
+static void ratio(char out[64], const char *less, const char *more, double before, double after)
 {
     out[0] = '\0';
     if (before > 0 && after > 0)
-        snprintf(out, 64, "%.2f\xc3\x97 %s than the baseline", before > after ? before / after : after / before,
-                 before >= after ? word : "more");
+        snprintf(out, 64, "%.2f\xc3\x97 %s than ", before > after ? before / after : after / before,
+                 before >= after ? less : more);
 }
 
 static void add_kpis(struct base_text *o, const struct report_data *d)
@@ -57,20 +60,21 @@ static void add_kpis(struct base_text *o, const struct report_data *d)
     static const struct report_row none;
     const struct report_row *b = &d->row[d->best_row];
     const struct report_row *was = d->baseline >= 0 && d->baseline < d->n_row ? &d->row[d->baseline] : &none;
+    const char *to = was->name ? was->name : "";
     char value[64], delta[64] = "", group[32];
     base_text_add(o, "<section class=\"kpis\">\n");
     if (was != &none && was->top1 >= 0)
-        snprintf(delta, sizeof delta, "%+.2f points to the baseline", 100 * (b->top1 - was->top1));
+        snprintf(delta, sizeof delta, "%+.2f points against ", 100 * (b->top1 - was->top1));
     snprintf(value, sizeof value, "%.2f %%", 100 * b->top1);
-    add_kpi(o, "test accuracy", b->top1 >= 0 ? value : "unknown", delta);
-    ratio(delta, "fewer", (double)was->cycles, (double)b->cycles);
-    add_kpi(o, "cycles per image", report_grouped(group, b->cycles), delta);
+    add_kpi(o, "test accuracy", b->top1 >= 0 ? value : "unknown", delta, to);
+    ratio(delta, "fewer", "more", (double)was->cycles, (double)b->cycles);
+    add_kpi(o, "cycles per image", report_grouped(group, b->cycles), delta, to);
     snprintf(value, sizeof value, "%.3f ms", b->latency_ms);
-    snprintf(delta, sizeof delta, "at %.0f MHz", d->clock_mhz);
-    add_kpi(o, "latency", value, delta);
+    snprintf(delta, sizeof delta, "at %.0f MHz, ", d->clock_mhz);
+    add_kpi(o, "latency", value, delta, d->clock_is ? d->clock_is : "assumed");
     snprintf(value, sizeof value, "%.1f KiB", (double)b->size_bytes / 1024);
-    ratio(delta, "smaller", (double)was->size_bytes, (double)b->size_bytes);
-    add_kpi(o, "weight pack", value, delta);
+    ratio(delta, "smaller", "larger", (double)was->size_bytes, (double)b->size_bytes);
+    add_kpi(o, "weight pack", value, delta, to);
     base_text_add(o, "</section>\n");
 }
 
@@ -126,13 +130,15 @@ static void add_layers(struct base_text *o, const struct report_data *d)
     if (d->n_layer < 1)
         return;
     base_text_add(o, "<section class=\"card\"><h2>Layers</h2><p class=\"note\">Of the best network.</p><div class=\"scroll\">"
-                     "<table><thead><tr><th>layer</th><th class=\"text\">kind</th><th>weight bits</th><th>activation bits</th>"
+                     "<table><thead><tr><th>layer</th><th class=\"kind\">kind</th><th>weight bits</th><th>activation bits</th>"
                      "<th>MACs</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add(o, "<tr>");
         td_text(o, l->name);
-        td_text(o, l->kind);
+        base_text_add(o, "<td class=\"kind\">");
+        report_escape(o, l->kind);
+        base_text_add(o, "</td>");
         td_count(o, l->w_bits);
         td_count(o, l->a_bits);
         td_count(o, l->macs);
