@@ -1,0 +1,106 @@
+// The program's records and codes as the engine reads them: the numbers of host/accel/program.h
+// (docs/rtl/program.md), and what its stages hand to each other.
+package bp_pkg;
+
+  localparam logic [7:0] OpInput   = 8'd1;
+  localparam logic [7:0] OpMac     = 8'd2;
+  localparam logic [7:0] OpMaxpool = 8'd3;
+
+  localparam logic [7:0] ErrNone   = 8'd0;
+  localparam logic [7:0] ErrOp     = 8'd4;
+  localparam logic [7:0] ErrMap    = 8'd5;
+  localparam logic [7:0] ErrKword  = 8'd6;
+  localparam logic [7:0] ErrCoef   = 8'd7;
+  localparam logic [7:0] ErrScale  = 8'd8;
+  localparam logic [7:0] ErrWeight = 8'd9;
+  localparam logic [7:0] ErrAct    = 8'd10;
+  localparam logic [7:0] ErrIo     = 8'd11;
+  localparam logic [7:0] ErrAbort  = 8'd14;
+
+  typedef struct packed {
+    logic [15:0] unused1;
+    logic [15:0] groups;
+    logic [15:0] w;
+    logic [15:0] h;
+    logic [10:0] unused0;
+    logic        raw;
+    logic [3:0]  planes;
+    logic [15:0] px_stride;
+    logic [15:0] row_stride;
+    logic [15:0] base;
+  } map_t;
+
+  typedef struct packed {
+    logic [31:0] unused1;
+    logic [31:0] logits;      // MAC
+    logic [15:0] unused0;
+    logic [15:0] hi;          // MAC: clamp
+    logic [15:0] lo;
+    logic [15:0] misc;        // MAC: S; MAXPOOL: {ox, oy}; stride 2 is lo[0]
+    logic [15:0] arg3;        // MAC: first output group; MAXPOOL: taps
+    logic [15:0] arg2;        // MAC: first scale; MAXPOOL: first output group
+    logic [15:0] arg1;        // MAC: first K-word; MAXPOOL: source map
+    logic [15:0] count;       // filter groups or groups
+    logic [15:0] cols;
+    logic [15:0] rows;
+    logic [15:0] out_map;
+    logic [7:0]  flags;
+    logic [7:0]  op;
+  } layer_t;
+
+  localparam int unsigned LyLogits = 0;
+  localparam int unsigned LySigned = 1;
+
+  typedef struct packed {
+    logic [31:0] unused0;
+    logic [15:0] coef;
+    logic [15:0] waddr;
+    logic [7:0]  ox;
+    logic [7:0]  oy;
+    logic [15:0] group;
+    logic [7:0]  columns;
+    logic [7:0]  wn;
+    logic [7:0]  flags;
+    logic [7:0]  in_map;
+  } kword_t;
+
+  localparam int unsigned KwGroup   = 0;
+  localparam int unsigned KwStride2 = 1;
+  localparam int unsigned KwLast    = 2;
+
+  // Addresses before the check against the depth: wide enough for any record.
+  localparam int unsigned AddrW = 30;
+
+  // A K-word at one place of the output: all that the fetch needs.
+  typedef struct packed {
+    logic             tile_first;
+    logic             tile_last;
+    logic             group;
+    logic             stride2;
+    logic             raw;
+    logic [3:0]       planes;
+    logic [3:0]       wn;
+    logic [15:0]      waddr;
+    logic [15:0]      coef;
+    logic [2:0]       parts;      // reads a plane
+    logic [2:0]       shift;      // of the first column in its block's word
+    logic [1:0]       bank;       // of the window's first row
+    logic [1:0]       row;        // the first row modulo 4
+    logic [AddrW-1:0] addr;       // plane 0, first row, first block
+    logic [15:0]      row_stride;
+    logic [15:0]      px_stride;
+    logic [16:0]      col_ok;     // columns of the window inside the map
+    logic [8:0]       row_ok;     // rows (or, by 3 * tap column + r, groups) inside
+    logic [2:0]       blk_ok;     // blocks inside
+  } place_t;
+
+  // What goes with a window.
+  typedef struct packed {
+    logic        first;           // window of a tile
+    logic        last;
+    logic [3:0]  wn;
+    logic [15:0] waddr;
+    logic [15:0] coef;
+  } window_t;
+
+endpackage

@@ -1,0 +1,157 @@
+// Layer sequencer: reads a layer record and its output map, checks both, starts the unit that does
+// the work and waits for its last word. Five cycles a layer before the work begins:
+//   Layer -> Decode -> Map -> Go -> Run -> Layer of the next
+// The first error of any unit, or abort, ends the run with done_o.
+module bp_seq #(
+  parameter int unsigned M        = 16,
+  parameter int unsigned N        = 8,
+  parameter int unsigned LayerDepth = 128,
+  parameter int unsigned MapDepth   = 128,
+  localparam int unsigned Lw = $clog2(LayerDepth),
+  localparam int unsigned Mw = $clog2(MapDepth)
+) (
+  input  logic           clk_i,
+  input  logic           rst_ni,
+
+  input  logic           start_i,
+  input  logic           abort_i,
+  input  logic [15:0]    n_layer_i,
+  input  logic [15:0]    n_map_i,
+  input  logic [15:0]    n_scale_i,
+
+  output logic           layer_re_o,
+  output logic [Lw-1:0]  layer_raddr_o,
+  input  bp_pkg::layer_t layer_i,
+  output logic           map_re_o,
+  output logic [Mw-1:0]  map_raddr_o,
+  input  bp_pkg::map_t   map_i,
+
+  output bp_pkg::layer_t layer_o,        // stable from Go to the layer's end
+  output bp_pkg::map_t   map_o,
+  output logic [6:0]     last_block_o,
+  output logic [23:0]    tiles_o,        // a filter group
+  output logic           input_go_o,     // pulses
+  output logic           mac_go_o,
+  output logic           pool_go_o,
+  input  logic           unit_done_i,    // of MAC and MAXPOOL
+  input  logic           input_done_i,
+  input  logic [7:0]     input_error_i,
+  input  logic [7:0]     unit_error_i,   // nonzero at any time: end
+
+  output logic           running_o,
+  output logic           done_o,
+  output logic [7:0]     error_o,
+  output logic [15:0]    index_o,
+  output logic           layer_done_o
+);
+
+  typedef enum logic [2:0] {StIdle, StLayer, StDecode, StMap, StGo, StRun} state_e;
+  state_e state_q, state_d;
+
+  logic [15:0]    index_q;
+  bp_pkg::layer_t layer_q;
+  bp_pkg::map_t   map_q;
+  logic [7:0]     error, layer_error, map_error;
+  logic           is_input, is_mac, is_pool, logits, finished, stop;
+  logic [15:0]    first_group;
+
+  assign is_input = layer_q.op == bp_pkg::OpInput;
+  assign is_mac   = layer_q.op == bp_pkg::OpMac;
+  assign is_pool  = layer_q.op == bp_pkg::OpMaxpool;
+  assign logits   = is_mac && layer_q.flags[bp_pkg::LyLogits];
+  assign first_group = is_mac ? layer_q.arg3 : is_pool ? layer_q.arg2 : '0;
+
+  // ---- checks ----
+  always_comb begin
+    layer_error = bp_pkg::ErrNone;
+    if (index_q >= n_layer_i || !(is_input || is_mac || is_pool) || is_input != (index_q == '0)) begin
+      layer_error = bp_pkg::ErrOp;
+    end else if (is_mac) begin
+      if (layer_q.count == '0 || layer_q.misc[7:0] > 8'd47) layer_error = bp_pkg::ErrOp;
+      else if (logits && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
+      else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M)))
+        layer_error = bp_pkg::ErrIo;
+      else if (17'(layer_q.arg2) + 17'(layer_q.count) > 17'(n_scale_i)) layer_error = bp_pkg::ErrScale;
+    end else if (is_pool) begin
+      if (layer_q.count == '0 || layer_q.arg3 == '0 || layer_q.arg3[15:9] != '0) layer_error = bp_pkg::ErrOp;
+      else if (layer_q.arg1 >= n_map_i || layer_q.arg1[15:8] != '0) layer_error = bp_pkg::ErrMap;
+    end
+  end
+
+  always_comb begin
+    map_error = bp_pkg::ErrNone;
+    if (!logits) begin
+      if (layer_q.out_map >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
+          map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0 ||
+          map_i.h != layer_q.rows || map_i.w != layer_q.cols ||
+          (!is_input && 17'(first_group) + 17'(layer_q.count) > 17'(map_i.groups)))
+        map_error = bp_pkg::ErrMap;
+    end
+  end
+
+  assign error = abort_i ? bp_pkg::ErrAbort :
+                 (unit_error_i != '0) ? unit_error_i :
+                 (state_q == StMap && layer_error != '0) ? layer_error :
+                 (state_q == StMap) ? map_error :
+                 (state_q == StRun && is_input && input_done_i) ? input_error_i : bp_pkg::ErrNone;
+
+  // ---- states ----
+  assign stop = state_q != StIdle &&
+                (error != '0 || (state_q == StRun && finished && index_q == n_layer_i - 16'd1));
+  assign finished = is_input ? input_done_i : unit_done_i;
+
+  always_comb begin
+    state_d = state_q;
+    unique case (state_q)
+      StIdle:   if (start_i) state_d = StLayer;
+      StLayer:  state_d = StDecode;
+      StDecode: state_d = StMap;
+      StMap:    state_d = StGo;
+      StGo:     state_d = StRun;
+      StRun:    if (finished) state_d = StLayer;
+      default:  state_d = StIdle;
+    endcase
+    if (stop) state_d = StIdle;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) state_q <= StIdle;
+    else state_q <= state_d;
+    if (start_i && state_q == StIdle) index_q <= '0;
+    else if (state_q == StRun && finished && !stop) index_q <= index_q + 16'd1;
+    if (state_q == StDecode) layer_q <= layer_i;
+    if (state_q == StMap) map_q <= map_i;
+    if (state_q == StGo) tiles_o <= (24'(last_block_o) + 24'd1) * 24'(layer_q.rows[9:0]);
+  end
+
+  assign layer_re_o    = state_q == StLayer;
+  assign layer_raddr_o = index_q[Lw-1:0];
+  assign map_re_o      = state_q == StDecode;
+  assign map_raddr_o   = layer_i.out_map[Mw-1:0];
+
+  assign layer_o      = layer_q;
+  assign map_o        = map_q;
+  assign last_block_o = 7'((layer_q.cols[9:0] - 10'd1) >> 3);
+  assign input_go_o   = state_q == StGo && is_input && error == '0;
+  assign mac_go_o     = state_q == StGo && is_mac;
+  assign pool_go_o    = state_q == StGo && is_pool;
+  assign running_o    = state_q != StIdle;
+  assign done_o       = stop;
+  assign error_o      = error;
+  assign index_o      = index_q;
+  assign layer_done_o = state_q == StRun && finished && error == '0;
+
+  if (N != 8) begin : gen_check
+    $error("bp_seq: blocks of 8 pixels only");
+  end
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      a_state: assert (state_q <= StRun);
+      a_idle:  assert (!start_i || state_q == StIdle);
+    end
+  end
+`endif
+
+endmodule

@@ -1,0 +1,264 @@
+// Walks a layer in its fixed order (filter group, row, block, K-word) and turns every K-word at its
+// place of the output into addresses and masks. Five stages, one K-word a cycle, all held while the
+// last waits for ready_i:
+//   0 record from the K-word table   1 its map   2 first row and column   3 products   4 place_o
+// MAXPOOL walks (group, row, block) with one made-up K-word each.
+module bp_walk #(
+  parameter int unsigned N          = 8,
+  parameter int unsigned KwordDepth = 1024,
+  parameter int unsigned MapDepth   = 128,
+  localparam int unsigned Kw = $clog2(KwordDepth),
+  localparam int unsigned Mw = $clog2(MapDepth)
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+  input  logic             clear_i,
+
+  input  logic             start_i,
+  input  bp_pkg::layer_t   layer_i,        // stable until the layer is done
+  input  logic [6:0]       last_block_i,   // blocks of a row - 1
+  input  logic [3:0]       out_planes_i,
+  input  logic [15:0]      n_map_i,
+  input  logic [15:0]      n_kword_i,
+  input  logic [15:0]      n_coef_i,
+  input  logic [31:0]      n_weight_i,
+
+  output logic             kword_re_o,
+  output logic [Kw-1:0]    kword_raddr_o,
+  input  bp_pkg::kword_t   kword_i,
+  output logic             map_re_o,
+  output logic [Mw-1:0]    map_raddr_o,
+  input  bp_pkg::map_t     map_i,
+
+  output logic             valid_o,
+  input  logic             ready_i,
+  output bp_pkg::place_t   place_o,
+  output logic [7:0]       error_o         // nonzero: the run must end
+);
+
+  if (N != 8) begin : gen_check
+    $error("bp_walk: blocks of 8 pixels only");
+  end
+
+  logic advance, pool;
+  logic valid_q1, valid_q2, valid_q3, valid_q4;
+  assign advance = !valid_q4 || ready_i;
+  assign pool = layer_i.op == bp_pkg::OpMaxpool;
+
+  // ---- 0: position ----
+  logic        run_q, run_d, first_q;      // first: K-word of a tile
+  logic [15:0] count_q, kword_q, kword_d, list_q;
+  logic [9:0]  y_q;
+  logic [6:0]  x_q;
+  logic        list_end, row_end, map_end, all_end, kword_bad;
+  bp_pkg::kword_t kword, pool_kword;
+
+  always_comb begin
+    pool_kword = '0;
+    pool_kword.in_map = layer_i.arg1[7:0];
+    pool_kword.wn = 8'd1;
+    pool_kword.group = count_q;
+    pool_kword.oy = layer_i.misc[7:0];
+    pool_kword.ox = layer_i.misc[15:8];
+    pool_kword.flags[bp_pkg::KwStride2] = layer_i.lo[0];
+    pool_kword.flags[bp_pkg::KwLast] = 1'b1;
+  end
+
+  assign kword = pool ? pool_kword : kword_i;
+  assign list_end = kword.flags[bp_pkg::KwLast];
+  assign row_end = list_end && x_q == last_block_i;
+  assign map_end = row_end && y_q == 10'(layer_i.rows - 16'd1);
+  assign all_end = map_end && count_q == layer_i.count - 16'd1;
+  assign kword_bad = run_q && !pool && kword_q >= n_kword_i;
+  assign kword_d = start_i ? layer_i.arg1 : (list_end && !map_end) ? list_q : kword_q + 16'd1;
+  assign run_d = start_i || (run_q && !(advance && all_end));
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) run_q <= 1'b0;
+    else run_q <= run_d;
+    if (start_i) begin
+      count_q <= '0;
+      y_q     <= '0;
+      x_q     <= '0;
+      first_q <= 1'b1;
+      kword_q <= kword_d;
+      list_q  <= kword_d;
+    end else if (run_q && advance) begin
+      kword_q <= kword_d;
+      first_q <= list_end;
+      if (list_end) x_q <= row_end ? '0 : x_q + 7'd1;
+      if (row_end) y_q <= map_end ? '0 : y_q + 10'd1;
+      if (map_end) begin
+        count_q <= count_q + 16'd1;
+        list_q  <= kword_d;
+      end
+    end
+  end
+
+  assign kword_re_o = start_i | (run_q & advance);
+  assign kword_raddr_o = kword_d[Kw-1:0];
+  assign map_re_o = run_q & advance;
+  assign map_raddr_o = Mw'(kword.in_map);
+
+  // ---- 1: map, checks, first row and column ----
+  bp_pkg::kword_t kword_q1;
+  logic [9:0]  y_q1;
+  logic [6:0]  x_q1;
+  logic        first_q1;
+  logic [7:0]  error_d;
+  logic        group_mode, stride2;
+  logic signed [12:0] row_d, col_d;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) valid_q1 <= 1'b0;
+    else if (advance) valid_q1 <= run_q;
+    if (advance) begin
+      kword_q1 <= kword;
+      y_q1     <= y_q;
+      x_q1     <= x_q;
+      first_q1 <= first_q;
+    end
+  end
+
+  assign group_mode = kword_q1.flags[bp_pkg::KwGroup];
+  assign stride2 = kword_q1.flags[bp_pkg::KwStride2];
+
+  always_comb begin
+    error_d = bp_pkg::ErrNone;
+    if (kword_bad) begin
+      error_d = bp_pkg::ErrKword;
+    end else if (valid_q1) begin
+      if (kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:3] != '0 ||
+          (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)))
+        error_d = bp_pkg::ErrKword;
+      else if (16'(kword_q1.in_map) >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
+               map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0)
+        error_d = bp_pkg::ErrMap;
+      else if (kword_q1.group >= map_i.groups)
+        error_d = pool ? bp_pkg::ErrMap : bp_pkg::ErrKword;
+      else if (pool && map_i.planes != out_planes_i)
+        error_d = bp_pkg::ErrMap;
+      else if (!pool && 17'(kword_q1.coef) + 17'(map_i.planes * kword_q1.wn) > 17'(n_coef_i))
+        error_d = bp_pkg::ErrCoef;
+      else if (!pool && 32'(kword_q1.waddr) + 32'(kword_q1.wn) > n_weight_i)
+        error_d = bp_pkg::ErrWeight;
+    end
+  end
+  assign error_o = error_d;
+
+  // Group mode reads the tap of column 1 at shift 0: the window begins one pixel to the left.
+  always_comb begin
+    row_d = stride2 ? 13'({y_q1, 1'b0}) : 13'(y_q1);
+    col_d = stride2 ? 13'({x_q1, 4'd0}) : 13'({x_q1, 3'd0});
+    if (group_mode) begin
+      col_d = col_d - 13'sd1;
+    end else begin
+      row_d = row_d + 13'($signed(kword_q1.oy));
+      col_d = col_d + 13'($signed(kword_q1.ox));
+    end
+  end
+
+  // ---- 2: block and shift ----
+  bp_pkg::kword_t kword_q2;
+  bp_pkg::map_t   map_q2;
+  logic           first_q2;
+  logic signed [12:0] row_q2, col_q2;
+  logic signed [12:0] col1;              // of slot 0 of the first block, + the shift
+  logic signed [9:0]  block;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) valid_q2 <= 1'b0;
+    else if (advance) valid_q2 <= valid_q1;
+    if (advance) begin
+      kword_q2 <= kword_q1;
+      map_q2   <= map_i;
+      first_q2 <= first_q1;
+      row_q2   <= row_d;
+      col_q2   <= col_d;
+    end
+  end
+
+  assign col1 = col_q2 + 13'sd1;
+  assign block = col1[12:3];
+
+  // ---- 3: products and masks ----
+  bp_pkg::place_t place_d, place_q3;
+  logic signed [bp_pkg::AddrW-1:0] row_off_q3, col_off_q3, group_off_q3;
+  logic [15:0] base_q3;
+  logic [15:0] groups_left;
+  logic signed [12:0] rows_left, cols_left;
+  logic [6:0] block_last;
+
+  assign groups_left = map_q2.groups - kword_q2.group;
+  assign rows_left = $signed(map_q2.h[12:0]) - row_q2;
+  assign cols_left = $signed(map_q2.w[12:0]) - col_q2;
+  assign block_last = 7'((map_q2.w[9:0] - 10'd1) >> 3);
+
+  always_comb begin
+    place_d = '0;
+    place_d.tile_first = first_q2;
+    place_d.tile_last = kword_q2.flags[bp_pkg::KwLast];
+    place_d.group = kword_q2.flags[bp_pkg::KwGroup];
+    place_d.stride2 = kword_q2.flags[bp_pkg::KwStride2];
+    place_d.raw = map_q2.raw;
+    place_d.planes = map_q2.planes;
+    place_d.wn = kword_q2.wn[3:0];
+    place_d.waddr = kword_q2.waddr;
+    place_d.coef = kword_q2.coef;
+    place_d.shift = col1[2:0];
+    if (place_d.group) begin
+      place_d.parts = place_d.stride2 ? {kword_q2.columns[1:0], 1'b0} : {1'b0, kword_q2.columns[1:0]};
+    end else if (place_d.stride2) begin
+      place_d.parts = (place_d.shift <= 3'd1) ? 3'd2 : 3'd3;
+    end else begin
+      place_d.parts = (place_d.shift == 3'd0) ? 3'd1 : 3'd2;
+    end
+    place_d.bank = row_q2[1:0] + kword_q2.group[1:0];
+    place_d.row = row_q2[1:0];
+    place_d.row_stride = map_q2.row_stride;
+    place_d.px_stride = map_q2.px_stride;
+    for (int j = 0; j < 17; j++) begin
+      place_d.col_ok[j] = col_q2 + 13'(j) >= 13'sd0 && cols_left > 13'(j);
+    end
+    for (int r = 0; r < 9; r++) begin
+      if (place_d.group) place_d.row_ok[r] = groups_left > 16'(r) && rows_left > 13'sd0;
+      else place_d.row_ok[r] = row_q2 + 13'(r) >= 13'sd0 && rows_left > 13'(r);
+    end
+    for (int b = 0; b < 3; b++) begin
+      place_d.blk_ok[b] = block + 10'(b) >= 10'sd0 && block + 10'(b) <= $signed({3'd0, block_last});
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) valid_q3 <= 1'b0;
+    else if (advance) valid_q3 <= valid_q2;
+    if (advance) begin
+      place_q3     <= place_d;
+      base_q3      <= map_q2.base;
+      row_off_q3   <= 30'($signed(row_q2[12:2]) * $signed({1'b0, map_q2.row_stride}));
+      col_off_q3   <= 30'(block * $signed({1'b0, map_q2.px_stride}));
+      group_off_q3 <= 30'($signed({1'b0, kword_q2.group}) * $signed({1'b0, map_q2.planes}));
+    end
+  end
+
+  // ---- 4: address ----
+  bp_pkg::place_t place_q4;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) valid_q4 <= 1'b0;
+    else if (advance) valid_q4 <= valid_q3;
+    if (advance) begin
+      place_q4      <= place_q3;
+      place_q4.addr <= (30'(base_q3) + row_off_q3) + (col_off_q3 + group_off_q3);
+    end
+  end
+
+  assign valid_o = valid_q4;
+  assign place_o = place_q4;
+
+  logic unused;
+  assign unused = ^{layer_i.unused1, layer_i.logits, layer_i.unused0, layer_i.hi, layer_i.lo[15:1],
+                    layer_i.arg3, layer_i.arg2, layer_i.out_map, layer_i.flags, layer_i.cols,
+                    kword_q2, map_q2, place_q3.addr};
+
+endmodule
