@@ -75,6 +75,14 @@ int graph_check(const struct graph *g);
 int64_t graph_macs(const struct graph *g, int node);
 int64_t graph_params(const struct graph *g);
 
+/* A copy without batch norms: each folded into the Conv or Dense before it, which it
+ * must be the only consumer of (BASE_INPUT names the node else). *out is the caller's. */
+int graph_fold_batchnorm(const struct graph *g, struct graph **out);
+
+/* A built-in network by name (zoo.c lists them), parameters zero, pixels scaled to 0..1.
+ * BASE_INPUT lists the names. *out is the caller's. */
+int graph_zoo(struct graph **out, const char *name);
+
 /* ---- layers: what the accelerator sees ------------------------------------
  * A MAC layer is the sum of terms (convolution, dense, average pool, identity,
  * shortcut), each with its own batch norm, followed by an optional ReLU, and
