@@ -1,0 +1,138 @@
+/* Inside nn: how a graph is laid out for running.
+ *
+ * A batch is cut into NN_CHUNKS fixed shares; each share sums its own gradients and
+ * statistics, and the shares are added in order, so that results do not depend on the
+ * number of threads. A run is a list of steps; a share takes each of its images through
+ * all steps up to the next barrier (where batch norm needs the whole batch), so that an
+ * image's maps stay in cache. */
+#ifndef NN_INTERNAL_H
+#define NN_INTERNAL_H
+
+#include "nn/kernels.h"
+#include "nn/nn.h"
+
+enum { NN_CHUNKS = 8 };
+
+enum nn_term_kind { NN_IDENTITY, NN_CONV, NN_DENSE, NN_DEPTHWISE, NN_AVGPOOL, NN_SHORTCUT };
+
+/* One trained array: the graph's values, their gradient and momentum. */
+struct nn_param { float *value, *grad, *velocity; int64_t n; bool decay; int node; char which; };
+
+struct nn_term {
+    enum nn_term_kind kind;
+    int layer, index;                    /* of graph_layers */
+    int node, batchnorm, edge, chan;
+    int channels;                        /* real channels it adds */
+    bool weighted, direct_input;         /* direct_input: no padding, the edge is read in place */
+    struct nn_conv conv;                 /* CONV, DEPTHWISE, DENSE (sizes only) */
+    struct nn_window window;             /* AVGPOOL */
+    int cout, cin, k_dense;              /* real channels; k_dense: padded inputs of a dense layer */
+    float *z;                            /* [max_batch] maps, kept with batch statistics and for dense; else a worker's scratch */
+    float *pack_forward, *pack_back;
+    float *sc, *sh;                      /* [o]: y = z * sc + sh */
+    float *k1, *k2, *k3;                 /* [o]: dz = k1 * d + k2 * z + k3 */
+    float *mean;                         /* [o]: of the batch, or the shift of the moments */
+    double *sum;                         /* [NN_CHUNKS][2 o] */
+    size_t grad_at;                      /* of dw in a share's gradients */
+    size_t grad_floats;
+    struct nn_param *weight, *bias, *gamma, *beta;
+    struct nn_quant_term *quant;         /* NULL: float */
+    float *w_run;                        /* fake-quantized weights */
+    float *scale_velocity;               /* [cout] */
+};
+
+struct nn_edge {
+    int h, w, c, cp;                     /* cp: channels in memory */
+    size_t floats;                       /* h * w * cp */
+    float *x, *grad;                     /* [max_batch] maps; grad only in training */
+    uint8_t *mask, *which;               /* [max_batch]: pass bits; tap of a max pool */
+    float *slope;                        /* [max_batch]: d value / d scale, learned scales only */
+    struct nn_finish finish;
+    double *scale_grad;                  /* [NN_CHUNKS] */
+    float scale_velocity;
+};
+
+struct nn_layer {
+    const struct graph_layer *g;
+    bool live;                           /* the output depends on it */
+    int n_term;
+    struct nn_term *term;
+    struct nn_window window;             /* MAXPOOL */
+    bool any_batchnorm;
+};
+
+enum nn_step_kind {
+    /* per image */
+    NN_STEP_INPUT, NN_STEP_TERM, NN_STEP_OUT, NN_STEP_MASK, NN_STEP_BACK,
+    /* per share */
+    NN_STEP_DENSE, NN_STEP_DENSE_BACK, NN_STEP_LOSS, NN_STEP_ZERO,
+    /* whole batch, on the caller */
+    NN_STEP_STATISTICS, NN_STEP_STATISTICS_BACK,
+};
+struct nn_step { enum nn_step_kind kind; int layer, term; bool first; };  /* first: it writes the edge's gradient, others add */
+
+struct nn_program { struct nn_step *step; int n; };
+
+struct nn_scratch { float *pad, *grad, *dx, *sum, *z[GRAPH_MAX_TERM]; };
+
+/* What one batch is run on. */
+struct nn_batch {
+    const uint8_t *pixels;
+    const uint16_t *labels;
+    const float *teacher;
+    const struct nn_loss_options *loss;
+    int n;
+    double loss_sum[NN_CHUNKS];
+    int correct[NN_CHUNKS];
+    const struct nn_program *program;
+    int from, to;                        /* steps of the phase */
+};
+
+struct nn {
+    struct base_arena *arena;
+    struct graph *graph;
+    struct graph_layers layers;
+    struct base_pool *pool;
+    bool own_pool, training;
+    int max_batch, classes, out_edge;
+    struct nn_layer *layer;
+    struct nn_edge *edge;
+    struct nn_param *param;
+    int n_param;
+    float *lut;                          /* [c][256]: pixel -> input */
+    float *pad_value;                    /* [cp of edge 0] or NULL: what pads edge 0 */
+    float *pad_store;
+    float *share_grad;                   /* [NN_CHUNKS][share_floats] */
+    size_t share_floats;
+    struct nn_scratch *scratch;          /* per worker */
+    struct nn_program forward, train, statistics;   /* inference; forward + backward; forward with batch statistics */
+    struct nn_quant *quant;
+    struct nn_batch batch;
+    float momentum_bn;                   /* of running statistics in training */
+    double *reestimate;                  /* when set: statistics are added here, see nn_batchnorm_reestimate */
+};
+
+static inline int nn_share_begin(int n, int share) { return (int)((int64_t)n * share / NN_CHUNKS); }
+static inline struct nn_term *nn_term_of(const struct nn *m, const struct nn_step *s) { return &m->layer[s->layer].term[s->term]; }
+
+/* plan.c */
+int nn_plan_terms(struct nn *m);
+int nn_plan_program(struct nn *m);
+int nn_plan_statistics(struct nn *m);             /* maps that batch statistics need and inference does not */
+/* weights.c: what is done to parameters around a batch. */
+void nn_prepare(struct nn *m, bool training);     /* fake-quantize and pack weights, running-statistics scales */
+void nn_collect_gradients(struct nn *m);          /* add the shares, undo the packing, straight-through masks */
+/* run.c */
+void nn_run(struct nn *m, const struct nn_program *p);   /* on m->batch */
+/* batchnorm.c */
+void nn_statistics(struct nn *m, int layer);
+void nn_statistics_back(struct nn *m, int layer);
+void nn_running_scales(struct nn *m, struct nn_term *t);
+/* loss.c */
+void nn_loss_share(struct nn *m, int share);
+/* quant.c */
+void nn_quant_weights(struct nn_term *t, const float *weight, int taps);
+void nn_quant_gradient(struct nn *m, struct nn_term *t, const float *weight, float *grad, int taps);
+void nn_quant_step(struct nn *m, const struct nn_sgd *o);
+
+#endif
