@@ -1,0 +1,155 @@
+#include "cmd/pipeline.h"
+
+#include <string.h>
+
+#include "onnx/onnx.h"
+
+int pipeline_data_open(struct pipeline_data *d, const char *spec, int held_out, uint64_t seed)
+{
+    memset(d, 0, sizeof *d);
+    int rc = data_open(&d->train, spec, DATA_TRAIN);
+    if (!rc)
+        rc = data_split(&d->split, &d->train, held_out, seed);
+    if (rc)
+        goto fail;
+    size_t image = (size_t)d->train.h * (size_t)d->train.w * (size_t)d->train.c;
+    d->n_val = d->split.n_validation;
+    d->val_pixels = base_alloc(image * (size_t)d->n_val);
+    d->val_label = BASE_NEW_N(uint16_t, d->n_val);
+    if (!d->val_pixels || !d->val_label) {
+        rc = BASE_NOMEM;
+        goto fail;
+    }
+    data_gather(&d->train, d->split.validation, d->n_val, d->val_pixels, d->val_label);
+    return BASE_OK;
+fail:
+    pipeline_data_free(d);
+    return rc;
+}
+
+void pipeline_data_free(struct pipeline_data *d)
+{
+    base_free(d->val_pixels);
+    base_free(d->val_label);
+    data_split_free(&d->split);
+    data_free(&d->train);
+    memset(d, 0, sizeof *d);
+}
+
+int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec)
+{
+    struct graph_shape in = g->node[0].shape, out = g->node[g->output].shape;
+    if (in.h != s->h || in.w != s->w || in.c != s->c)
+        return base_fail(BASE_INPUT, "%s: images of %dx%dx%d do not fit the network '%s', which takes %dx%dx%d", spec, s->h, s->w, s->c, g->name, in.h, in.w, in.c);
+    if (out.c < s->classes || out.h != 1 || out.w != 1)
+        return base_fail(BASE_INPUT, "%s: %d classes do not fit the network '%s' with %d outputs", spec, s->classes, g->name, out.h * out.w * out.c);
+    return BASE_OK;
+}
+
+int pipeline_model(struct graph **out, const char *model)
+{
+    size_t n = strlen(model);
+    if (n > 5 && !strcmp(model + n - 5, ".onnx"))
+        return onnx_read(out, model);
+    int rc = graph_zoo(out, model);
+    return rc == BASE_INPUT ? base_hint(rc, "a file must end in .onnx") : rc;
+}
+
+int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume)
+{
+    struct nn *m = NULL;
+    struct data_feed *feed = NULL;
+    char *checkpoint = base_format("%s/train.ckpt", dir);
+    struct data_feed_options fo = DATA_FEED_OPTIONS_INIT;
+    fo.seed = (uint64_t)c->seed;
+    fo.pad = (int)c->train.pad;
+    fo.flip = c->train.flip;
+    fo.pool = pool;
+    struct nn_options no = NN_OPTIONS_INIT;
+    no.pool = pool;
+    no.max_batch = (int)c->train.batch;
+    no.training = true;
+    nn_init_parameters(g, (uint64_t)c->seed);
+    int rc = checkpoint ? nn_new(&m, g, &no) : BASE_NOMEM;
+    if (!rc)
+        rc = data_feed_new(&feed, &d->train, d->split.train, d->split.n_train, &fo);
+    if (!rc) {
+        struct nn_train_options to = NN_TRAIN_OPTIONS_INIT;
+        to.epochs = (int)c->train.epochs;
+        to.batch = (int)c->train.batch;
+        to.batches_per_epoch = data_feed_batches(feed, to.batch);
+        to.lr = (float)c->train.lr;
+        to.warmup = (int)c->train.warmup;
+        to.momentum = (float)c->train.momentum;
+        to.weight_decay = (float)c->train.weight_decay;
+        to.loss.label_smoothing = (float)c->train.label_smoothing;
+        to.label = "train";
+        to.checkpoint = checkpoint;
+        to.resume = resume;
+        rc = nn_train(m, &(struct nn_source){ .fill = data_feed_fill, .ctx = feed }, &to, NULL);
+    }
+    data_feed_free(feed);
+    nn_free(m);
+    base_free(checkpoint);
+    return rc;
+}
+
+int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out)
+{
+    struct nn *m = NULL;
+    struct nn_options no = NN_OPTIONS_INIT;
+    no.pool = pool;
+    int rc = nn_new(&m, g, &no);
+    if (!rc)
+        rc = nn_evaluate(m, pixels, labels, n, out);
+    nn_free(m);
+    return rc;
+}
+
+/* Rank of the label's logit: how many classes come before it (ties: the lower index wins). */
+static int rank_of(const int32_t *logits, int classes, int label)
+{
+    int rank = 0;
+    for (int k = 0; k < classes; k++)
+        rank += logits[k] > logits[label] || (logits[k] == logits[label] && k < label);
+    return rank;
+}
+
+int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out)
+{
+    int32_t *logits = BASE_NEW_N(int32_t, (size_t)n * (size_t)net->classes);
+    struct qref *q = logits ? qref_new(net, pool) : NULL;
+    int rc = q ? qref_run(q, pixels, n, logits) : BASE_NOMEM;
+    int top1 = 0, top5 = 0;
+    for (int i = 0; !rc && i < n; i++) {
+        int rank = rank_of(logits + (size_t)i * (size_t)net->classes, net->classes, labels[i]);
+        top1 += rank < 1;
+        top5 += rank < 5;
+    }
+    if (!rc)
+        *out = (struct nn_result){ .top1 = (double)top1 / n, .top5 = (double)top5 / n, .n = n };
+    qref_free(q);
+    base_free(logits);
+    return rc;
+}
+
+int pipeline_write_pack(const char *path, struct fixed_net *net, const struct accel_program *p, const uint8_t *pixels, const char *recipe, const char *origin)
+{
+    struct pack k = { .net = net, .hw_hash = p->hw.hash, .program = p->image, .program_words = p->image_words,
+                      .weights = p->weights, .weight_words = p->weight_words64, .test_pixel_bytes = p->input_bytes, .recipe = recipe, .origin = origin };
+    snprintf(k.board, sizeof k.board, "%s", p->hw.name);
+    k.test_pixels = base_alloc(p->input_bytes);
+    k.test_logits = BASE_NEW_N(int32_t, net->classes);
+    struct qref *q = k.test_pixels && k.test_logits ? qref_new(net, NULL) : NULL;
+    int rc = q ? BASE_OK : BASE_NOMEM;
+    if (!rc) {
+        memcpy(k.test_pixels, pixels, p->input_bytes);
+        rc = qref_run(q, pixels, 1, k.test_logits);
+    }
+    if (!rc)
+        rc = pack_write(&k, path);
+    qref_free(q);
+    base_free(k.test_pixels);
+    base_free(k.test_logits);
+    return rc;
+}

@@ -1,0 +1,41 @@
+/* pipeline: the steps that several subcommands share: data with its split, the float network
+ * (trained or read), accuracy of float and integer networks, a pack from an integer network. */
+#ifndef CMD_PIPELINE_H
+#define CMD_PIPELINE_H
+
+#include "accel/accel.h"
+#include "cmd/run_config.h"
+#include "data/data.h"
+#include "graph/graph.h"
+#include "nn/nn.h"
+#include "pack/pack.h"
+
+/* Training images and their split; gathered validation images for quick evaluation. */
+struct pipeline_data {
+    struct data_set train;
+    struct data_split split;
+    uint8_t *val_pixels;  /* [n_val][h][w][c] */
+    uint16_t *val_label;
+    int n_val;
+};
+int pipeline_data_open(struct pipeline_data *d, const char *spec, int held_out, uint64_t seed);
+void pipeline_data_free(struct pipeline_data *d);
+
+/* BASE_INPUT unless images and labels fit the network. */
+int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec);
+
+/* A built-in network's name or a file *.onnx. */
+int pipeline_model(struct graph **out, const char *model);
+
+/* Train g in place by the configuration; progress on stderr; checkpoint in `dir`/train.ckpt
+ * (continued when `resume`). */
+int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume);
+
+int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);
+/* The integer reference: fractions of n. */
+int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);
+
+/* Write `net` with its program as a pack; the self-test is `pixels` (one image). */
+int pipeline_write_pack(const char *path, struct fixed_net *net, const struct accel_program *p, const uint8_t *pixels, const char *recipe, const char *origin);
+
+#endif
