@@ -64,7 +64,8 @@ module bp_fetch #(
   assign half = place_i.stride2 & part_q[0];
 
   always_comb begin
-    if (!place_i.group || (place_i.stride2 && !half)) off_step = AddrW'(place_i.px_stride);
+    if (place_i.edge_blk[1] && part_q == 3'd0) off_step = '0;
+    else if (!place_i.group || (place_i.stride2 && !half)) off_step = AddrW'(place_i.px_stride);
     else off_step = AddrW'(place_i.planes * 6'd3) - (half ? AddrW'(place_i.px_stride) : '0);
   end
 
@@ -121,7 +122,7 @@ module bp_fetch #(
 
   // ---- words ----
   logic            read_valid_q, read_move;
-  logic            group_q, stride2_q, last_part_q, half_q;
+  logic            group_q, stride2_q, last_part_q, half_q, edge_q;
   logic [1:0]      column_q, bank_q;
   logic [2:0]      part_q2, shift_q, row_ok_q;
   logic [16:0]     col_ok_q;
@@ -140,6 +141,7 @@ module bp_fetch #(
       stride2_q   <= place_i.stride2;
       last_part_q <= last_part;
       half_q      <= half;
+      edge_q      <= (part_q == 3'd0) ? place_i.edge_blk[0] : place_i.edge_blk[1] && part_q == 3'd1;
       column_q    <= column;
       bank_q      <= bank;
       part_q2     <= part_q;
@@ -156,9 +158,10 @@ module bp_fetch #(
   end
 
   // Rotated columns: from the first block the slots from the shift on, the others from the next.
+  // The last pixel of a block, slot 8, comes from its own word: the next block may not exist.
   logic [9:0] early;                       // the column is in the first block's word
   for (genvar j = 0; j < 8; j++) begin : gen_early
-    assign early[j] = 4'(shift_q) + 4'(j) < 4'd8;
+    assign early[j] = 4'(shift_q) + 4'(j) <= 4'd8;
   end
   assign early[8] = shift_q <= 3'd1;
   assign early[9] = shift_q == 3'd0;
@@ -178,9 +181,11 @@ module bp_fetch #(
     for (genvar j = 0; j < 10; j++) begin : gen_col
       logic [CG-1:0] px;
       if (j < 8) begin : gen_rotate
-        logic [2:0] slot;
+        logic [2:0] slot;                  // modulo 8
+        logic       halo;
         assign slot = shift_q + 3'(j);
-        assign px = word[slot*CG +: CG];
+        assign halo = j == 0 && !edge_q;
+        assign px = (slot != 3'd0) ? word[slot*CG +: CG] : halo ? word[0 +: CG] : word[8*CG +: CG];
       end else if (j == 8) begin : gen_eighth
         assign px = (shift_q == 3'd0) ? word[8*CG +: CG] : (shift_q == 3'd1) ? word[9*CG +: CG] :
                     word[shift_q*CG +: CG];

@@ -92,6 +92,8 @@ package bp_pkg;
     logic [16:0]      col_ok;     // columns of the window inside the map
     logic [8:0]       row_ok;     // rows (or, by 3 * tap column + r, groups) inside
     logic [2:0]       blk_ok;     // blocks inside
+    logic [1:0]       edge_blk;   // parts 0, 1: of a block beyond the map only the left halo is
+                                  // wanted: it is the last pixel of the block before
   } place_t;
 
   // What goes with a window.

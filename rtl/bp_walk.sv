@@ -188,11 +188,19 @@ module bp_walk #(
   logic [15:0] groups_left;
   logic signed [12:0] rows_left, cols_left;
   logic [6:0] block_last;
+  logic [1:0] edge_blk;
+  logic signed [9:0] first_block;        // that is read
 
   assign groups_left = map_q2.groups - kword_q2.group;
   assign rows_left = $signed(map_q2.h[12:0]) - row_q2;
   assign cols_left = $signed(map_q2.w[12:0]) - col_q2;
   assign block_last = 7'((map_q2.w[9:0] - 10'd1) >> 3);
+  // Window column 0 is a left halo at shift 0; at stride 2 also that of the second half.
+  assign edge_blk[0] = !kword_q2.flags[bp_pkg::KwGroup] && col1[2:0] == 3'd0 &&
+                       col_q2[12:3] == {3'd0, block_last};
+  assign edge_blk[1] = !kword_q2.flags[bp_pkg::KwGroup] && kword_q2.flags[bp_pkg::KwStride2] &&
+                       col1[2:0] == 3'd0 && block == $signed({3'd0, block_last});
+  assign first_block = edge_blk[0] ? col_q2[12:3] : block;
 
   always_comb begin
     place_d = '0;
@@ -227,6 +235,8 @@ module bp_walk #(
     for (int b = 0; b < 3; b++) begin
       place_d.blk_ok[b] = block + 10'(b) >= 10'sd0 && block + 10'(b) <= $signed({3'd0, block_last});
     end
+    place_d.blk_ok[1:0] = place_d.blk_ok[1:0] | edge_blk;
+    place_d.edge_blk = edge_blk;
   end
 
   always_ff @(posedge clk_i) begin
@@ -236,7 +246,7 @@ module bp_walk #(
       place_q3     <= place_d;
       base_q3      <= map_q2.base;
       row_off_q3   <= 30'($signed(row_q2[12:2]) * $signed({1'b0, map_q2.row_stride}));
-      col_off_q3   <= 30'(block * $signed({1'b0, map_q2.px_stride}));
+      col_off_q3   <= 30'(first_block * $signed({1'b0, map_q2.px_stride}));
       group_off_q3 <= 30'($signed({1'b0, kword_q2.group}) * $signed({1'b0, map_q2.planes}));
     end
   end

@@ -1,0 +1,193 @@
+/* model: cycles of a run from the program alone, equal to the RTL's. The engine's schedule is static, and
+ * all tiles of a filter group take the same time once its pace has settled, so a layer costs
+ * a few steps per filter group. Cycle 0 is the cycle of the engine's start pulse.
+ * Timing of the blocks: docs/rtl/microarchitecture.md. */
+#include "accel/accel_internal.h"
+#include "accel/model_mem.h"
+
+enum {
+    SEQ_GO = 4,                /* bp_seq: from the end of a layer (or the start) to the next one's Go */
+    WALK_READ = 6,             /* from Go to the first word at the window register: bp_walk 5, read 1 */
+    ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
+    REQUANT = 4,               /* bp_requant: from sums to codes */
+    MAXPOOL = 1,               /* bp_maxpool: from an issue to the plane's write */
+};
+
+struct tables {
+    const struct hw *hw;
+    const uint64_t *map, *layer, *kword;
+};
+
+/* One tile as fetch and issue see it. Windows follow each other as max(planes of the one in the
+ * array, reads of the next); the first and the last meet those of the neighbouring tiles. */
+struct tile {
+    int first_reads;           /* reads of the first window */
+    int inner;                 /* from the take of the first window to that of the last */
+    int last_planes;           /* weight planes of the last window */
+    int windows;
+};
+
+/* Where the engine stands: the last window's take and its last issue. */
+struct pace { int64_t take, issue; };
+
+static int planes_of(const struct tables *t, uint32_t map)
+{
+    return (int)get_bits(t->map[map * PROGRAM_MAP_WORDS], 51, 48);
+}
+
+/* ---- windows ------------------------------------------------------------------------ */
+
+/* Reads of a spatial window: blocks that 10 (stride 1) or 17 (stride 2) columns from ox on touch. */
+static int spatial_reads(int ox, bool stride2)
+{
+    int shift = (ox + 1) & 7;
+    return stride2 ? (shift <= 1 ? 2 : 3) : (shift == 0 ? 1 : 2);
+}
+
+static int kword_reads(uint64_t word)
+{
+    uint32_t flags = get_bits(word, 15, 8);
+    int columns = (int)get_bits(word, 31, 24);
+    bool stride2 = flags & PROGRAM_KW_STRIDE2;
+    if (flags & PROGRAM_KW_GROUP)
+        return stride2 ? 2 * columns : columns;
+    return spatial_reads((int8_t)get_bits(word, 63, 56), stride2);
+}
+
+/* `count` windows of the same reads and planes join the tile. */
+static void add_windows(struct tile *tile, int reads, int planes, int count)
+{
+    if (tile->windows == 0)
+        tile->first_reads = reads;
+    else
+        tile->inner += BASE_MAX(tile->last_planes, reads);
+    tile->inner += (count - 1) * BASE_MAX(planes, reads);
+    tile->last_planes = planes;
+    tile->windows += count;
+}
+
+/* The list that starts at K-word *k; *k moves behind it. */
+static struct tile list_tile(const struct tables *t, int *k)
+{
+    struct tile tile = { 0 };
+    for (bool last = false; !last; ++*k) {
+        uint64_t word = t->kword[(size_t)*k * PROGRAM_KWORD_WORDS];
+        add_windows(&tile, kword_reads(word), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
+        last = get_bits(word, 15, 8) & PROGRAM_KW_LAST;
+    }
+    return tile;
+}
+
+/* ---- tiles -------------------------------------------------------------------------- */
+
+/* A window is complete `reads` cycles after the one before was taken, and is taken when the array is
+ * free; a tile's last issue keeps `gap` cycles from the last issue of the tile before. */
+static struct pace next_tile(struct pace p, const struct tile *tile, int gap)
+{
+    int64_t first = BASE_MAX(p.issue + 1, p.take + tile->first_reads);
+    struct pace q = { .take = first + tile->inner };
+    q.issue = BASE_MAX(q.take + tile->last_planes - 1, p.issue + gap);
+    if (tile->last_planes == 1)
+        q.take = q.issue;
+    return q;
+}
+
+/* `count` equal tiles. The distance between take and issue decides the time of the next tile, so
+ * when it repeats, all that follow take the same. */
+static struct pace many_tiles(struct pace p, const struct tile *tile, int gap, int64_t count)
+{
+    for (; count > 0; count--) {
+        struct pace q = next_tile(p, tile, gap);
+        if (q.issue - q.take == p.issue - p.take) {
+            int64_t step = q.issue - p.issue;
+            return (struct pace){ p.take + count * step, p.issue + count * step };
+        }
+        p = q;
+    }
+    return p;
+}
+
+static int64_t tiles_of(const struct tables *t, const uint64_t *layer)
+{
+    return (int64_t)get_bits(layer[0], 47, 32) * ceil_div((int)get_bits(layer[0], 63, 48), t->hw->n);
+}
+
+/* Before a layer's first window: nothing to wait for but its reads. */
+static struct pace layer_start(int64_t go)
+{
+    return (struct pace){ go + WALK_READ, go - 64 };
+}
+
+/* ---- layers: Go to the cycle of the last write ----------------------------------------- */
+
+static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
+
+static int64_t mac_end(const struct tables *t, const uint64_t *layer, int64_t go)
+{
+    int planes = planes_of(t, get_bits(layer[0], 31, 16)), steps = drain_steps(t->hw), k = (int)get_bits(layer[1], 31, 16);
+    struct pace p = layer_start(go);
+    for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
+        struct tile tile = list_tile(t, &k);
+        p = many_tiles(p, &tile, BASE_MAX(steps, planes), tiles_of(t, layer));
+    }
+    return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + planes;
+}
+
+/* Pairs of logits leave one a cycle; filter groups beyond the last logit still take one. */
+static int64_t logits_end(const struct tables *t, const uint64_t *layer, int64_t go, int64_t *last_logit)
+{
+    int m = t->hw->m, left = (int)get_bits(layer[3], 31, 0), k = (int)get_bits(layer[1], 31, 16);
+    int64_t end = go;
+    struct pace p = layer_start(go);
+    for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
+        struct tile tile = list_tile(t, &k);
+        p = next_tile(p, &tile, BASE_MAX(drain_steps(t->hw), m / 2));
+        int pairs = ceil_div(BASE_MIN(left, m), 2);
+        end = p.issue + ARRAY_CAPTURE + 1 + REQUANT + BASE_MAX(pairs, 1);
+        if (pairs > 0)
+            *last_logit = end;
+        left -= BASE_MIN(left, m);
+    }
+    return end;
+}
+
+static int64_t maxpool_end(const struct tables *t, const uint64_t *layer, int64_t go)
+{
+    int planes = planes_of(t, get_bits(layer[1], 31, 16));
+    struct tile tile = { 0 };
+    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16)), 1, planes);
+    struct pace p = many_tiles(layer_start(go), &tile, 1, tiles_of(t, layer) * get_bits(layer[1], 15, 0));
+    return p.issue + MAXPOOL;
+}
+
+/* ---- program ---------------------------------------------------------------------------- */
+
+int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words)
+{
+    int code = accel_decode_check(hw, image, image_words);
+    if (code)
+        return base_fail(BASE_INPUT, "the program is damaged (code %d): it cannot be timed", code);
+    struct tables t = { .hw = hw, .map = image + PROGRAM_HEADER_WORDS };
+    t.layer = t.map + get_bits(image[2], 31, 16) * PROGRAM_MAP_WORDS;
+    t.kword = t.layer + get_bits(image[2], 15, 0) * PROGRAM_LAYER_WORDS;
+    *out = (struct accel_cycles){ .n_layer = (int)get_bits(image[2], 15, 0) };
+    int64_t now = 0, last_logit = 0;
+    for (int i = 0; i < out->n_layer; i++) {
+        const uint64_t *layer = t.layer + (size_t)i * PROGRAM_LAYER_WORDS;
+        int64_t go = now + SEQ_GO, end;
+        if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT)
+            end = accel_model_input(hw, image, go);
+        else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
+            end = maxpool_end(&t, layer, go);
+        else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
+            end = logits_end(&t, layer, go, &last_logit);
+        else
+            end = mac_end(&t, layer, go);
+        out->layer[i] = end - now;
+        now = end;
+    }
+    out->total = accel_model_finish(hw, image, last_logit, now);
+    out->load = accel_model_load(hw, image);
+    out->ddr_bytes = accel_model_ddr_bytes(image);
+    return BASE_OK;
+}
