@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-enum { BASE_ERROR_LEN = 1024, BASE_HINT_LEN = 512 };
+enum { BASE_ERROR_LEN = 8192, BASE_HINT_LEN = 512 };
 
 /* The message and hint of one thread, so that a pool can carry them to its caller. */
 struct base_error_state {

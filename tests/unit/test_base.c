@@ -23,7 +23,7 @@ static void error_is_kept_with_its_hint(void **state)
 static void long_error_is_cut(void **state)
 {
     (void)state;
-    char text[3000];
+    char text[BASE_ERROR_LEN + 2000];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     base_fail(BASE_INPUT, "%s", text);
