@@ -138,8 +138,8 @@ static int check_window(const struct graph *g, const char *name, int in, int kh,
     if (rc)
         return rc;
     struct graph_shape s = g->node[in].shape;
-    if (kh < 1 || kw < 1 || stride < 1)
-        return base_fail(BASE_INPUT, "node '%s': kernel %d x %d, stride %d: all must be at least 1", name, kh, kw, stride);
+    if (kh < 1 || kw < 1 || stride < 1 || kh > MAX_SIDE || kw > MAX_SIDE || stride > MAX_SIDE)
+        return base_fail(BASE_INPUT, "node '%s': kernel %d x %d, stride %d: all must be 1..%d", name, kh, kw, stride, MAX_SIDE);
     for (int i = 0; i < 4; i++)
         if (pad[i] < 0 || pad[i] >= (i % 2 ? kw : kh))
             return base_fail(BASE_INPUT, "node '%s': padding %d must be 0 or more and smaller than the kernel %d x %d", name, pad[i], kh, kw);
@@ -289,7 +289,7 @@ int graph_add_shortcut(struct graph *g, const char *name, int in, int cout, int 
     if (rc)
         return rc;
     struct graph_shape s = g->node[in].shape;
-    if (stride < 1 || chan_before < 0 || chan_before + s.c > cout)
+    if (stride < 1 || stride > MAX_SIDE || chan_before < 0 || cout > MAX_CHANNELS || chan_before > cout - s.c)
         return base_fail(BASE_INPUT, "node '%s': Shortcut of %d channels to %d with %d before, stride %d does not fit", name, s.c, cout, chan_before, stride);
     struct graph_node n = { .op = GRAPH_SHORTCUT, .n_in = 1, .in = { in }, .kh = 1, .kw = 1, .stride = stride, .chan_before = chan_before,
                             .shape = { (s.h - 1) / stride + 1, (s.w - 1) / stride + 1, cout } };
@@ -345,17 +345,76 @@ static int check_parameters(const struct graph *g, const struct graph_node *n)
     return BASE_OK;
 }
 
-static int check_prep(const struct graph *g)
+static int check_prep(const struct graph_prep *p, const struct graph *g)
 {
-    const struct graph_prep *p = &g->prep;
     int c = g->node[0].shape.c;
-    if (p->n < 0 || p->n > 16 || (p->n > 1 && p->n != c))
-        return base_fail(BASE_INPUT, "graph '%s': %d normalization channels for an input of %d (0, 1 or as many are possible)", g->name, p->n, c);
+    if (p->n && (p->n != c || c > GRAPH_MAX_PREP))
+        return base_fail(BASE_INPUT, "graph '%s': %d means and deviations for an input of %d channels (none or as many are possible, at most %d)", g->name, p->n, c, GRAPH_MAX_PREP);
     for (int i = 0; i < p->n; i++)
         if (!isfinite(p->mean[i]) || !(p->std[i] > 0) || !isfinite(p->std[i]))
             return base_fail(BASE_INPUT, "graph '%s': normalization of channel %d: mean %g, std %g; std must be positive", g->name, i, (double)p->mean[i], (double)p->std[i]);
     if (!(p->scale > 0) || !isfinite(p->scale))
         return base_fail(BASE_INPUT, "graph '%s': pixel scale %g must be positive", g->name, (double)p->scale);
+    return BASE_OK;
+}
+
+/* The shape that a node's inputs and window demand; parameters changed in place must not change it. */
+static struct graph_shape expected_shape(const struct graph *g, const struct graph_node *n)
+{
+    struct graph_shape in = n->n_in ? g->node[n->in[0]].shape : n->shape, out = in;
+    switch (n->op) {
+    case GRAPH_CONV:
+    case GRAPH_MAXPOOL:
+    case GRAPH_AVGPOOL:
+        out = (struct graph_shape){ window_out(in.h, n->pad_t, n->pad_b, n->kh, n->stride),
+                                    window_out(in.w, n->pad_l, n->pad_r, n->kw, n->stride), n->op == GRAPH_CONV ? n->shape.c : in.c };
+        break;
+    case GRAPH_SHORTCUT:
+        out = (struct graph_shape){ (in.h - 1) / n->stride + 1, (in.w - 1) / n->stride + 1, n->shape.c };
+        break;
+    case GRAPH_DENSE:
+        out = (struct graph_shape){ 1, 1, n->shape.c };
+        break;
+    case GRAPH_CONCAT:
+        for (int k = 1; k < n->n_in; k++)
+            out.c += g->node[n->in[k]].shape.c;
+        break;
+    default:
+        break;
+    }
+    return out;
+}
+
+/* What the shape of a node rests on besides its input's. */
+static bool sane_window(const struct graph *g, const struct graph_node *n)
+{
+    const struct graph_shape in = g->node[n->in[0]].shape;
+    switch (n->op) {
+    case GRAPH_CONV:
+    case GRAPH_MAXPOOL:
+    case GRAPH_AVGPOOL:
+        return n->kh > 0 && n->kw > 0 && n->stride > 0 && (!n->depthwise || in.c == n->shape.c);
+    case GRAPH_DENSE:
+        return n->kh == in.h && n->kw == in.w;
+    case GRAPH_SHORTCUT:
+        return n->stride > 0 && n->chan_before >= 0 && n->chan_before <= n->shape.c - in.c;
+    default:
+        return true;
+    }
+}
+
+static int check_against_inputs(const struct graph *g, int i)
+{
+    const struct graph_node *n = &g->node[i];
+    if (i && n->n_in < 1)
+        return base_fail(BASE_INPUT, "node '%s': it has no input", n->name);
+    if (n->n_in > op_inputs[n->op] || (n->op == GRAPH_ADD && n->n_in != 2))
+        return base_fail(BASE_INPUT, "node '%s': %s with %d inputs", n->name, graph_op_name(n->op), n->n_in);
+    for (int k = 0; k < n->n_in; k++)
+        if (n->in[k] < 0 || n->in[k] >= i)
+            return base_fail(BASE_INPUT, "node '%s': nodes are not in topological order", n->name);
+    if (i && (!sane_window(g, n) || !same_shape(expected_shape(g, n), n->shape)))
+        return base_fail(BASE_INPUT, "node '%s': its output %d x %d x %d does not follow from its inputs", n->name, n->shape.h, n->shape.w, n->shape.c);
     return BASE_OK;
 }
 
@@ -365,24 +424,59 @@ int graph_check(const struct graph *g)
         return base_fail(BASE_INPUT, "graph '%s': it must begin with an input and have at least one more node", g->name);
     if (g->output < 1 || g->output >= g->n_node)
         return base_fail(BASE_INPUT, "graph '%s': it has no output", g->name);
-    int rc = check_prep(g);
+    int rc = check_prep(&g->prep, g);
     for (int i = 0; !rc && i < g->n_node; i++) {
         const struct graph_node *n = &g->node[i];
         if ((n->op == GRAPH_INPUT) != (i == 0))
             return base_fail(BASE_INPUT, "node '%s': a graph has exactly one input, its first node", n->name);
-        for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] < 0 || n->in[k] >= i)
-                return base_fail(BASE_INPUT, "node '%s': nodes are not in topological order", n->name);
-        if (!(rc = check_shape(n->name, n->shape)))
+        if (!(rc = check_shape(n->name, n->shape)) && !(rc = check_against_inputs(g, i)))
             rc = check_parameters(g, n);
     }
-    if (rc)
-        return rc;
-    /* Reachable from the input: every chain of first inputs ends at node 0 by the order rule; a node without inputs does not. */
-    for (int i = 1; i < g->n_node; i++)
-        if (g->node[i].n_in < 1)
-            return base_fail(BASE_INPUT, "node '%s': it has no input", g->node[i].name);
-    return BASE_OK;
+    return rc;
+}
+
+/* ---- preprocessing ---------------------------------------------------------------- */
+
+/* One mean and deviation for all channels, or none, spelled out for each. */
+static void spread_prep(struct graph_prep *out, const struct graph_prep *p, int c)
+{
+    *out = *p;
+    if (p->n > 1 || c > GRAPH_MAX_PREP)
+        return;
+    out->n = c;
+    for (int i = 0; i < c; i++) {
+        out->mean[i] = p->n ? p->mean[0] : 0;
+        out->std[i] = p->n ? p->std[0] : 1;
+    }
+}
+
+/* x = (raw - m) / s, what the file does to its input, behind raw = (pixel * scale - mean) / std. */
+int graph_prep_set(struct graph *g, const struct graph_prep *p)
+{
+    int c = g->node[0].shape.c;
+    struct graph_prep sum, own;
+    spread_prep(&sum, p, c);
+    spread_prep(&own, g->prep.known ? &(struct graph_prep){ .scale = 1 } : &g->prep, c);
+    sum.known = true;
+    int rc = check_prep(&sum, g);
+    for (int i = 0; !rc && i < sum.n; i++) {
+        sum.mean[i] += own.mean[i] * sum.std[i];
+        sum.std[i] *= own.std[i];
+    }
+    if (!rc)
+        rc = check_prep(&sum, g);
+    if (!rc)
+        g->prep = sum;
+    return rc;
+}
+
+int graph_prep_check(const struct graph *g)
+{
+    if (g->prep.known)
+        return BASE_OK;
+    return base_hint(base_fail(BASE_INPUT, "%s: how raw pixels become the network's input is not given", g->name),
+                     "give it as x = (pixel * scale - mean) / std: ONNX metadata input_scale, input_mean, input_std, "
+                     "or YAML `input: {scale: 1/255, mean: [..], std: [..]}` in MODEL.yaml beside the model");
 }
 
 /* ---- copy ------------------------------------------------------------------------- */

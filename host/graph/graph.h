@@ -21,8 +21,10 @@ enum { GRAPH_MAX_IN = 8 };
 
 struct graph_shape { int h, w, c; };
 
-/* How raw pixels become the network's input: x = (pixel * scale - mean[c]) / std[c]. */
-struct graph_prep { float scale; int n; float mean[16], std[16]; };
+/* How raw pixels become the network's input: x = (pixel * scale - mean[c]) / std[c]. A file that does
+ * not say it leaves `known` false: then x is the file's own input (scale 1), and nothing may be run. */
+enum { GRAPH_MAX_PREP = 16 };
+struct graph_prep { float scale; int n; float mean[GRAPH_MAX_PREP], std[GRAPH_MAX_PREP]; bool known; };
 
 struct graph_node {
     const char *name;
@@ -69,8 +71,13 @@ int graph_add_pool(struct graph *g, const char *name, int in, enum graph_op max_
 int graph_add_shortcut(struct graph *g, const char *name, int in, int cout, int stride, int chan_before);
 int graph_add_unary(struct graph *g, const char *name, int in, enum graph_op op); /* Flatten, Softmax */
 
-/* Whole-graph rules: one input, shapes agree, finite parameters, output reachable. */
+/* Whole-graph rules: one input, shapes agree, finite parameters, every node fed by an earlier one. */
 int graph_check(const struct graph *g);
+/* Say how pixels become the input of a graph that does not know it; what the file does to its
+ * input itself (kept in the unknown `prep`) is applied behind. p->n: 0, 1 or the input's channels. */
+int graph_prep_set(struct graph *g, const struct graph_prep *p);
+/* BASE_INPUT with the remedy unless the preprocessing is known. */
+int graph_prep_check(const struct graph *g);
 /* Multiply-accumulates of a node, and parameters, per image. */
 int64_t graph_macs(const struct graph *g, int node);
 int64_t graph_params(const struct graph *g);

@@ -26,17 +26,21 @@ static bool transparent(enum graph_op op)
  * are none or several, or if the node is the network's output as well. */
 static int sole_consumer(const struct graph *g, int node)
 {
-    int found = -1;
-    if (node == g->output)
-        return -1;
-    for (int i = node + 1; i < g->n_node; i++)
-        for (int k = 0; k < g->node[i].n_in; k++)
-            if (g->node[i].in[k] == node) {
-                if (found >= 0)
-                    return -1;
-                found = i;
-            }
-    return found >= 0 && transparent(g->node[found].op) ? sole_consumer(g, found) : found;
+    for (;;) {
+        int found = -1;
+        if (node == g->output)
+            return -1;
+        for (int i = node + 1; i < g->n_node; i++)
+            for (int k = 0; k < g->node[i].n_in; k++)
+                if (g->node[i].in[k] == node) {
+                    if (found >= 0)
+                        return -1;
+                    found = i;
+                }
+        if (found < 0 || !transparent(g->node[found].op))
+            return found;
+        node = found;
+    }
 }
 
 static bool sole_consumer_is(const struct graph *g, int node, enum graph_op op)
@@ -149,6 +153,15 @@ static void visit_maxpool(struct fuse *f, int node)
     }
 }
 
+static bool has_consumer(const struct graph *g, int node)
+{
+    for (int i = node + 1; i < g->n_node; i++)
+        for (int k = 0; k < g->node[i].n_in; k++)
+            if (g->node[i].in[k] == node)
+                return true;
+    return false;
+}
+
 static void visit(struct fuse *f, int i)
 {
     switch (f->g->node[i].op) {
@@ -179,8 +192,11 @@ static void visit(struct fuse *f, int i)
         if (f->edge[i] < 0)
             fault(f, i, "must follow a Conv, Dense, BatchNorm, Add, Concat or AvgPool that nothing else reads");
         break;
-    case GRAPH_FLATTEN:
     case GRAPH_SOFTMAX:
+        if (has_consumer(f->g, i))
+            fault(f, i, "must be the last node: only the order of the classes is kept");
+        break;
+    case GRAPH_FLATTEN:
     case GRAPH_OP_COUNT:
         break;
     }

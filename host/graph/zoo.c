@@ -176,6 +176,7 @@ int graph_zoo(struct graph **out, const char *name)
             m.g->output = m.last;
             struct graph_prep *p = &m.g->prep;
             p->scale = 1.0f / 255;
+            p->known = true;
             p->n = zoo[i].in.c;
             for (int c = 0; c < p->n; c++) {
                 p->mean[c] = 0;
