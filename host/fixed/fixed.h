@@ -82,7 +82,7 @@ void fixed_net_free(struct fixed_net *net);
 int fixed_check(const struct fixed_net *net);
 /* Largest and smallest value the accumulator of (layer, channel) can take. */
 void fixed_acc_range(const struct fixed_net *net, int layer, int chan, int64_t *lo, int64_t *hi);
-/* MACs of a layer's weighted terms (residual and pooling words excluded), and of the net. */
+/* MACs of a layer's weighted terms (residual and pooling words excluded); layer -1: of the net. */
 int64_t fixed_macs(const struct fixed_net *net, int layer);
 /* Value of one weight in units of 2^F (uniform levels): sum of coefficients of its planes at j = 0, / 2^F. */
 int fixed_weight(const struct fixed_net *net, int layer, int term, int64_t index);
@@ -90,12 +90,13 @@ int fixed_weight(const struct fixed_net *net, int layer, int term, int64_t index
 /* ---- qref: the reference -------------------------------------------------- */
 /* y = clamp((acc * m + b) >> s, lo, hi), arithmetic shift. */
 int32_t qref_requantize(int32_t acc, int32_t m, int64_t b, int s, int32_t lo, int32_t hi);
-/* One layer, literally by planes (slow, the definition). in[e] = codes of edge e, int16 [h][w][c];
- * out int32 [h][w][c]. */
+/* One layer of a net that fixed_check accepts, literally by planes (slow, the definition).
+ * in[e] = codes of edge e, int16 [h][w][c]; out int32 [h][w][c]. */
 int qref_layer(const struct fixed_net *net, int layer, int16_t *const *in, int32_t *out);
 /* Whole images. pixels uint8 [n][h][w][c]; logits int32 [n][classes]. Fast path (integer
  * arithmetic on values where the planes form one), equal to qref_layer bit for bit. */
 struct qref;                                /* scratch for one network; not for two threads at once */
+/* NULL with the error set if fixed_check refuses the net. net and pool must outlive it; pool NULL: one thread. */
 struct qref *qref_new(const struct fixed_net *net, struct base_pool *pool);
 void qref_free(struct qref *q);
 int qref_run(struct qref *q, const uint8_t *pixels, int n, int32_t *logits);
@@ -103,8 +104,13 @@ int qref_run(struct qref *q, const uint8_t *pixels, int n, int32_t *logits);
 int qref_run_edges(struct qref *q, const uint8_t *pixels, int32_t *logits, int16_t *const **edges);
 int qref_argmax(const int32_t *logits, int classes); /* ties go to the lowest index */
 
-/* A random, valid network for tests: shapes, kernels, strides, bits, residuals, pools. */
-struct fixed_random { int max_layers, max_size, max_channels; int w_bits, a_bits; /* 0 = random */ };
+/* A random, valid network for tests: shapes, kernels, strides, bits, residuals, pools. The same for the same
+ * seed and limits. It fits the smallest board's memories, whatever the limits; NULL when out of memory. */
+struct fixed_random {
+    int max_layers, max_size, max_channels;  /* 0 = 6, 16, 32; pooling and dense layers at the end come on top */
+    int w_bits, a_bits;                      /* 0 = random */
+};
+/* limits NULL: all 0. */
 struct fixed_net *fixed_random_net(uint64_t seed, const struct fixed_random *limits);
 
 #endif
