@@ -160,7 +160,7 @@ void nn_conv_pack_back(float *packed, const struct nn_conv *c, const float *weig
 /* ---- the product micro-kernel ---------------------------------------------------------------- */
 
 /* P pixels x 8 V output channels. */
-INLINE void product_block(const int P, const int V, float *y, const int *y_off, const float *x, const int *x_off, const struct nn_product *q, const float *w)
+INLINE void product_block(const int P, const int V, float *y, const int *y_off, const float *x, const int *x_off, const struct nn_product *q, const float *w, bool add)
 {
     nn_v8 acc[PIX][2];
     const float *xp[PIX];
@@ -179,18 +179,20 @@ INLINE void product_block(const int P, const int V, float *y, const int *y_off, 
             }
         }
     }
-    UNROLL for (int p = 0; p < P; p++) {
-        *(nn_v8 *)(y + y_off[p]) = acc[p][0];
-        if (V > 1)
-            *(nn_v8 *)(y + y_off[p] + 8) = acc[p][1];
-    }
+    UNROLL for (int p = 0; p < P; p++)
+        for (int v = 0; v < V; v++) {
+            nn_v8 *d = (nn_v8 *)(y + y_off[p] + 8 * v);
+            if (add)
+                acc[p][v] += *d;
+            *d = acc[p][v];
+        }
 }
 
-typedef void product_fn(float *, const int *, const float *, const int *, const struct nn_product *, const float *);
+typedef void product_fn(float *, const int *, const float *, const int *, const struct nn_product *, const float *, bool);
 #define PRODUCT(P, V)                                                                                                             \
-    static void product_##P##_##V(float *y, const int *yo, const float *x, const int *xo, const struct nn_product *q, const float *w) \
+    static void product_##P##_##V(float *y, const int *yo, const float *x, const int *xo, const struct nn_product *q, const float *w, bool add) \
     {                                                                                                                             \
-        product_block(P, V, y, yo, x, xo, q, w);                                                                                  \
+        product_block(P, V, y, yo, x, xo, q, w, add);                                                                             \
     }
 PRODUCT(1, 1) PRODUCT(2, 1) PRODUCT(3, 1) PRODUCT(4, 1) PRODUCT(5, 1) PRODUCT(6, 1)
 PRODUCT(1, 2) PRODUCT(2, 2) PRODUCT(3, 2) PRODUCT(4, 2) PRODUCT(5, 2) PRODUCT(6, 2)
@@ -200,24 +202,24 @@ static product_fn *const product_table[2][PIX + 1] = {
     { NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2 },
 };
 
-void nn_product_run(float *y, const float *x, const float *packed, const struct nn_product *p)
+void nn_product_run(float *y, const float *x, const float *packed, const struct nn_product *p, bool add)
 {
     const float *w = packed + p->w_at;
     for (int o = 0; o < p->o;) {
         int width = panel_width(p->o - o);
         for (int i = 0; i < p->n_pix; i += PIX) {
             int n = BASE_MIN(PIX, p->n_pix - i);
-            product_table[width / 8 - 1][n](y + o, p->y_off + i, x, p->x_off + i, p, w);
+            product_table[width / 8 - 1][n](y + o, p->y_off + i, x, p->x_off + i, p, w, add);
         }
         w += (size_t)p->n_seg * p->seg_len * width;
         o += width;
     }
 }
 
-void nn_conv_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c)
+void nn_conv_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c, bool add)
 {
     for (int i = 0; i < c->n_back; i++)
-        nn_product_run(dx, dy, packed, &c->back[i]);
+        nn_product_run(dx, dy, packed, &c->back[i], add);
 }
 
 /* ---- weight gradient ---------------------------------------------------------------------------- */
@@ -283,7 +285,22 @@ void nn_conv_weights(float *dw, const float *x, const float *dy, int dy_row, con
 
 /* ---- dense: images are the pixels --------------------------------------------------------------- */
 
-void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o)
+void nn_dense_pack_back(float *packed, const float *weight, int k, int o, int cout, int cin, int c)
+{
+    memset(packed, 0, sizeof *packed * (size_t)k * o);
+    for (int k0 = 0; k0 < k;) {
+        int width = panel_width(k - k0);
+        for (int i = 0; i < width; i++) {
+            int tap = (k0 + i) / c, ci = (k0 + i) % c;
+            for (int j = 0; ci < cin && j < cout; j++)
+                packed[(size_t)j * width + i] = weight[((size_t)j * (k / c) + tap) * cin + ci];
+        }
+        packed += (size_t)o * width;
+        k0 += width;
+    }
+}
+
+void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o, bool add)
 {
     int zero = 0;
     struct nn_product q = { .n_seg = 1, .seg_off = &zero, .seg_len = k };
@@ -295,7 +312,7 @@ void nn_dense_forward(float *y, const float *x, const float *packed, int n, int 
                 xo[p] = p * k;
                 yo[p] = p * o;
             }
-            product_table[width / 8 - 1][m](y + (size_t)i * o + o0, yo, x + (size_t)i * k, xo, &q, packed);
+            product_table[width / 8 - 1][m](y + (size_t)i * o + o0, yo, x + (size_t)i * k, xo, &q, packed, add);
         }
         packed += (size_t)k * width;
         o0 += width;

@@ -40,14 +40,16 @@ int nn_conv_plan(struct nn_conv *c, struct base_arena *a, bool need_back);
 /* weight [cout][kh][kw][cin] -> the layout of the forward / backward products. */
 void nn_conv_pack_forward(float *packed, const struct nn_conv *c, const float *weight, int cout, int cin);
 void nn_conv_pack_back(float *packed, const struct nn_conv *c, const float *weight, int cout, int cin);
-void nn_product_run(float *y, const float *x, const float *packed, const struct nn_product *p);
-/* dx [h][w][c] = from dy padded [ghp][gwp][o]; every element is written. */
-void nn_conv_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c);
+/* y = product, or y += product. */
+void nn_product_run(float *y, const float *x, const float *packed, const struct nn_product *p, bool add);
+/* dx [h][w][c] = or += from dy padded [ghp][gwp][o]; without `add` every element is written. */
+void nn_conv_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c, bool add);
 /* dw [kh][kw][c][o] += from x padded [hp][wp][c] and dy [oh] rows `dy_row` floats apart of [ow][o]. */
 void nn_conv_weights(float *dw, const float *x, const float *dy, int dy_row, const struct nn_conv *c);
 
 /* Dense over `n` images: the same kernels with images as pixels; k inputs, o outputs (multiples of 8). */
-void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o);
+void nn_dense_pack_back(float *packed, const float *weight, int k, int o, int cout, int cin, int c); /* weight [cout][k / c][cin] */
+void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o, bool add);
 void nn_dense_weights(float *dw, const float *x, const float *dy, int n, int k, int o);   /* dw [k][o] += */
 
 /* Depthwise: packed [kh][kw][c]; x and dx padded [hp][wp][c]; dx and dw are added to. */

@@ -198,7 +198,7 @@ static inline struct finished finish(nn_v8 v, const struct nn_finish *f)
     }
     r.y = v;
     if (f->scale > 0) {
-        nn_v8 u = v * splat(1.0f / f->scale);
+        nn_v8 u = v / splat(f->scale);
         nn_v8 q = (nn_v8)_mm256_floor_ps((__m256)(u + splat(0.5f)));
         nn_i8 in = (q >= splat(f->q_lo)) & (q <= splat(f->q_hi));
         q = (nn_v8)_mm256_min_ps(_mm256_max_ps((__m256)q, (__m256)splat(f->q_lo)), (__m256)splat(f->q_hi));

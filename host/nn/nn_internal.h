@@ -11,7 +11,7 @@
 #include "nn/kernels.h"
 #include "nn/nn.h"
 
-enum { NN_CHUNKS = 8 };
+enum { NN_CHUNKS = 16 };
 
 enum nn_term_kind { NN_IDENTITY, NN_CONV, NN_DENSE, NN_DEPTHWISE, NN_AVGPOOL, NN_SHORTCUT };
 
@@ -31,14 +31,15 @@ struct nn_term {
     float *pack_forward, *pack_back;
     float *sc, *sh;                      /* [o]: y = z * sc + sh */
     float *k1, *k2, *k3;                 /* [o]: dz = k1 * d + k2 * z + k3 */
-    float *mean;                         /* [o]: of the batch, or the shift of the moments */
+    float *mean, *inv;                   /* [o]: of the batch (mean: before it, the shift of the moments); 1 / sqrt(var + eps) */
+    double *average;                     /* [2 o]: sums of batch means and variances, while re-estimating */
     double *sum;                         /* [NN_CHUNKS][2 o] */
     size_t grad_at;                      /* of dw in a share's gradients */
     size_t grad_floats;
     struct nn_param *weight, *bias, *gamma, *beta;
     struct nn_quant_term *quant;         /* NULL: float */
     float *w_run;                        /* fake-quantized weights */
-    float *scale_velocity;               /* [cout] */
+    float *scale_grad, *scale_velocity;  /* [cout] */
 };
 
 struct nn_edge {
@@ -46,7 +47,8 @@ struct nn_edge {
     size_t floats;                       /* h * w * cp */
     float *x, *grad;                     /* [max_batch] maps; grad only in training */
     uint8_t *mask, *which;               /* [max_batch]: pass bits; tap of a max pool */
-    float *slope;                        /* [max_batch]: d value / d scale, learned scales only */
+    float *slope;                        /* [max_batch]: d value / d scale, once scales are learned */
+    bool learned;                        /* its scale is, now */
     struct nn_finish finish;
     double *scale_grad;                  /* [NN_CHUNKS] */
     float scale_velocity;
@@ -99,40 +101,52 @@ struct nn {
     struct nn_edge *edge;
     struct nn_param *param;
     int n_param;
+    struct nn_term **weighted;           /* terms with weights, for work that goes term by term */
+    int n_weighted;
     float *lut;                          /* [c][256]: pixel -> input */
-    float *pad_value;                    /* [cp of edge 0] or NULL: what pads edge 0 */
-    float *pad_store;
+    float *pad_value;                    /* [cp of edge 0]: what pads edge 0 */
     float *share_grad;                   /* [NN_CHUNKS][share_floats] */
     size_t share_floats;
     struct nn_scratch *scratch;          /* per worker */
     struct nn_program forward, train, statistics;   /* inference; forward + backward; forward with batch statistics */
     struct nn_quant *quant;
     struct nn_batch batch;
+    double *loss_row;                    /* [NN_CHUNKS][classes] */
     float momentum_bn;                   /* of running statistics in training */
-    double *reestimate;                  /* when set: statistics are added here, see nn_batchnorm_reestimate */
+    bool reestimate;                     /* batch statistics are added to each term's `average` */
 };
 
 static inline int nn_share_begin(int n, int share) { return (int)((int64_t)n * share / NN_CHUNKS); }
 static inline struct nn_term *nn_term_of(const struct nn *m, const struct nn_step *s) { return &m->layer[s->layer].term[s->term]; }
+
+static inline bool nn_keeps_batch_statistics(const struct nn *m) { return m->batch.program != &m->forward; }
+static inline bool nn_is_backward(const struct nn *m) { return m->batch.program == &m->train; }
 
 /* plan.c */
 int nn_plan_terms(struct nn *m);
 int nn_plan_program(struct nn *m);
 int nn_plan_statistics(struct nn *m);             /* maps that batch statistics need and inference does not */
 /* weights.c: what is done to parameters around a batch. */
-void nn_prepare(struct nn *m, bool training);     /* fake-quantize and pack weights, running-statistics scales */
+void nn_prepare(struct nn *m, const struct nn_program *p); /* fake-quantize and pack weights, scales of batch norms */
 void nn_collect_gradients(struct nn *m);          /* add the shares, undo the packing, straight-through masks */
 /* run.c */
 void nn_run(struct nn *m, const struct nn_program *p);   /* on m->batch */
 /* batchnorm.c */
 void nn_statistics(struct nn *m, int layer);
 void nn_statistics_back(struct nn *m, int layer);
-void nn_running_scales(struct nn *m, struct nn_term *t);
+void nn_running_scales(const struct nn *m, struct nn_term *t);
+void nn_moment_shift(const struct nn *m, struct nn_term *t);
 /* loss.c */
 void nn_loss_share(struct nn *m, int share);
+int nn_check_labels(const struct nn *m, const uint16_t *labels, int n);
 /* quant.c */
+void nn_quant_edges(struct nn *m);                /* scales in force onto the edges */
+int nn_quant_slopes(struct nn *m);                /* memory that learned edge scales need */
 void nn_quant_weights(struct nn_term *t, const float *weight, int taps);
-void nn_quant_gradient(struct nn *m, struct nn_term *t, const float *weight, float *grad, int taps);
+void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps);
 void nn_quant_step(struct nn *m, const struct nn_sgd *o);
+/* loss.c, nn.c */
+const float *nn_batch_logits(const struct nn *m, int index);
+void nn_forward_batch(struct nn *m, const uint8_t *pixels, int n);
 
 #endif

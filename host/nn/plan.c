@@ -96,7 +96,7 @@ static struct nn_window window_of(const struct graph_node *n, const struct nn_ed
 static int plan_vectors(struct nn *m, struct nn_term *t)
 {
     int o = t->conv.o;
-    float **v[] = { &t->sc, &t->sh, &t->k1, &t->k2, &t->k3, &t->mean };
+    float **v[] = { &t->sc, &t->sh, &t->k1, &t->k2, &t->k3, &t->mean, &t->inv };
     for (int i = 0; i < BASE_COUNT(v); i++)
         if (!(*v[i] = BASE_ARENA_NEW_N(m->arena, float, o)))
             return BASE_NOMEM;
@@ -116,6 +116,7 @@ static int plan_weighted(struct nn *m, struct nn_term *t)
     t->cout = n->shape.c;
     t->cin = n->depthwise ? 1 : in->c;
     t->weighted = true;
+    m->weighted[m->n_weighted++] = t;
     if (t->kind != NN_DENSE && (rc = nn_conv_plan(c, m->arena, back && t->kind == NN_CONV)))
         return rc;
     if (t->kind == NN_DENSE) {
@@ -223,7 +224,8 @@ int nn_plan_terms(struct nn *m)
     m->edge = BASE_ARENA_NEW_N(m->arena, struct nn_edge, m->layers.n_edge);
     m->layer = BASE_ARENA_NEW_N(m->arena, struct nn_layer, n);
     m->param = BASE_ARENA_NEW_N(m->arena, struct nn_param, 4 * (size_t)m->graph->n_node);
-    if (!m->edge || !m->layer || !m->param)
+    m->weighted = BASE_ARENA_NEW_N(m->arena, struct nn_term *, (size_t)n * GRAPH_MAX_TERM);
+    if (!m->edge || !m->layer || !m->param || !m->weighted)
         return BASE_NOMEM;
     for (int e = 0; !rc && e < m->layers.n_edge; e++)
         rc = plan_edge(m, e);

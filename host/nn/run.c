@@ -18,7 +18,7 @@ static float *grad_of(const struct nn_edge *e, int n)
 /* A term's sum before batch norm: kept for the whole batch where it is needed again. */
 static float *z_of(const struct nn *m, const struct nn_term *t, const struct nn_scratch *s, int n)
 {
-    bool keep = t->kind == NN_DENSE || (t->batchnorm >= 0 && m->batch.program != &m->forward);
+    bool keep = t->kind == NN_DENSE || (t->batchnorm >= 0 && nn_keeps_batch_statistics(m));
     return keep ? t->z + (size_t)t->conv.oh * t->conv.ow * t->conv.o * (size_t)n : s->z[t->index];
 }
 
@@ -62,16 +62,16 @@ static void step_term(struct nn *m, struct nn_term *t, const struct nn_scratch *
     if (t->kind == NN_DEPTHWISE)
         nn_depthwise_forward(z, x, t->pack_forward, &t->conv);
     else
-        nn_product_run(z, x, t->pack_forward, &t->conv.forward);
-    if (t->batchnorm >= 0 && m->batch.program != &m->forward)
+        nn_product_run(z, x, t->pack_forward, &t->conv.forward, false);
+    if (t->batchnorm >= 0 && nn_keeps_batch_statistics(m))
         nn_moments(z, t->mean, pixels_of(t), t->conv.o, share_sum(t, share));
 }
 
 static void step_dense(struct nn *m, struct nn_term *t, int begin, int end, int share)
 {
     float *z = z_of(m, t, NULL, begin);
-    nn_dense_forward(z, map_of(&m->edge[t->edge], begin), t->pack_forward, end - begin, t->k_dense, t->conv.o);
-    if (t->batchnorm >= 0 && m->batch.program != &m->forward)
+    nn_dense_forward(z, map_of(&m->edge[t->edge], begin), t->pack_forward, end - begin, t->k_dense, t->conv.o, false);
+    if (t->batchnorm >= 0 && nn_keeps_batch_statistics(m))
         nn_moments(z, t->mean, end - begin, t->conv.o, share_sum(t, share));
 }
 
@@ -118,10 +118,11 @@ static void step_out(struct nn *m, int layer, const struct nn_scratch *s, int n)
 {
     struct nn_layer *l = &m->layer[layer];
     struct nn_edge *e = &m->edge[layer + 1];
-    float *y = map_of(e, n), *slope = e->slope ? e->slope + e->floats * (size_t)n : NULL;
-    uint8_t *mask = e->mask ? e->mask + e->floats / 8 * (size_t)n : NULL;
+    bool back = nn_is_backward(m);
+    float *y = map_of(e, n), *slope = back && e->learned ? e->slope + e->floats * (size_t)n : NULL;
+    uint8_t *mask = back ? e->mask + e->floats / 8 * (size_t)n : NULL;
     if (l->g->kind == GRAPH_LAYER_MAXPOOL) {
-        nn_maxpool(y, e->which ? e->which + e->floats * (size_t)n : NULL, map_of(&m->edge[l->term[0].edge], n), &l->window);
+        nn_maxpool(y, back ? e->which + e->floats * (size_t)n : NULL, map_of(&m->edge[l->term[0].edge], n), &l->window);
         if (mask || e->finish.scale > 0)
             nn_finish_map(y, mask, slope, NULL, NULL, NULL, y, e->h * e->w, e->cp, &e->finish);
         return;
@@ -143,7 +144,7 @@ static void step_mask(struct nn *m, int layer, int n, int share)
     struct nn_edge *e = &m->edge[layer + 1];
     float *d = grad_of(e, n);
     const uint8_t *mask = e->finish.relu_hi >= 0 || e->finish.scale > 0 ? e->mask + e->floats / 8 * (size_t)n : NULL;
-    if (e->slope)
+    if (e->learned)
         e->scale_grad[share] += nn_dot(d, e->slope + e->floats * (size_t)n, e->floats);
     for (int i = 0; i < l->n_term; i++) {
         struct nn_term *t = &l->term[i];
@@ -182,11 +183,7 @@ static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *
     nn_conv_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input(m, t, s, n), dz, row, c);
     if (t->edge == 0)
         return;
-    struct nn_edge *in = &m->edge[t->edge];
-    float *dx = grad_of(in, n);
-    nn_conv_back(first ? dx : s->dx, s->grad, t->pack_back, c);
-    if (!first)
-        nn_crop_add(dx, in->h, in->w, in->cp, s->dx, in->w, 0, 0);
+    nn_conv_back(grad_of(&m->edge[t->edge], n), s->grad, t->pack_back, c, !first);
 }
 
 static void back_depthwise(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share, bool first)
@@ -238,18 +235,8 @@ static void step_dense_back(struct nn *m, const struct nn_step *st, int begin, i
         d = z;
     }
     nn_dense_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, map_of(in, begin), d, n, t->k_dense, o);
-    if (t->edge == 0)
-        return;
-    if (st->first) {
-        nn_dense_forward(grad_of(in, begin), d, t->pack_back, n, o, t->k_dense);
-        return;
-    }
-    const struct nn_scratch *s = &m->scratch[0];
-    (void)s;
-    for (int i = 0; i < n; i++) {        /* edge read by several layers: image by image through the share's own map */
-        float *tmp = in->x + in->floats * (size_t)(begin + i);
-        (void)tmp;
-    }
+    if (t->edge > 0)
+        nn_dense_forward(grad_of(in, begin), d, t->pack_back, n, o, t->k_dense, !st->first);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------- */

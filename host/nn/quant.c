@@ -1,0 +1,311 @@
+/* Fake quantization: the record of widths and scales, the values, straight-through
+ * gradients, and learned scales (LSQ: Esser et al., 2020).
+ *
+ * A learned scale moves by lr * scale_lr times its gradient / sqrt(values * largest code),
+ * where `values` is what shares the scale in one image: LSQ's balance of scales against
+ * weights. A step changes it by at most a tenth, so it stays positive. */
+#include "nn/nn_internal.h"
+
+#include <math.h>
+
+static float half_up(float x)
+{
+    return floorf(x + 0.5f);
+}
+
+struct range { float lo, hi; };
+
+static struct range signed_range(int bits)
+{
+    float half = (float)(1 << (bits - 1));
+    return (struct range){ -half, half - 1 };
+}
+
+static struct range edge_range(int bits, bool is_signed)
+{
+    return is_signed ? signed_range(bits) : (struct range){ 0, (float)((1 << bits) - 1) };
+}
+
+/* The code of u = x / scale; `inside`: it was not clipped. One bit is the sign alone. */
+static float weight_code(float u, int bits, bool *inside)
+{
+    *inside = true;
+    if (bits == 1)
+        return u < 0 ? -1 : 1;
+    struct range r = signed_range(bits);
+    float q = half_up(u);
+    *inside = q >= r.lo && q <= r.hi;
+    return fminf(fmaxf(q, r.lo), r.hi);
+}
+
+float nn_fake_weight(float w, float scale, int bits)
+{
+    bool inside;
+    return weight_code(w / scale, bits, &inside) * scale;
+}
+
+float nn_fake_activation(float x, float scale, int bits, bool is_signed)
+{
+    struct range r = edge_range(bits, is_signed);
+    return fminf(fmaxf(half_up(x / scale), r.lo), r.hi) * scale;
+}
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+static bool has_weights(const struct graph *g, const struct graph_term *t)
+{
+    return t->node >= 0 && g->node[t->node].weight;
+}
+
+static int alloc_scales(struct nn_quant *q, const struct graph *g, const struct graph_layers *ls)
+{
+    for (int i = 0; i < ls->n; i++)
+        for (int t = 0; t < ls->layer[i].n_term; t++)
+            if (has_weights(g, &ls->layer[i].term[t]) &&
+                !(q->layer[i].term[t].w_scale = BASE_ARENA_NEW_N(q->arena, float, g->node[ls->layer[i].term[t].node].shape.c)))
+                return BASE_NOMEM;
+    return BASE_OK;
+}
+
+int nn_quant_new(struct nn_quant **out, const struct graph *g, const struct graph_layers *ls)
+{
+    *out = NULL;
+    struct base_arena *a = base_arena_new();
+    struct nn_quant *q = a ? BASE_ARENA_NEW(a, struct nn_quant) : NULL;
+    if (!q) {
+        base_arena_free(a);
+        return BASE_NOMEM;
+    }
+    *q = (struct nn_quant){ .arena = a, .n_layer = ls->n, .n_edge = ls->n_edge, .scale_lr = 1 };
+    q->layer = BASE_ARENA_NEW_N(a, struct nn_quant_layer, ls->n);
+    q->edge = BASE_ARENA_NEW_N(a, struct nn_quant_edge, ls->n_edge);
+    if (!q->layer || !q->edge || alloc_scales(q, g, ls)) {
+        nn_quant_free(q);
+        return BASE_NOMEM;
+    }
+    *out = q;
+    return BASE_OK;
+}
+
+void nn_quant_free(struct nn_quant *q)
+{
+    if (q)
+        base_arena_free(q->arena);
+}
+
+static float input_std(const struct graph *g, int c)
+{
+    return c < g->prep.n ? g->prep.std[c] : 1;
+}
+
+int nn_quant_pixel_factor(struct nn_quant *q, const struct graph *g, const struct graph_layers *ls)
+{
+    int c = g->node[0].shape.c;
+    for (int i = 0; i < ls->n; i++)
+        for (int t = 0; t < ls->layer[i].n_term; t++) {
+            struct nn_quant_term *qt = &q->layer[i].term[t];
+            if (ls->layer[i].term[t].edge || !has_weights(g, &ls->layer[i].term[t]))
+                continue;
+            if (!(qt->in_factor = BASE_ARENA_NEW_N(q->arena, float, c)))
+                return BASE_NOMEM;
+            for (int k = 0; k < c; k++)
+                qt->in_factor[k] = g->prep.scale / input_std(g, k);
+        }
+    q->pixel_pad = true;
+    return BASE_OK;
+}
+
+/* ---- taking it into force --------------------------------------------------------------------- */
+
+static bool usable(float scale)
+{
+    return isfinite(scale) && scale > 0;
+}
+
+static int check_term(const struct nn *m, const struct nn_quant_term *q, const struct nn_term *t)
+{
+    const char *name = m->layers.layer[t->layer].name;
+    if (q->w_bits < 0 || q->w_bits > 8)
+        return base_fail(BASE_INPUT, "layer '%s': weights of %d bits (1 to 8, or 0 for float)", name, q->w_bits);
+    for (int o = 0; q->w_bits && o < t->cout; o++)
+        if (!usable(q->w_scale[o]))
+            return base_fail(BASE_INPUT, "layer '%s': the weight scale of channel %d is %g (it must be positive)", name, o, (double)q->w_scale[o]);
+    return BASE_OK;
+}
+
+static int check_edge(const struct nn *m, const struct nn_quant_edge *q, int layer)
+{
+    const char *name = m->layers.layer[layer].name;
+    if (q->bits < 0 || q->bits > 8 || (q->is_signed && q->bits == 1))
+        return base_fail(BASE_INPUT, "layer '%s': an output of %d %s bits (1 to 8, 2 to 8 if signed, or 0 for float)", name, q->bits, q->is_signed ? "signed" : "unsigned");
+    if (q->bits && !usable(q->scale))
+        return base_fail(BASE_INPUT, "layer '%s': the scale of its output is %g (it must be positive)", name, (double)q->scale);
+    return BASE_OK;
+}
+
+static int check_quant(const struct nn *m, const struct nn_quant *q)
+{
+    if (q->n_layer != m->layers.n || q->n_edge != m->layers.n_edge)
+        return base_fail(BASE_INPUT, "graph '%s': %d layers do not fit a quantization of %d", m->graph->name, m->layers.n, q->n_layer);
+    int rc = BASE_OK;
+    for (int i = 0; !rc && i < m->n_weighted; i++)
+        rc = check_term(m, &q->layer[m->weighted[i]->layer].term[m->weighted[i]->index], m->weighted[i]);
+    for (int i = 0; !rc && i < m->layers.n; i++)
+        rc = check_edge(m, &q->edge[i + 1], i);
+    return rc;
+}
+
+static int64_t weights_per_channel(const struct nn_term *t)
+{
+    return (int64_t)t->conv.kh * t->conv.kw * t->cin;
+}
+
+static int plan_term(struct nn *m, struct nn_term *t)
+{
+    if (!t->w_run && !(t->w_run = BASE_ARENA_NEW_N(m->arena, float, weights_per_channel(t) * t->cout)))
+        return BASE_NOMEM;
+    if (!m->training || t->scale_velocity)
+        return BASE_OK;
+    t->scale_grad = BASE_ARENA_NEW_N(m->arena, float, t->cout);
+    float *v = t->scale_grad ? BASE_ARENA_NEW_N(m->arena, float, t->cout) : NULL;
+    t->scale_velocity = v;
+    return v ? BASE_OK : BASE_NOMEM;
+}
+
+static void attach(struct nn *m, struct nn_quant *q)
+{
+    m->quant = q;
+    for (int i = 0; i < m->n_weighted; i++) {
+        struct nn_term *t = m->weighted[i];
+        t->quant = q ? &q->layer[t->layer].term[t->index] : NULL;
+        for (int o = 0; t->scale_velocity && o < t->cout; o++)
+            t->scale_velocity[o] = 0;
+    }
+    for (int e = 0; e < m->layers.n_edge; e++)
+        m->edge[e].scale_velocity = 0;
+}
+
+int nn_set_quant(struct nn *m, struct nn_quant *q)
+{
+    int rc = q ? check_quant(m, q) : BASE_OK;
+    for (int i = 0; q && !rc && i < m->n_weighted; i++)
+        rc = plan_term(m, m->weighted[i]);
+    if (!rc)
+        attach(m, q);
+    return rc;
+}
+
+/* The pixel that stands for 0 is rounded: padding is not exactly 0. */
+static float padding(const struct graph *g, int c)
+{
+    if (c >= g->prep.n)
+        return 0;
+    float pixel = fminf(fmaxf(half_up(g->prep.mean[c] / g->prep.scale), 0), 255);
+    return (pixel * g->prep.scale - g->prep.mean[c]) / g->prep.std[c];
+}
+
+void nn_quant_edges(struct nn *m)
+{
+    const struct nn_quant *q = m->quant;
+    for (int c = 0; c < m->edge[0].c; c++)
+        m->pad_value[c] = q && q->pixel_pad ? padding(m->graph, c) : 0;
+    for (int e = 1; e < m->layers.n_edge; e++) {
+        struct nn_edge *d = &m->edge[e];
+        bool on = q && q->edge[e].bits > 0;
+        d->learned = on && q->learn_edge_scale && d->slope;
+        d->finish.scale = on ? q->edge[e].scale : 0;
+        if (!on)
+            continue;
+        struct range r = edge_range(q->edge[e].bits, q->edge[e].is_signed);
+        d->finish.q_lo = r.lo;
+        d->finish.q_hi = r.hi;
+    }
+}
+
+int nn_quant_slopes(struct nn *m)
+{
+    const struct nn_quant *q = m->quant;
+    for (int e = 1; q && q->learn_edge_scale && e < m->layers.n_edge; e++) {
+        struct nn_edge *d = &m->edge[e];
+        if (q->edge[e].bits && !d->slope && !(d->slope = BASE_ARENA_NEW_N(m->arena, float, d->floats * (size_t)m->max_batch)))
+            return BASE_NOMEM;
+    }
+    return BASE_OK;
+}
+
+/* ---- weights ------------------------------------------------------------------------------------ */
+
+static float factor_of(const struct nn_term *t, int out, int in)
+{
+    const float *f = t->quant->in_factor;
+    return !f ? 1 : f[t->kind == NN_DEPTHWISE ? out : in];
+}
+
+void nn_quant_weights(struct nn_term *t, const float *weight, int taps)
+{
+    float *to = t->w_run;
+    for (int o = 0; o < t->cout; o++)
+        for (int k = 0; k < taps; k++)
+            for (int i = 0; i < t->cin; i++) {
+                float f = factor_of(t, o, i);
+                *to++ = nn_fake_weight(*weight++ * f, t->quant->w_scale[o], t->quant->w_bits) / f;
+            }
+}
+
+/* value = q s / f, u = w f / s: d value / d s = (q - u) / f where it was not clipped, q / f where it was. */
+void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps)
+{
+    int bits = t->quant->w_bits;
+    for (int o = 0; o < t->cout; o++) {
+        double sum = 0;
+        for (int k = 0; k < taps; k++)
+            for (int i = 0; i < t->cin; i++, grad++, weight++) {
+                bool inside;
+                float f = factor_of(t, o, i), u = *weight * f / t->quant->w_scale[o], q = weight_code(u, bits, &inside);
+                sum += (double)(*grad * (bits > 1 && inside ? q - u : q) / f);
+                if (!inside)
+                    *grad = 0;
+            }
+        t->scale_grad[o] = (float)sum;
+    }
+}
+
+/* ---- learned scales ------------------------------------------------------------------------------- */
+
+static void scale_step(float *scale, float *velocity, double grad, double values, double code, const struct nn_sgd *o, float rate)
+{
+    float g = (float)(grad / sqrt(values * fmax(code, 1)));
+    *velocity = o->momentum * *velocity + g;
+    float step = o->lr * rate * (o->nesterov ? g + o->momentum * *velocity : *velocity), most = 0.1f * *scale;
+    *scale -= fminf(fmaxf(step, -most), most);
+}
+
+static void step_weight_scales(struct nn *m, struct nn_term *t, const struct nn_sgd *o)
+{
+    if (!t->quant || !t->quant->w_bits)
+        return;
+    for (int c = 0; c < t->cout; c++)
+        scale_step(&t->quant->w_scale[c], &t->scale_velocity[c], (double)t->scale_grad[c], (double)weights_per_channel(t),
+                   (double)signed_range(t->quant->w_bits).hi, o, m->quant->scale_lr);
+}
+
+static void step_edge_scale(struct nn *m, int e, const struct nn_sgd *o)
+{
+    struct nn_edge *d = &m->edge[e];
+    struct nn_quant_edge *q = &m->quant->edge[e];
+    double sum = 0;
+    if (!d->learned)
+        return;
+    for (int s = 0; s < NN_CHUNKS; s++)
+        sum += d->scale_grad[s];
+    scale_step(&q->scale, &d->scale_velocity, sum, (double)d->h * d->w * d->c, (double)d->finish.q_hi, o, m->quant->scale_lr);
+}
+
+void nn_quant_step(struct nn *m, const struct nn_sgd *o)
+{
+    const struct nn_quant *q = m->quant;
+    for (int i = 0; q && q->learn_weight_scale && i < m->n_weighted; i++)
+        step_weight_scales(m, m->weighted[i], o);
+    for (int e = 1; q && q->learn_edge_scale && e < m->layers.n_edge; e++)
+        step_edge_scale(m, e, o);
+}
