@@ -9,6 +9,7 @@ struct tables {
     int n_layer, n_map, n_kword, n_coef, n_scale;
     int64_t n_weight;
     uint32_t input_bytes, output_bytes;
+    bool has_result;           /* a layer so far wrote the logits */
 };
 
 struct map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
@@ -18,7 +19,9 @@ struct map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
 static int read_header(struct tables *t, const uint64_t *w, size_t words)
 {
     const struct hw *hw = t->hw;
-    if (words < PROGRAM_HEADER_WORDS || get_bits(w[0], 31, 0) != PROGRAM_MAGIC || get_bits(w[0], 47, 32) != PROGRAM_MAJOR)
+    if (words < PROGRAM_HEADER_WORDS)
+        return PROGRAM_ERR_SIZE;
+    if (get_bits(w[0], 31, 0) != PROGRAM_MAGIC || get_bits(w[0], 47, 32) != PROGRAM_MAJOR)
         return PROGRAM_ERR_MAGIC;
     if (w[1] != (put_bits(hw->m, 7, 0) | put_bits(hw->n, 15, 8) | put_bits(hw->k, 31, 16) | (hw->hash & 0xffffffffu) << 32))
         return PROGRAM_ERR_ARRAY;
@@ -132,7 +135,7 @@ static int check_lists(const struct tables *t, int first, int filters)
     return PROGRAM_OK;
 }
 
-static int check_mac(const struct tables *t, const uint64_t *w)
+static int check_mac(struct tables *t, const uint64_t *w)
 {
     struct map out;
     int filters = (int)get_bits(w[1], 15, 0), logits = (int)get_bits(w[3], 31, 0), rc = PROGRAM_OK;
@@ -149,6 +152,9 @@ static int check_mac(const struct tables *t, const uint64_t *w)
         return rc;
     if ((int)get_bits(w[1], 47, 32) + filters > t->n_scale)
         return PROGRAM_ERR_SCALE;
+    if (final && t->has_result)
+        return PROGRAM_ERR_IO;
+    t->has_result |= final;
     return check_lists(t, (int)get_bits(w[1], 31, 16), filters);
 }
 
@@ -167,7 +173,7 @@ static int check_maxpool(const struct tables *t, const uint64_t *w)
     return groups <= in.groups && in.planes == out.planes ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
-static int check_layer(const struct tables *t, int index)
+static int check_layer(struct tables *t, int index)
 {
     const uint64_t *w = t->layer + (size_t)index * PROGRAM_LAYER_WORDS;
     uint32_t op = get_bits(w[0], 7, 0);
@@ -189,5 +195,5 @@ int accel_decode_check(const struct hw *hw, const uint64_t *image, size_t image_
         rc = check_size(&t, image, image_words);
     for (int i = 0; !rc && i < t.n_layer; i++)
         rc = check_layer(&t, i);
-    return rc;
+    return rc || t.has_result ? rc : PROGRAM_ERR_IO;
 }
