@@ -1,0 +1,139 @@
+/* bitpress: the accelerator as C for Vitis HLS; the same program image, weight image and results as rtl/.
+ * gcc and clang run the same files as software (backend `hls`). As hardware: untested: needs Vitis HLS.
+ * The order is that of the engine: load.c fills the tables, input.c turns the image into planes, fetch.c
+ * makes windows, array.c counts and accumulates, requant.c makes codes, maxpool.c pools, store.c writes
+ * planes and logits; run.c walks the layers; top.c has the interfaces. docs/hls.md. */
+#ifndef HLS_BITPRESS_H
+#define HLS_BITPRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/program.h"
+#include "bitpress_hw.h"
+
+/* As software, pragmas of HLS and the labels of its loops mean nothing. */
+#ifndef __SYNTHESIS__
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#pragma GCC diagnostic ignored "-Wunused-label"
+#endif
+
+enum {
+    HLS_M = BITPRESS_M, HLS_N = BITPRESS_N,
+    HLS_CG = 16,                               /* channels of a word: one uint16_t a pixel and plane */
+    HLS_TAPS = 9,                              /* of a window, 3 rows x 3 columns */
+    HLS_SLOTS = HLS_N + 2,                     /* pixels of an activation word: a block and its halos */
+    HLS_BANKS = 4,
+    HLS_PLANES = 8,                            /* most bit-planes of a map */
+    HLS_PARTS = 6,                             /* most reads of a window: group mode, stride 2 */
+    HLS_LOGITS = 1024,
+    HLS_WEIGHT_WORDS = BITPRESS_M * BITPRESS_K / 64,
+    HLS_IDENTITY = 11,
+};
+
+_Static_assert(BITPRESS_CG == HLS_CG, "a channel group is a 16-bit word");
+_Static_assert(BITPRESS_K == HLS_TAPS * HLS_CG, "K is a 3 x 3 window of one channel group");
+_Static_assert(BITPRESS_M == BITPRESS_CG, "a filter group of the output is a channel group of the next layer");
+_Static_assert(BITPRESS_N == 8, "addresses count blocks of 8 pixels");
+_Static_assert(BITPRESS_M * BITPRESS_K % 64 == 0, "a weight word is whole 64-bit words");
+_Static_assert(BITPRESS_M % 2 == 0, "two coefficients fill a 64-bit word");
+_Static_assert(BITPRESS_M * BITPRESS_N % BITPRESS_DRAIN == 0, "a tile drains in whole steps");
+_Static_assert(BITPRESS_DRAIN % BITPRESS_M == 0, "a step of the drain is whole pixels");
+_Static_assert(BITPRESS_LAYER_DEPTH <= PROGRAM_MAX_LAYERS, "an error names its layer in the register's range");
+
+/* What the header says of the tables. */
+struct hls_sizes {
+    uint32_t map, layer, kword, coef, scale, weight;       /* records */
+    uint32_t input_bytes, output_bytes;
+};
+
+/* The memories of the engine. Records stay packed; they are checked and unpacked as they are used. */
+struct hls_engine {
+    bool loaded;
+    struct hls_sizes size;
+    uint16_t pad[HLS_PLANES];                              /* of the raw image, a plane word each */
+    uint64_t map[BITPRESS_MAP_DEPTH][PROGRAM_MAP_WORDS];
+    uint64_t layer[BITPRESS_LAYER_DEPTH][PROGRAM_LAYER_WORDS];
+    uint64_t kword[BITPRESS_KWORD_DEPTH][PROGRAM_KWORD_WORDS];
+    int32_t coef[BITPRESS_COEF_DEPTH][HLS_M];              /* 18 bits */
+    int32_t mul[BITPRESS_SCALE_DEPTH][HLS_M];              /* 18 bits */
+    int64_t add[BITPRESS_SCALE_DEPTH][HLS_M];              /* 48 bits */
+    uint16_t weight[BITPRESS_WEIGHT_DEPTH][HLS_TAPS][HLS_M];
+    uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS];
+    uint32_t n_logits;                                     /* of this run so far */
+    int32_t logits[HLS_LOGITS];
+};
+
+/* ---- records, docs/rtl/program.md ------------------------------------------------ */
+struct hls_map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
+
+struct hls_layer {
+    int op, out_map, rows, columns, count;                 /* count: filter groups, groups, or channels */
+    bool logits, is_signed, stride2;
+    int arg1, arg2, arg3;                                  /* the upper fields of word 1 */
+    int shift, lo, hi, oy, ox;
+    uint32_t n_logits;
+};
+
+struct hls_kword {
+    int map, wn, columns, group, oy, ox, waddr, coef;
+    bool group_mode, stride2, last;
+};
+
+static inline uint32_t hls_bits(uint64_t word, int hi, int lo)
+{
+    return (uint32_t)(word >> lo & ((2ull << (hi - lo)) - 1));
+}
+
+/* Two's complement of the low `bits` (1..63) of a word. */
+static inline int64_t hls_signed(uint64_t word, int bits)
+{
+    uint64_t sign = 1ull << (bits - 1);
+    return (int64_t)((word & (2 * sign - 1)) ^ sign) - (int64_t)sign;
+}
+
+/* decode.c: unpack a record and check it: 0 or PROGRAM_ERR_*. */
+struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS]);
+uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index);
+uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct hls_engine *e, int index);
+uint32_t hls_check_input(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
+uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
+uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
+
+/* ---- stages ------------------------------------------------------------------------ */
+/* load.c: memory -> tables. Sizes in bytes; the arrays hold whole 64-bit words. */
+uint32_t hls_load(struct hls_engine *e, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size);
+/* input.c: the raw image -> planes. */
+void hls_input(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *out, const uint64_t *input);
+/* fetch.c: window of output row y, block xb: 16 channels of one plane for each pixel and tap. */
+int hls_parts(const struct hls_kword *k);
+void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k,
+               int y, int xb, int plane, uint16_t pad);
+/* array.c: sum[q][m] += coef[m] * popcount(window[q] & weight[m]). */
+void hls_accumulate(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS], const uint16_t weight[HLS_TAPS][HLS_M],
+                    const int32_t coef[HLS_M]);
+/* requant.c: sums -> bit-planes of codes; pixel 0 -> int32 logits. */
+void hls_requantize(uint16_t plane[HLS_PLANES][HLS_N], const int32_t sum[HLS_N][HLS_M], const int32_t mul[HLS_M],
+                    const int64_t add[HLS_M], int shift, int lo, int hi);
+void hls_logits(int32_t logit[HLS_M], const int32_t sum[HLS_N][HLS_M], const int32_t mul[HLS_M], const int64_t add[HLS_M], int shift);
+/* maxpool.c: one plane of a window, from the top one down -> one plane of the output. */
+void hls_maxpool(uint16_t best[HLS_N], uint16_t race[HLS_N][HLS_TAPS], const uint16_t window[HLS_N][HLS_TAPS], int taps, bool top,
+                 bool invert);
+/* store.c: a plane of a block with its halos; a filter group's logits; the result. */
+void hls_store_plane(struct hls_engine *e, const struct hls_map *map, int y, int xb, int group, int plane, const uint16_t pixel[HLS_N]);
+void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], int filter, uint32_t total);
+void hls_store_result(const struct hls_engine *e, int32_t *output);
+/* run.c: one image through the program; *layer: where it ended. */
+uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size);
+
+/* estimate.c: cycles of a layer if every pipelined loop reaches its interval and fetch overlaps the array;
+ * not a measurement, and not the RTL's. 0 where the layer's records are bad. */
+int64_t hls_estimate(const struct hls_engine *e, uint32_t layer);
+
+/* ---- the kernel: top.c ---------------------------------------------------------- */
+/* Arguments are the registers of docs/rtl/registers.md. mode 1: load, 0: run. identity: the ID_ registers. */
+void bp_kernel(uint32_t mode, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size,
+               const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size, uint32_t *status,
+               uint32_t *error_layer, uint32_t identity[HLS_IDENTITY]);
+
+#endif

@@ -1,0 +1,67 @@
+/* estimate: cycles of the loops of run.c by their bounds: one issue of the array or one read a cycle, fetch beside
+ * the array, a tile's planes behind the next tile's sums. No pipeline depths, no memory port. */
+#include "hls/bitpress.h"
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t tiles(const struct hls_layer *l)
+{
+    return (int64_t)l->rows * ((l->columns + HLS_N - 1) / HLS_N);
+}
+
+/* Cycles of one tile of the list at *index, which moves behind it; -1 at a bad record. */
+static int64_t list(const struct hls_engine *e, int *index)
+{
+    int64_t cycles = 0;
+    for (bool last = false; !last; ++*index) {
+        struct hls_kword k;
+        struct hls_map map;
+        if (hls_read_kword(&k, &map, e, *index))
+            return -1;
+        cycles += map.planes * most(k.wn, hls_parts(&k));
+        last = k.last;
+    }
+    return cycles;
+}
+
+static int64_t estimate_mac(const struct hls_engine *e, const struct hls_layer *l)
+{
+    struct hls_map out = { 0 };
+    int64_t cycles = 0;
+    if (hls_check_mac(&out, e, l))
+        return 0;
+    for (int filter = 0, index = l->arg1; filter < l->count; filter++) {
+        int64_t one = list(e, &index);
+        if (one < 0)
+            return 0;
+        cycles += tiles(l) * most(one, l->logits ? HLS_M : most(out.planes, HLS_N * HLS_M / BITPRESS_DRAIN));
+    }
+    return cycles;
+}
+
+static int64_t estimate_maxpool(const struct hls_engine *e, const struct hls_layer *l)
+{
+    struct hls_map in, out;
+    const struct hls_kword k = { .ox = l->ox, .stride2 = l->stride2 };
+    return hls_check_maxpool(&in, &out, e, l) ? 0 : l->count * tiles(l) * in.planes * hls_parts(&k);
+}
+
+/* A byte a cycle, then the plane words of the block. */
+static int64_t estimate_input(const struct hls_engine *e, const struct hls_layer *l)
+{
+    struct hls_map out;
+    return hls_check_input(&out, e, l) ? 0 : e->size.input_bytes + tiles(l) * out.planes;
+}
+
+int64_t hls_estimate(const struct hls_engine *e, uint32_t layer)
+{
+    if (!e->loaded || layer >= e->size.layer)
+        return 0;
+    const struct hls_layer l = hls_decode_layer(e->layer[layer]);
+    switch (l.op) {
+    case PROGRAM_INPUT: return estimate_input(e, &l);
+    case PROGRAM_MAC: return estimate_mac(e, &l);
+    case PROGRAM_MAXPOOL: return estimate_maxpool(e, &l);
+    default: return 0;
+    }
+}

@@ -1,0 +1,183 @@
+/* run: one image through the program, in the engine's fixed order: layer, filter group, row, block, K-word,
+ * activation plane, weight plane. Every record is checked as it is used; the first bad one ends the run. */
+#include "hls/bitpress.h"
+
+static int blocks_of(int columns) { return (columns + HLS_N - 1) / HLS_N; }
+
+/* ---- MAC --------------------------------------------------------------------------- */
+
+/* One K-word at one place: its planes against the windows of the activation planes. */
+static void multiply(int32_t sum[HLS_N][HLS_M], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k, int y, int xb)
+{
+activation_planes:
+    for (int ab = 0; ab < map->planes; ab++) {
+#pragma HLS DATAFLOW
+        uint16_t window[HLS_N][HLS_TAPS];
+#pragma HLS ARRAY_PARTITION variable=window dim=0 complete
+        hls_fetch(window, e, map, k, y, xb, ab, map->raw ? e->pad[ab] : 0);
+    weight_planes:
+        for (int wp = 0; wp < k->wn; wp++) {
+#pragma HLS PIPELINE II=1
+            hls_accumulate(sum, window, e->weight[k->waddr + wp], e->coef[k->coef + ab * k->wn + wp]);
+        }
+    }
+}
+
+/* The list that begins at K-word `first`; *next: the K-word behind it. */
+static uint32_t sum_list(int32_t sum[HLS_N][HLS_M], int *next, const struct hls_engine *e, int first, int y, int xb)
+{
+    bool last = false;
+clear:
+    for (int q = 0; q < HLS_N; q++) {
+#pragma HLS UNROLL
+        for (int m = 0; m < HLS_M; m++)
+            sum[q][m] = 0;
+    }
+    *next = first;
+kwords:
+    while (!last) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=64
+        struct hls_kword k;
+        struct hls_map map;
+        uint32_t error = hls_read_kword(&k, &map, e, *next);
+        if (error)
+            return error;
+        multiply(sum, e, &map, &k, y, xb);
+        last = k.last;
+        *next += 1;
+    }
+    return PROGRAM_OK;
+}
+
+static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *out, const int32_t sum[HLS_N][HLS_M],
+                        int filter, int y, int xb)
+{
+    int scale = l->arg2 + filter;
+    if (l->logits) {
+        int32_t logit[HLS_M];
+#pragma HLS ARRAY_PARTITION variable=logit complete
+        hls_logits(logit, sum, e->mul[scale], e->add[scale], l->shift);
+        hls_store_logits(e, logit, filter, l->n_logits);
+        return;
+    }
+    uint16_t plane[HLS_PLANES][HLS_N];                     /* a FIFO from the lanes to the write-back */
+#pragma HLS STREAM variable=plane depth=8
+#pragma HLS ARRAY_RESHAPE variable=plane dim=2 complete
+    hls_requantize(plane, sum, e->mul[scale], e->add[scale], l->shift, l->lo, l->hi);
+planes:
+    for (int j = 0; j < out->planes; j++) {
+#pragma HLS PIPELINE II=1
+        hls_store_plane(e, out, y, xb, l->arg3 + filter, j, plane[j]);
+    }
+}
+
+static uint32_t run_mac(struct hls_engine *e, const struct hls_layer *l)
+{
+    struct hls_map out = { 0 };
+    int32_t sum[HLS_N][HLS_M];
+#pragma HLS ARRAY_PARTITION variable=sum dim=0 complete
+    uint32_t error = hls_check_mac(&out, e, l);
+    if (!error && l->logits && e->n_logits)                /* a second result */
+        error = PROGRAM_ERR_IO;
+    int first = l->arg1, next = first;
+filters:
+    for (int filter = 0; !error && filter < l->count; filter++) {
+    rows:
+        for (int y = 0; !error && y < l->rows; y++) {
+        blocks:
+            for (int xb = 0; !error && xb < blocks_of(l->columns); xb++) {
+                error = sum_list(sum, &next, e, first, y, xb);
+                if (!error)
+                    finish_tile(e, l, &out, sum, filter, y, xb);
+            }
+        }
+        first = next;
+    }
+    return error;
+}
+
+/* ---- MAXPOOL ------------------------------------------------------------------------- */
+
+static void pool_block(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *in, const struct hls_map *out,
+                       const struct hls_kword *k, int y, int xb)
+{
+    uint16_t race[HLS_N][HLS_TAPS];
+#pragma HLS ARRAY_PARTITION variable=race dim=0 complete
+planes:
+    for (int j = in->planes - 1; j >= 0; j--) {
+        uint16_t window[HLS_N][HLS_TAPS], best[HLS_N];
+#pragma HLS ARRAY_PARTITION variable=window dim=0 complete
+#pragma HLS ARRAY_PARTITION variable=best complete
+        bool top = j == in->planes - 1, invert = top && l->is_signed;
+        hls_fetch(window, e, in, k, y, xb, j, invert ? 0xffff : 0);    /* padding: the lowest code */
+        hls_maxpool(best, race, window, l->arg3, top, invert);
+        hls_store_plane(e, out, y, xb, l->arg2 + k->group, j, best);
+    }
+}
+
+static uint32_t run_maxpool(struct hls_engine *e, const struct hls_layer *l)
+{
+    struct hls_map in, out;
+    uint32_t error = hls_check_maxpool(&in, &out, e, l);
+    if (error)
+        return error;
+groups:
+    for (int g = 0; g < l->count; g++) {
+        const struct hls_kword k = { .map = l->arg1, .wn = 1, .group = g, .oy = l->oy, .ox = l->ox, .stride2 = l->stride2, .last = true };
+    rows:
+        for (int y = 0; y < l->rows; y++) {
+        blocks:
+            for (int xb = 0; xb < blocks_of(l->columns); xb++)
+                pool_block(e, l, &in, &out, &k, y, xb);
+        }
+    }
+    return PROGRAM_OK;
+}
+
+/* ---- the program ------------------------------------------------------------------- */
+
+static uint32_t run_input(struct hls_engine *e, const struct hls_layer *l, const uint64_t *input)
+{
+    struct hls_map out;
+    uint32_t error = hls_check_input(&out, e, l);
+    if (!error)
+        hls_input(e, l, &out, input);
+    return error;
+}
+
+static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *input)
+{
+    const struct hls_layer l = hls_decode_layer(e->layer[index]);
+    if ((l.op == PROGRAM_INPUT) != (index == 0))
+        return PROGRAM_ERR_OP;
+    switch (l.op) {
+    case PROGRAM_INPUT: return run_input(e, &l, input);
+    case PROGRAM_MAC: return run_mac(e, &l);
+    case PROGRAM_MAXPOOL: return run_maxpool(e, &l);
+    default: return PROGRAM_ERR_OP;
+    }
+}
+
+uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size)
+{
+    uint32_t error = PROGRAM_OK;
+    *layer = 0;
+    if (!e->loaded)
+        return PROGRAM_ERR_NOT_LOADED;
+    if (input_size < e->size.input_bytes || output_size < e->size.output_bytes)
+        return PROGRAM_ERR_IO;
+    e->n_logits = 0;
+layers:
+    for (uint32_t i = 0; i < e->size.layer && !error; i++) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+        *layer = i;
+        error = run_layer(e, i, input);
+    }
+    if (error)
+        return error;
+    if (e->n_logits * 4 != e->size.output_bytes)
+        return PROGRAM_ERR_IO;
+    hls_store_result(e, output);
+    *layer = 0;
+    return PROGRAM_OK;
+}
