@@ -64,7 +64,7 @@ module bp_fetch #(
   assign half = place_i.stride2 & part_q[0];
 
   always_comb begin
-    if (place_i.edge_blk[1] && part_q == 3'd0) off_step = '0;
+    if ((place_i.behind[1] || place_i.ahead[0]) && part_q == 3'd0) off_step = '0;
     else if (!place_i.group || (place_i.stride2 && !half)) off_step = AddrW'(place_i.px_stride);
     else off_step = AddrW'(place_i.planes * 6'd3) - (half ? AddrW'(place_i.px_stride) : '0);
   end
@@ -122,7 +122,7 @@ module bp_fetch #(
 
   // ---- words ----
   logic            read_valid_q, read_move;
-  logic            group_q, stride2_q, last_part_q, half_q, edge_q;
+  logic            group_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
   logic [1:0]      column_q, bank_q;
   logic [2:0]      part_q2, shift_q, row_ok_q;
   logic [16:0]     col_ok_q;
@@ -141,7 +141,8 @@ module bp_fetch #(
       stride2_q   <= place_i.stride2;
       last_part_q <= last_part;
       half_q      <= half;
-      edge_q      <= (part_q == 3'd0) ? place_i.edge_blk[0] : place_i.edge_blk[1] && part_q == 3'd1;
+      behind_q    <= (part_q == 3'd0) ? place_i.behind[0] : place_i.behind[1];
+      ahead_q     <= (part_q == 3'd0) ? place_i.ahead[0] : place_i.ahead[1];
       column_q    <= column;
       bank_q      <= bank;
       part_q2     <= part_q;
@@ -169,6 +170,8 @@ module bp_fetch #(
   for (genvar r = 0; r < 3; r++) begin : gen_row
     logic [1:0]      source;
     logic [Word-1:0] word;
+    logic [CG-1:0]   right;                // right halo
+    assign right = ahead_q ? word[CG +: CG] : word[9*CG +: CG];
     assign source = bank_q + 2'(r);
     always_comb begin
       unique case (source)
@@ -184,15 +187,14 @@ module bp_fetch #(
         logic [2:0] slot;                  // modulo 8
         logic       halo;
         assign slot = shift_q + 3'(j);
-        assign halo = j == 0 && !edge_q;
+        assign halo = j == 0 && !behind_q;
         assign px = (slot != 3'd0) ? word[slot*CG +: CG] : halo ? word[0 +: CG] : word[8*CG +: CG];
       end else if (j == 8) begin : gen_eighth
-        assign px = (shift_q == 3'd0) ? word[8*CG +: CG] : (shift_q == 3'd1) ? word[9*CG +: CG] :
-                    word[shift_q*CG +: CG];
+        assign px = (shift_q == 3'd0) ? word[8*CG +: CG] : (shift_q == 3'd1) ? right : word[shift_q*CG +: CG];
       end else begin : gen_ninth
-        logic [3:0] slot;
-        assign slot = (shift_q == 3'd0) ? 4'd9 : 4'(shift_q) + 4'd1;
-        assign px = word[slot*CG +: CG];
+        logic [2:0] slot;
+        assign slot = shift_q + 3'd1;
+        assign px = (shift_q == 3'd0) ? right : (shift_q == 3'd7) ? word[8*CG +: CG] : word[slot*CG +: CG];
       end
     end
   end

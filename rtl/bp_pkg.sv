@@ -92,8 +92,10 @@ package bp_pkg;
     logic [16:0]      col_ok;     // columns of the window inside the map
     logic [8:0]       row_ok;     // rows (or, by 3 * tap column + r, groups) inside
     logic [2:0]       blk_ok;     // blocks inside
-    logic [1:0]       edge_blk;   // parts 0, 1: of a block beyond the map only the left halo is
-                                  // wanted: it is the last pixel of the block before
+    // Parts 0 and 1 whose block is not in the map but whose halo is wanted: it is the last pixel of
+    // the map's last block (behind), or the first of its first block (ahead), which is read instead.
+    logic [1:0]       behind;
+    logic [1:0]       ahead;
   } place_t;
 
   // What goes with a window.

@@ -188,19 +188,23 @@ module bp_walk #(
   logic [15:0] groups_left;
   logic signed [12:0] rows_left, cols_left;
   logic [6:0] block_last;
-  logic [1:0] edge_blk;
+  logic [1:0] behind, ahead;
   logic signed [9:0] first_block;        // that is read
+  logic spatial, two;
 
   assign groups_left = map_q2.groups - kword_q2.group;
   assign rows_left = $signed(map_q2.h[12:0]) - row_q2;
   assign cols_left = $signed(map_q2.w[12:0]) - col_q2;
   assign block_last = 7'((map_q2.w[9:0] - 10'd1) >> 3);
-  // Window column 0 is a left halo at shift 0; at stride 2 also that of the second half.
-  assign edge_blk[0] = !kword_q2.flags[bp_pkg::KwGroup] && col1[2:0] == 3'd0 &&
-                       col_q2[12:3] == {3'd0, block_last};
-  assign edge_blk[1] = !kword_q2.flags[bp_pkg::KwGroup] && kword_q2.flags[bp_pkg::KwStride2] &&
-                       col1[2:0] == 3'd0 && block == $signed({3'd0, block_last});
-  assign first_block = edge_blk[0] ? col_q2[12:3] : block;
+  // At shift 0 column 0 of the window is a left halo, and at stride 2 also that of the second half; at shifts
+  // 0 and 1 its last column is a right halo.
+  assign spatial = !kword_q2.flags[bp_pkg::KwGroup];
+  assign two = kword_q2.flags[bp_pkg::KwStride2];
+  assign behind[0] = spatial && col1[2:0] == 3'd0 && col_q2[12:3] == {3'd0, block_last};
+  assign behind[1] = spatial && two && col1[2:0] == 3'd0 && block == $signed({3'd0, block_last});
+  assign ahead[0] = spatial && col1[2:1] == 2'd0 && block == -10'sd1;
+  assign ahead[1] = spatial && two && col1[2:1] == 2'd0 && block == -10'sd2;
+  assign first_block = behind[0] ? $signed({3'd0, block_last}) : ahead[0] ? 10'sd0 : ahead[1] ? -10'sd1 : block;
 
   always_comb begin
     place_d = '0;
@@ -235,8 +239,9 @@ module bp_walk #(
     for (int b = 0; b < 3; b++) begin
       place_d.blk_ok[b] = block + 10'(b) >= 10'sd0 && block + 10'(b) <= $signed({3'd0, block_last});
     end
-    place_d.blk_ok[1:0] = place_d.blk_ok[1:0] | edge_blk;
-    place_d.edge_blk = edge_blk;
+    place_d.blk_ok[1:0] = place_d.blk_ok[1:0] | behind | ahead;
+    place_d.behind = behind;
+    place_d.ahead = ahead;
   end
 
   always_ff @(posedge clk_i) begin

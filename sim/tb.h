@@ -44,6 +44,21 @@ struct Tb {
     }
 };
 
+// Bits lo .. lo + n - 1 of a port wider than 64 bits (VlWide).
+template <class Port> void tb_put(Port &port, int lo, int n, uint64_t v)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t bit = 1u << ((lo + i) % 32);
+        port[(lo + i) / 32] = (port[(lo + i) / 32] & ~bit) | (v >> i & 1 ? bit : 0);
+    }
+}
+template <class Port> uint64_t tb_get(const Port &port, int lo, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++) v |= (uint64_t)(port[(lo + i) / 32] >> ((lo + i) % 32) & 1) << i;
+    return v;
+}
+
 // Outputs settle for the inputs that were set; then the edge.
 template <class Top> void tb_settle(Top *top)
 {
