@@ -1,6 +1,8 @@
 /* net: the integer network as bytes and back. Bytes are hostile until proven otherwise: counts are compared
  * with what is left of the section before memory is asked for, products with fixed limits. Whether the
  * network means anything is fixed_check's business. */
+#include <math.h>
+
 #include "pack/pack_internal.h"
 
 enum { MAX_SIDE = 65535, EDGE_BYTES = 2 + 3 * 4 + 3 + 8, LAYER_BYTES = 2 + 1 + 4 + 3 * 4 + 4 + 4 * 4 };
@@ -102,10 +104,11 @@ static bool name_fits(const char *s)
 int pack_net_limits(const struct fixed_net *n)
 {
     int64_t weights = 0, elements = 0;
-    bool names = name_fits(n->name);
+    bool names = name_fits(n->name), finite = isfinite(n->logit_scale);
     for (int e = 0; e < n->n_edge; e++) {
         elements += (int64_t)n->edge[e].h * n->edge[e].w * n->edge[e].c;
         names &= name_fits(n->edge[e].name);
+        finite &= isfinite(n->edge[e].scale);
     }
     for (int i = 0; i < n->n_layer; i++) {
         names &= name_fits(n->layer[i].name);
@@ -115,6 +118,8 @@ int pack_net_limits(const struct fixed_net *n)
     if (weights > PACK_MAX_WEIGHTS || elements > PACK_MAX_ELEMENTS)
         return base_fail(BASE_INPUT, "network '%s': %lld weights and %lld values in its maps; a pack holds at most %d and %d", n->name,
                          (long long)weights, (long long)elements, PACK_MAX_WEIGHTS, PACK_MAX_ELEMENTS);
+    if (!finite)
+        return base_fail(BASE_INPUT, "network '%s': a scale is not a finite number", n->name);
     if (!names)
         return base_fail(BASE_INPUT, "network '%.40s': a name is longer than %d bytes; shorten it in the model", n->name, PACK_MAX_NAME);
     return BASE_OK;
@@ -311,7 +316,9 @@ static int get_all(struct reader *r, bool newer)
     if (rc)
         return rc;
     rc = fixed_check(r->to);
-    /* Its message names the layer; the file is ours to add. */
+    if (!rc)
+        rc = pack_net_limits(r->to);
+    /* The message names the layer; the file is ours to add. */
     return rc == BASE_INPUT ? bad(r, "%s", base_error()) : rc;
 }
 

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "unit.h"
 
+#include <math.h>
+
 #include "accel/accel.h"
 #include "pack/pack.h"
 
@@ -382,11 +384,12 @@ static void lies_behind_good_checksums(void **state)
                 assert_int_equal(rc, BASE_INPUT);
                 assert_non_null(strstr(base_error(), "the-file.bpk"));
             } else {
-                accepted++;
-                assert_ok(pack_write(p, unit_path(dir, "y.bpk")));
-                assert_ok(pack_read(&q, unit_path(dir, "y.bpk")));
-                equal_packs(p, q);
-                pack_free(q);
+                if (accepted++ % 8 == 0) { /* writing waits for the disk */
+                    assert_ok(pack_write(p, unit_path(dir, "y.bpk")));
+                    assert_ok(pack_read(&q, unit_path(dir, "y.bpk")));
+                    equal_packs(p, q);
+                    pack_free(q);
+                }
                 pack_free(p);
             }
             free(f);
@@ -508,6 +511,9 @@ static void writing_refuses(void **state)
     last->s = 99;
     assert_int_equal(pack_write(&s.pack, unit_path(dir, "x.bpk")), BASE_INPUT);
     last->s = was;
+    s.pack.net->logit_scale = NAN;
+    assert_error(pack_write(&s.pack, unit_path(dir, "x.bpk")), BASE_INPUT, "a scale is not a finite number");
+    s.pack.net->logit_scale = 1;
     char *name = malloc(5001);
     memset(name, 'n', 5000);
     name[5000] = 0;
@@ -664,7 +670,7 @@ static bool is_rich(const struct fixed_net *n)
         sum |= n->layer[i].n_term > 1;
         depthwise |= n->layer[i].kind == FIXED_MAC && n->layer[i].term[0].depthwise;
     }
-    return pool && sum && depthwise && n->edge[0].pad && n->classes > 3;
+    return pool && sum && depthwise && n->edge[0].pad && n->classes > 3 && n->edge[0].h > 4 && n->edge[0].w > 4 && pack_weight_bytes(n) > 300;
 }
 
 static bool write_golden(const struct hw *hw, uint64_t seed)
