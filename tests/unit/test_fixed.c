@@ -308,7 +308,8 @@ static void no_memory(void **state)
 /* ---- random networks ------------------------------------------------------------------------- */
 
 /* What a network holds, to see that every kind turns up. */
-enum { HAS_POOL, HAS_PAD, HAS_SIGNED, HAS_ONE_BIT, HAS_RATIO, HAS_DEPTHWISE, HAS_CHAN, HAS_WIDE, HAS_STRIDE, HAS_LARGE, HAS_MANY_PLANES, HAS_HIDDEN_DENSE, N_HAS };
+enum { HAS_POOL, HAS_PAD, HAS_SIGNED, HAS_ONE_BIT, HAS_RATIO, HAS_DEPTHWISE, HAS_CHAN, HAS_WIDE, HAS_STRIDE,
+       HAS_LARGE, HAS_MANY_PLANES, HAS_HIDDEN_DENSE, N_HAS };
 
 static unsigned features(const struct fixed_net *net)
 {

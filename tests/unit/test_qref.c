@@ -173,7 +173,8 @@ static void widest_sums(void **state)
         int weights[64];
         for (int i = 0; i < 64; i++)
             weights[i] = 1;
-        struct fixed_term *t = fx_add(net, 1, (struct fx_term){ .edge = 1, .kh = taps, .kw = 1, .cout = 1, .depthwise = kind == 1, .w_bits = 2, .weight = weights });
+        struct fixed_term *t = fx_add(net, 1, (struct fx_term){ .edge = 1, .kh = taps, .kw = 1, .cout = 1,
+                                                                .depthwise = kind == 1, .w_bits = 2, .weight = weights });
         for (int i = 0; i < 8; i++) {
             t->coef[i] = kind == 2 ? 131071 : 1 << (i + 9);     /* 2: a plane's coefficients are no multiples */
             t->coef[8 + i] = -t->coef[i];
