@@ -200,8 +200,9 @@ static float padding(const struct graph *g, int c)
 {
     if (c >= g->prep.n)
         return 0;
-    float pixel = fminf(fmaxf(half_up(g->prep.mean[c] / g->prep.scale), 0), 255);
-    return (pixel * g->prep.scale - g->prep.mean[c]) / g->prep.std[c];
+    double mean = (double)g->prep.mean[c], scale = (double)g->prep.scale;
+    double pixel = fmin(fmax(floor(mean / scale + 0.5), 0), 255);
+    return (float)((pixel * scale - mean) / (double)g->prep.std[c]);
 }
 
 void nn_quant_edges(struct nn *m)

@@ -22,7 +22,10 @@ struct oracle {
     int n;
     const uint8_t *pixels;
     double *v[ORACLE_MAX_NODE];          /* [n][h][w][c] of each node */
-    double *x0[ORACLE_MAX_NODE];         /* before quantization, of the unmoved network */
+    double *x0[ORACLE_MAX_NODE], *y0[ORACLE_MAX_NODE]; /* before and after quantization, of the unmoved network */
+    const struct nn *engine;             /* y0 is what this engine computed (a value at a rounding border must not spread); NULL: our own */
+    int64_t same, other;                 /* values equal to the engine's, and not */
+    double *w[ORACLE_MAX_NODE];          /* weights as they are used */
     double mean[ORACLE_MAX_NODE][64], var[ORACLE_MAX_NODE][64]; /* of the batch, biased */
     const float *moved;                  /* the parameter array with the moved value; NULL: record x0 */
     int64_t moved_at;
@@ -39,6 +42,11 @@ static inline int64_t oracle_size(struct graph_shape s)
     return (int64_t)s.h * s.w * s.c;
 }
 
+static inline int64_t oracle_weights(const struct graph *g, const struct graph_node *n)
+{
+    return n->weight ? (int64_t)n->kh * n->kw * n->shape.c * (n->depthwise ? 1 : g->node[n->in[0]].shape.c) : 0;
+}
+
 static inline void oracle_open(struct oracle *o, const struct graph *g, const struct graph_layers *ls, int n, const uint8_t *pixels)
 {
     *o = (struct oracle){ .g = g, .ls = ls, .n = n, .pixels = pixels };
@@ -46,6 +54,8 @@ static inline void oracle_open(struct oracle *o, const struct graph *g, const st
     for (int i = 0; i < g->n_node; i++) {
         o->v[i] = calloc((size_t)(n * oracle_size(g->node[i].shape)), sizeof(double));
         o->x0[i] = calloc((size_t)(n * oracle_size(g->node[i].shape)), sizeof(double));
+        o->w[i] = calloc((size_t)oracle_weights(g, &g->node[i]) + 1, sizeof(double));
+        o->y0[i] = calloc((size_t)(n * oracle_size(g->node[i].shape)), sizeof(double));
     }
 }
 
@@ -54,6 +64,8 @@ static inline void oracle_close(struct oracle *o)
     for (int i = 0; i < o->g->n_node; i++) {
         free(o->v[i]);
         free(o->x0[i]);
+        free(o->y0[i]);
+        free(o->w[i]);
     }
 }
 
@@ -87,26 +99,49 @@ static inline double oracle_weight(const struct oracle *o, int node, int64_t i)
     return y0 + (inside ? oracle_param(o, n->weight, i) - (double)w : 0) + slope * (oracle_param(o, q->w_scale, out) - (double)s);
 }
 
-/* The quantized edge that this node's output is, or NULL. */
-static inline const struct nn_quant_edge *oracle_edge(const struct oracle *o, int node)
+/* The quantized edge that this node's output is, or 0. */
+static inline int oracle_edge(const struct oracle *o, int node)
 {
     for (int i = 0; o->q && i < o->ls->n; i++)
         if (o->ls->layer[i].out_node == node && o->q->edge[i + 1].bits)
-            return &o->q->edge[i + 1];
-    return NULL;
+            return i + 1;
+    return 0;
+}
+
+/* The unmoved network's values: rounded here, or the engine's. */
+static inline void oracle_record(struct oracle *o, int node, int edge)
+{
+    const struct nn_quant_edge *e = &o->q->edge[edge];
+    int64_t size = oracle_size(o->g->node[node].shape);
+    float map[4096];
+    assert_true(size <= 4096);
+    for (int64_t i = 0; i < o->n * size; i++) {
+        o->x0[node][i] = o->v[node][i];
+        o->y0[node][i] = (double)nn_fake_activation((float)o->v[node][i], e->scale, e->bits, e->is_signed);
+    }
+    for (int n = 0; o->engine && n < o->n; n++) {
+        assert_ok(nn_edge_read(o->engine, edge, n, map));
+        for (int64_t i = 0; i < size; i++) {
+            double *y0 = &o->y0[node][n * size + i], gap = fabs((double)map[i] - *y0) / (double)e->scale;
+            if (gap > 1.001 || fabs((double)(map[i] / e->scale) - round((double)(map[i] / e->scale))) > 1e-3)
+                fail_msg("output of '%s': %.9g, not %.9g in steps of %.9g", o->g->node[node].name, (double)map[i], *y0, (double)e->scale);
+            *(gap < 1e-3 ? &o->same : &o->other) += 1;
+            *y0 = (double)map[i];
+        }
+    }
 }
 
 static inline void oracle_quantize(struct oracle *o, int node)
 {
-    const struct nn_quant_edge *e = oracle_edge(o, node);
-    if (!e)
+    int edge = oracle_edge(o, node);
+    if (!edge)
         return;
+    const struct nn_quant_edge *e = &o->q->edge[edge];
     double s = (double)e->scale, lo = e->is_signed ? -(1 << (e->bits - 1)) : 0, hi = (1 << (e->bits - e->is_signed)) - 1;
+    if (!o->moved)
+        oracle_record(o, node, edge);
     for (int64_t i = 0; i < o->n * oracle_size(o->g->node[node].shape); i++) {
-        double x = o->v[node][i];
-        if (!o->moved)
-            o->x0[node][i] = x;
-        double x0 = o->x0[node][i], y0 = (double)nn_fake_activation((float)x0, e->scale, e->bits, e->is_signed);
+        double x = o->v[node][i], x0 = o->x0[node][i], y0 = o->y0[node][i];
         bool inside = oracle_inside(x0 / s, lo, hi);
         o->v[node][i] = y0 + (inside ? x - x0 : 0) + (y0 / s - (inside ? x0 / s : 0)) * (oracle_param(o, &e->scale, 0) - s);
     }
@@ -146,7 +181,7 @@ static inline double oracle_conv(const struct oracle *o, int node, int image, in
                 int iy = y * stride + ky - n->pad_t, ix = x * stride + kx - n->pad_l, ci = n->depthwise ? c : k;
                 bool in_map = iy >= 0 && ix >= 0 && iy < in.h && ix < in.w;
                 double value = in_map ? oracle_at(o, n->in[0], image, iy, ix)[ci] : oracle_outside(o, n->in[0], ci);
-                sum += oracle_weight(o, node, (((int64_t)c * n->kh + ky) * n->kw + kx) * cin + k) * value;
+                sum += o->w[node][(((int64_t)c * n->kh + ky) * n->kw + kx) * cin + k] * value;
             }
     return sum;
 }
@@ -234,6 +269,8 @@ static inline void oracle_run(struct oracle *o)
             memcpy(o->v[i], o->v[o->g->node[i].in[0]], sizeof(double) * (size_t)(o->n * oracle_size(s)));
             continue;
         }
+        for (int64_t k = 0; k < oracle_weights(o->g, &o->g->node[i]); k++)
+            o->w[i][k] = oracle_weight(o, i, k);
         if (o->g->node[i].op == GRAPH_BATCHNORM && o->training)
             oracle_moments(o, i);
         for (int n = 0; n < o->n; n++)

@@ -98,8 +98,7 @@ static void check_array(struct oracle *o, const struct nn *m, int node, char whi
 static void check_node(struct oracle *o, const struct nn *m, int i, const uint16_t *labels, const struct nn_loss_options *l, const float *teacher)
 {
     const struct graph_node *n = &o->g->node[i];
-    int64_t weights = n->weight ? (int64_t)n->kh * n->kw * n->shape.c * (n->depthwise ? 1 : o->g->node[n->in[0]].shape.c) : 0;
-    check_array(o, m, i, 'w', n->weight, weights, labels, l, teacher);
+    check_array(o, m, i, 'w', n->weight, oracle_weights(o->g, n), labels, l, teacher);
     check_array(o, m, i, 'b', n->bias, n->shape.c, labels, l, teacher);
     check_array(o, m, i, 'g', n->gamma, n->shape.c, labels, l, teacher);
     check_array(o, m, i, 'e', n->beta, n->shape.c, labels, l, teacher);
