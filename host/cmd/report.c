@@ -50,7 +50,8 @@ static int load(json_t **out, const char *path)
 
 static const char *text_of(const json_t *object, const char *key, char buf[256])
 {
-    return cmd_clean(buf, json_string_value(json_object_get(object, key)));
+    const char *s = json_string_value(json_object_get(object, key));
+    return cmd_clean(buf, s ? s : "-");
 }
 
 /* A number times `factor`, or "-" for null and everything else. */
@@ -85,7 +86,7 @@ static void print_summary(const json_t *s, const char *summary, const char *page
     printf("\ncycles from %s; board %s", text_of(s, "cycles_source", text), text_of(s, "board", more));
     printf(", clock %s MHz (%s)\n", number_of(s, "clock_mhz", "%g", 1, number), text_of(s, "clock_is", text));
     printf("%s trials", number_of(s, "trials", "%.0f", 1, number));
-    printf(", test images opened %s times", number_of(s, "test_openings", "%.0f", 1, number));
+    printf(", test images opened: %s", number_of(s, "test_openings", "%.0f", 1, number));
     printf(", %s s\n", number_of(s, "wall_s", "%.0f", 1, number));
 }
 

@@ -149,7 +149,7 @@ static int summary(const struct cmd *c, struct study *s)
         printf("%s: %d trials, %d done, %d failed, %d on the Pareto front\n", c->arg[1], s->trials.n, done, failed, front);
         if (best >= 0)
             printf("best feasible  trial %d: %.2f %% at %lld cycles\n", s->trials.trial[best].id, 100 * s->trials.trial[best].top1, (long long)s->trials.trial[best].cycles);
-        printf("test images    opened %d times\n", openings);
+        printf("test openings  %d\n", openings);
     }
     for (int i = 0; !rc && i < BASE_COUNT(notes); i++) {
         char *value, text[256];

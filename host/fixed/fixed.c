@@ -5,7 +5,7 @@
 
 enum {
     MAX_SIDE = 65535,        /* height, width, channels, kernel, stride: no int product overflows */
-    MAX_CELLS = 1 << 28,     /* numbers in a map */
+    MAX_CELLS = 1 << 28,     /* numbers in a map, weights of a term */
     COEF_BITS = 17,          /* |coef| and m stay below 2^17 */
     ADDEND_BITS = 47,
     MAX_SHIFT = 40,
@@ -247,6 +247,8 @@ static int check_channels(const struct check *k, const struct fixed_term *t)
                          t->depthwise ? 1 : e->c);
     if (t->depthwise && t->cout > e->c)
         return base_fail(BASE_INPUT, "layer '%s': a depthwise term of %d channels reads map '%s' of %d", l->name, t->cout, e->name, e->c);
+    if (row_length(t) > MAX_CELLS || t->cout * row_length(t) > MAX_CELLS)
+        return base_fail(BASE_INPUT, "layer '%s': a term of %d x %d x %d x %d weights is too large", l->name, t->cout, t->kh, t->kw, t->cin);
     return BASE_OK;
 }
 

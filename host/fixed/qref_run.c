@@ -194,7 +194,7 @@ int qref_run(struct qref *q, const uint8_t *pixels, int n, int32_t *logits)
 {
     struct job j = { q, pixels, logits };
     if (q->pool)
-        base_pool_run(q->pool, n, run_one, &j);
+        base_pool_run_dynamic(q->pool, n, run_one, &j);
     else
         for (int i = 0; i < n; i++)
             run_one(&j, i, 0);

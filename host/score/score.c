@@ -21,7 +21,8 @@ int score_fill_model(struct score_result *out, const struct score_job *job)
         return BASE_NOMEM;
     int rc = accel_model(c, &job->program->hw, job->program->image, job->program->image_words);
     if (!rc) {
-        out->cycles = c->total;
+        out->cycles = out->model_cycles = c->total;
+        out->ddr_bytes = c->ddr_bytes;
         out->load_cycles = c->load;
         for (int i = 0; i < out->n_layer; i++)
             out->layer[i].cycles = c->layer[i];
@@ -69,7 +70,6 @@ static void describe(struct score_result *out, const struct score_job *job)
     out->board = p->hw.name;
     out->clock_mhz = p->hw.clock_mhz;
     out->clock_is = p->hw.clock_is;
-    out->ddr_bytes = (int64_t)(p->input_bytes + p->output_bytes);
     out->n_layer = p->n_layer;
     for (int i = 0; i < p->n_layer; i++) {
         const struct accel_layer_info *l = &p->layer[i];

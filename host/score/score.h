@@ -1,8 +1,9 @@
 /* score: what a network costs on the accelerator, behind one interface.
  *
  * A backend is one file and one line of the table in score.c. `model` computes cycles;
- * `verilator` runs the RTL itself; `hls` runs the HLS C as software (results, no cycles of
- * its own). Each says where its cycles come from; a result is never called by another name.
+ * `verilator` runs the RTL itself; `hls` runs the HLS C as software (results; its cycles are an
+ * estimate). Each says where its cycles come from; a result is never called by another name.
+ * docs/score.md.
  */
 #ifndef SCORE_H
 #define SCORE_H
@@ -15,6 +16,10 @@ struct score_layer {
     int w_bits, a_bits;
 };
 
+/* What a stage of the engine did in the last run: cycles moving, waiting with work, idle. */
+struct score_unit { const char *name; int64_t run, stall, idle; };
+enum { SCORE_UNITS = 5 };
+
 struct score_result {
     const char *backend;
     const char *cycles_source;     /* rtl | rtl-table | model | hls-estimate */
@@ -22,11 +27,14 @@ struct score_result {
     double clock_mhz, latency_ms, inferences_per_s;
     int64_t cycles;                /* start to done, weights resident */
     int64_t load_cycles;           /* program and weights from memory, once; 0 if not measured */
+    int64_t model_cycles;          /* `cycles` by the model, for comparison */
     double efficiency;             /* ideal cycles of all layers / cycles */
     int64_t ddr_bytes;             /* image in, logits out */
     int bit_exact;                 /* 1: every logit of every image equals qref; 0: not; -1: not run */
-    int images;                    /* run through the backend */
+    int images;                    /* run through the backend, now or when the cache was filled */
     double wall_s;
+    int n_unit;                    /* 0: the backend has no counters, or nothing was run */
+    struct score_unit unit[SCORE_UNITS];
     int n_layer;
     struct score_layer layer[PROGRAM_MAX_LAYERS];
 };
@@ -37,10 +45,13 @@ struct score_job {
     const uint8_t *pixels;         /* [images][h][w][c]; NULL with images 0: one made-up image */
     int images;
     const char *cache_dir;         /* measured cycles are kept here; NULL = measure afresh, keep nothing */
+    bool exact;                    /* known cycles are not enough: these images must have been run and compared */
+    int threads;                   /* images side by side; 0 = one per core */
 };
 
 /* Run `job` on backend `name`. BASE_MISSING names what the backend lacks and how to get it;
- * BASE_INTERNAL if an image's logits or cycles disagree with the reference (details in the message). */
+ * BASE_INTERNAL if an image's logits or cycles disagree with the reference: `out` then holds what was
+ * measured, the message the difference. */
 int score_run(struct score_result *out, const char *name, const struct score_job *job);
 /* Space-separated names, for messages and --help. */
 const char *score_backends(void);

@@ -8,7 +8,7 @@
 typedef int score_backend_fn(struct score_result *out, const struct score_job *job);
 score_backend_fn score_model, score_verilator, score_hls;
 
-/* Cycles by the model, in out->layer[] and out->cycles. */
+/* Cycles by the model, in out->layer[], out->cycles and out->model_cycles. */
 int score_fill_model(struct score_result *out, const struct score_job *job);
 
 /* Images to run: the job's, or one made-up image. *owned is freed by the caller. */
@@ -16,9 +16,25 @@ int score_pixels(const struct score_job *job, const uint8_t **pixels, int *image
 /* The reference's logits of these images: [images][classes], the caller's. */
 int score_reference(int32_t **logits, const struct score_job *job, const uint8_t *pixels, int images);
 
-/* Measured cycles by a program's structure (shapes, plane lists, array) and the RTL's hash. */
-uint64_t score_cache_key(const struct accel_program *p, const char *rtl_hash);
-bool score_cache_get(struct score_result *out, const char *dir, uint64_t key);
-int score_cache_put(const struct score_result *r, const char *dir, uint64_t key);
+/* ---- images.c: a job's images on devices side by side ----------------------------- */
+/* A device runs one image at a time, in one thread; `ctx` is shared and constant. */
+struct score_device {
+    int (*open)(void **device, const void *ctx, const struct score_job *job);   /* and load the program */
+    int (*run)(void *device, const struct score_job *job, const uint8_t *pixels, int32_t *logits);
+    int (*check)(void *device, const struct score_job *job);                    /* after each image; may be NULL */
+    void (*measure)(struct score_result *out, void *device);                    /* of the image run last; may be NULL */
+    void (*close)(void *device);
+};
+/* Runs and compares all images; fills images, bit_exact and what `measure` fills. BASE_INTERNAL names the first
+ * wrong logit. */
+int score_run_images(struct score_result *out, const struct score_job *job, const struct score_device *device, const void *ctx);
+
+/* ---- cache.c: measured cycles by structure (shapes, plane lists, memory) and RTL --------- */
+/* True: cycles, load_cycles and layer[].cycles of the job's program are known. */
+bool score_cache_get(struct score_result *out, const struct score_job *job, const char *rtl_hash);
+int score_cache_put(const struct score_result *r, const struct score_job *job, const char *rtl_hash);
+/* Whether this very program gave the reference's logits on these very images. */
+bool score_cache_exact(const struct score_job *job, const char *rtl_hash);
+int score_cache_put_exact(const struct score_job *job, const char *rtl_hash);
 
 #endif

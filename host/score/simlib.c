@@ -1,0 +1,239 @@
+/* simlib.c: finds, builds and opens libbpsim.so. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "score/simlib.h"
+
+#define LIB_NAME "libbpsim.so"
+
+/* ---- building -------------------------------------------------------------------- */
+
+/* Newest change of the files in dir/sub that end in `ext`. */
+static time_t newest(const char *root, const char *sub, const char *ext)
+{
+    time_t last = 0;
+    char *dir = base_format("%s/%s", root, sub);
+    DIR *d = dir ? opendir(dir) : NULL;
+    for (struct dirent *f; d && (f = readdir(d));) {
+        const char *dot = strrchr(f->d_name, '.');
+        struct stat st;
+        if (dot && !strcmp(dot, ext) && !fstatat(dirfd(d), f->d_name, &st, 0))
+            last = BASE_MAX(last, st.st_mtime);
+    }
+    if (d)
+        closedir(d);
+    base_free(dir);
+    return last;
+}
+
+static bool is_source(const char *root)
+{
+    char *makefile = base_format("%s/sim/Makefile", root);
+    bool yes = makefile && base_file_exists(makefile) && newest(root, "rtl", ".sv");
+    base_free(makefile);
+    return yes;
+}
+
+static bool is_current(const char *lib, const char *root)
+{
+    struct stat st;
+    if (stat(lib, &st))
+        return false;
+    time_t rtl = newest(root, "rtl", ".sv"), shim = BASE_MAX(newest(root, "sim", ".cpp"), newest(root, "sim", ".h"));
+    return st.st_mtime >= BASE_MAX(rtl, shim);
+}
+
+static bool on_path(const char *tool)
+{
+    const char *path = getenv("PATH");
+    char *copy = base_strdup(path ? path : ""), *rest = copy;
+    bool found = false;
+    for (char *dir; copy && !found && (dir = strsep(&rest, ":"));) {
+        char *file = base_format("%s/%s", dir, tool);
+        found = file && !access(file, X_OK);
+        base_free(file);
+    }
+    base_free(copy);
+    return found;
+}
+
+/* make, without what an outer make says in the environment; its words go to `log`. */
+static int run_make(const char *root, const char *build, const char *board, const char *log)
+{
+    char *board_is = base_format("BOARD=%s", board), *build_is = base_format("BUILD=%s", build), *dir = base_format("%s/sim", root);
+    char *argv[] = { (char *)"env", (char *)"-u", (char *)"MAKEFLAGS", (char *)"-u", (char *)"MFLAGS", (char *)"-u", (char *)"MAKELEVEL",
+                     (char *)"make", (char *)"-C", dir, (char *)"lib", board_is, build_is, NULL };
+    int status = -1;
+    pid_t child = board_is && build_is && dir ? fork() : -1;
+    if (child == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        if (fd >= 0) {
+            dup2(fd, 1);
+            dup2(fd, 2);
+        }
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    if (child > 0)
+        waitpid(child, &status, 0);
+    base_free(board_is);
+    base_free(build_is);
+    base_free(dir);
+    return status == 0 ? BASE_OK : BASE_MISSING;
+}
+
+/* One process builds, the others wait for it. */
+static int build_locked(const char *root, const char *build, const char *board, const char *lib)
+{
+    char *folder = base_format("%s/sim", build), *log = base_format("%s/sim/%s-make.log", build, board), *lock = base_format("%s/sim/%s.lock", build, board);
+    int rc = folder && log && lock ? base_mkdirs(folder) : BASE_NOMEM, fd = -1;
+    if (!rc && ((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0 || flock(fd, LOCK_EX)))
+        rc = base_fail(BASE_IO, "%s: cannot lock", lock);
+    if (!rc && !is_current(lib, root)) {
+        base_log("building the simulator of %s from %s/rtl, about half a minute", board, root);
+        rc = run_make(root, build, board, log);
+        if (rc)
+            base_hint(base_fail(rc, "verilator: the simulator of %s cannot be built; see %s", board, log), "make -C %s BOARD=%s sim", root, board);
+    }
+    if (fd >= 0)
+        close(fd);
+    base_free(folder);
+    base_free(log);
+    base_free(lock);
+    return rc;
+}
+
+static int build_lib(const char *root, const char *build, const char *board, const char *lib)
+{
+    static const char *const tools[] = { "make", "verilator", "g++" };
+    for (int i = 0; i < BASE_COUNT(tools); i++)
+        if (!on_path(tools[i]))
+            return base_hint(base_fail(BASE_MISSING, "verilator: there is no simulator of %s and no `%s` to build it", board, tools[i]),
+                             "apt-get install %s; or name a built " LIB_NAME " in BITPRESS_SIM", tools[i]);
+    return build_locked(root, build, board, lib);
+}
+
+/* ---- finding --------------------------------------------------------------------- */
+
+static char *if_exists(char *path)
+{
+    if (path && base_file_exists(path))
+        return path;
+    base_free(path);
+    return NULL;
+}
+
+/* BITPRESS_SIM: the file, its folder, or the folder of all boards. */
+static int from_environment(char **path, const char *board)
+{
+    struct stat st;
+    const char *where = getenv("BITPRESS_SIM");
+    if (!where || !*where)
+        return BASE_OK;
+    if (!stat(where, &st) && !S_ISDIR(st.st_mode))
+        *path = base_strdup(where);
+    if (!*path)
+        *path = if_exists(base_format("%s/" LIB_NAME, where));
+    if (!*path)
+        *path = if_exists(base_format("%s/%s/" LIB_NAME, where, board));
+    if (*path)
+        return BASE_OK;
+    return base_hint(base_fail(BASE_MISSING, "verilator: BITPRESS_SIM=%s has no simulator (%s/" LIB_NAME ")", where, board),
+                     "make sim BOARD=%s builds one in build/sim/%s", board, board);
+}
+
+/* The folder of this program, or the one above it (tests), may be the build folder of a source tree. */
+static int from_build(char **path, const char *board)
+{
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    int rc = BASE_OK;
+    if (n <= 0)
+        return BASE_OK;
+    exe[n] = '\0';
+    for (int up = 0; !rc && !*path && up < 2; up++) {
+        char *slash = strrchr(exe, '/');
+        if (!slash)
+            break;
+        *slash = '\0';
+        char *lib = base_format("%s/sim/%s/" LIB_NAME, exe, board), *root = base_format("%s/..", exe);
+        if (lib && root && is_source(root) && !is_current(lib, root))
+            rc = build_lib(root, exe, board, lib);
+        if (!rc && lib && base_file_exists(lib))
+            *path = base_strdup(lib);
+        base_free(lib);
+        base_free(root);
+    }
+    return rc;
+}
+
+static int find(char **path, const char *board)
+{
+    *path = NULL;
+    int rc = from_environment(path, board);
+    if (!rc && !*path)
+        rc = from_build(path, board);
+    if (!rc && !*path)
+        *path = if_exists(base_format("%s/sim/%s/" LIB_NAME, BITPRESS_SHARE_DIR, board));
+    if (!rc && !*path)
+        rc = base_hint(base_fail(BASE_MISSING, "verilator: there is no simulator of %s", board),
+                       "make sim BOARD=%s in the source tree builds it; BITPRESS_SIM names the folder of " LIB_NAME, board);
+    return rc;
+}
+
+/* ---- opening --------------------------------------------------------------------- */
+
+/* A function pointer from dlsym, without a cast that ISO C does not know. */
+static bool bind(const struct score_simlib *lib, void *function, const char *name)
+{
+    void *symbol = dlsym(lib->handle, name);
+    memcpy(function, &symbol, sizeof symbol);
+    return symbol;
+}
+
+static bool bind_all(struct score_simlib *lib)
+{
+    const char *(*rtl_hash)(void);
+    bool ok = bind(lib, &lib->open, "bpsim_open") && bind(lib, &lib->close, "bpsim_close") && bind(lib, &lib->peek, "bpsim_peek") &&
+              bind(lib, &lib->load, "bpsim_load") && bind(lib, &lib->run, "bpsim_run") && bind(lib, &lib->violations, "bpsim_violations") &&
+              bind(lib, &rtl_hash, "bpsim_rtl_hash");
+    if (ok)
+        snprintf(lib->rtl_hash, sizeof lib->rtl_hash, "%s", rtl_hash());
+    return ok && strspn(lib->rtl_hash, "0123456789abcdef") == strlen(lib->rtl_hash);
+}
+
+int score_simlib_open(struct score_simlib *lib, const char *board)
+{
+    char *path;
+    *lib = (struct score_simlib){ 0 };
+    int rc = find(&path, board);
+    if (rc)
+        return rc;
+    /* It stays mapped: the C++ library behind it does not like to be unloaded. */
+    lib->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!lib->handle)
+        rc = base_fail(BASE_MISSING, "verilator: %s does not load: %s", path, dlerror());
+    else if (!bind_all(lib))
+        rc = base_fail(BASE_MISSING, "verilator: %s is not a simulator of this version", path);
+    if (rc) {
+        base_hint(rc, "delete it and run: make sim BOARD=%s", board);
+        score_simlib_close(lib);
+    }
+    base_free(path);
+    return rc;
+}
+
+void score_simlib_close(struct score_simlib *lib)
+{
+    if (lib->handle)
+        dlclose(lib->handle);
+    lib->handle = NULL;
+}

@@ -1,0 +1,24 @@
+/* simlib: the simulator of one board (libbpsim.so, docs/sim.md) as functions, found or built. */
+#ifndef SCORE_SIMLIB_H
+#define SCORE_SIMLIB_H
+
+#include "sim/bpsim.h"
+
+struct score_simlib {
+    void *handle;
+    char rtl_hash[32];
+    struct bpsim *(*open)(const struct bpsim_options *);
+    void (*close)(struct bpsim *);
+    uint32_t (*peek)(struct bpsim *, uint32_t);
+    int (*load)(struct bpsim *, const uint64_t *, size_t, const uint64_t *, size_t, uint64_t *);
+    int (*run)(struct bpsim *, const uint8_t *, size_t, int32_t *, size_t, uint64_t *);
+    uint64_t (*violations)(const struct bpsim *, const char **);
+};
+
+/* Searched in BITPRESS_SIM (a file or a folder), beside this program, in the installed share. In a source
+ * tree it is built when it is absent or older than the RTL: that takes about half a minute.
+ * BASE_MISSING says what is lacking and how to get it. */
+int score_simlib_open(struct score_simlib *lib, const char *board);
+void score_simlib_close(struct score_simlib *lib);
+
+#endif
