@@ -15,6 +15,10 @@ endif
 ifeq ($(SAN),1)
 override BUILD := build-asan
 endif
+ifeq ($(FUZZ),1)
+override BUILD := build-fuzz
+override CC := clang
+endif
 
 # ---- packages (Debian 12) ---------------------------------------------------
 DEPS := gcc g++ make pkg-config \
@@ -25,7 +29,7 @@ DEPS := gcc g++ make pkg-config \
         libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
         libpng-dev libjpeg-dev \
         dataset-fashion-mnist libjs-chart.js
-DEPS_TEST := libcmocka-dev clang chromium
+DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium
 
 # ---- flags, one per line with its reason ------------------------------------
 CFLAGS := -std=gnu11
@@ -39,6 +43,12 @@ ifeq ($(SAN),1)
 CFLAGS += -O1                      # readable stacks at a bearable speed
 CFLAGS += -fsanitize=address,undefined
 CFLAGS += -fno-sanitize-recover=all # the first finding ends the test
+CFLAGS += -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(FUZZ),1)
+CFLAGS += -O1
+CFLAGS += -fsanitize=fuzzer-no-link,address,undefined # no-link: only the targets get libFuzzer's main
+CFLAGS += -fno-sanitize-recover=all
 CFLAGS += -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 else
@@ -86,7 +96,7 @@ GEN_HDR  := $(BUILD)/gen/onnx/onnx.pb-c.h
 GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
-.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check sim sim-long \
+.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-long \
         lint synth bench-sim asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -179,6 +189,7 @@ test: deps-test ## everything in at most 15 minutes; the last line counts
 	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
 	@-tests/run_unit.sh $(RESULTS) $(sort $(UNIT_BIN))
 	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
+	@-$(MAKE) --no-print-directory -j$(JOBS) fuzz-test
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
 	@tests/summary.sh $(RESULTS)
@@ -189,7 +200,7 @@ test-long: test ## the tests, then the longer simulations and end-to-end runs
 	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e/long
 	@tests/summary.sh $(RESULTS)
 
-.PHONY: $(BUILD)/unit-built
+.PHONY: $(BUILD)/unit-built fuzz-built
 $(BUILD)/unit-built: $(UNIT_BIN)
 
 test-unit: $(filter $(BUILD)/tests/test_$(T)%,$(UNIT_BIN)) ## unit tests (T=NAME: only test_NAME*)
@@ -218,6 +229,36 @@ asan: ## unit and command-line tests under ASan and UBSan
 	@-BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results tests/cli
 	@tests/summary.sh $(abspath build-asan)/results
 
+# Fuzz targets need the rooms that read files, built by clang into build-fuzz.
+FUZZ_SECONDS ?= 4
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(patsubst %,host/%/*.c,base config fixed hw pack data graph accel onnx) host/compress/recipe*.c))
+
+$(BUILD)/fuzz/fuzz.a: $(filter-out %_main.o,$(FUZZ_OBJ)) $(GEN_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/fuzz.a
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/fuzz/fuzz.a $(LDLIBS)
+
+fuzz-built: $(FUZZ_BIN)
+
+fuzz: ## file readers under libFuzzer, FUZZ_SECONDS each
+	@mkdir -p $(dir $(RESULTS)) && : > $(RESULTS)
+	@-$(MAKE) --no-print-directory -j$(JOBS) fuzz-test
+	@tests/summary.sh $(RESULTS)
+
+fuzz-test:
+	@if echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	    clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null; then \
+	    if $(MAKE) --no-print-directory FUZZ=1 fuzz-built; then \
+	        tests/run_fuzz.sh $(RESULTS) $(FUZZ_SECONDS) $(FUZZ_SRC:tests/fuzz/%.c=build-fuzz/fuzz/%); \
+	    else echo "FAIL fuzz (does not build)" >> $(RESULTS); fi; \
+	 else echo "SKIP fuzz: clang lacks libFuzzer (apt-get install libclang-rt-14-dev)" >> $(RESULTS); fi
+
 # ---- hardware (rules in sim/Makefile) ---------------------------------------
 sim: gen ## RTL benches and whole networks in Verilator
 	@$(MAKE) -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
@@ -241,6 +282,6 @@ install: all ## into DESTDIR/PREFIX
 	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
 
 clean: ## remove everything that was built
-	rm -rf build build-asan $(BUILD)
+	rm -rf build build-asan build-fuzz $(BUILD)
 
--include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d
+-include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d
