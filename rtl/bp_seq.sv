@@ -54,12 +54,15 @@ module bp_seq #(
   logic [7:0]     error, layer_error, map_error;
   logic           is_input, is_mac, is_pool, logits, finished, stop;
   logic [15:0]    first_group;
+  logic [3:0]     raw_planes;              // 8 / P of INPUT
 
   assign is_input = layer_q.op == bp_pkg::OpInput;
   assign is_mac   = layer_q.op == bp_pkg::OpMac;
   assign is_pool  = layer_q.op == bp_pkg::OpMaxpool;
   assign logits   = is_mac && layer_q.flags[bp_pkg::LyLogits];
   assign first_group = is_mac ? layer_q.arg3 : is_pool ? layer_q.arg2 : '0;
+
+  assign raw_planes = {layer_q.arg1[0], layer_q.arg1[1], layer_q.arg1[2], layer_q.arg1[3]};
 
   // ---- checks ----
   always_comb begin
@@ -84,7 +87,8 @@ module bp_seq #(
       if (layer_q.out_map >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
           map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0 ||
           map_i.h != layer_q.rows || map_i.w != layer_q.cols ||
-          (!is_input && 17'(first_group) + 17'(layer_q.count) > 17'(map_i.groups)))
+          (is_input ? map_i.groups == '0 || map_i.planes != raw_planes
+                    : 17'(first_group) + 17'(layer_q.count) > 17'(map_i.groups)))
         map_error = bp_pkg::ErrMap;
     end
   end

@@ -1,6 +1,8 @@
 /* net_tb BOARD SEED N: N random networks through compiler, RTL and reference: logits equal qref,
- * cycles of load, run and every layer equal the model, no breach of AXI. Every fourth network
- * also runs with random waits on the port. A failure prints the seed to run alone. */
+ * cycles of load, run and every layer equal the model, counters are what the program asks for, no
+ * breach of AXI. Odd seeds make the unit tests' networks (everything the compiler treats in its own way),
+ * even ones those of fixed_random_net. Every fourth network also runs with random waits on the
+ * port. A failure prints the command that runs it alone. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +10,8 @@
 
 #include "accel/accel.h"
 #include "sim/bpsim.h"
+#include "sim/work.h"
+#include "tests/unit/accel_nets.h"
 
 enum { IMAGES = 2 };
 
@@ -23,8 +27,8 @@ static uint64_t next_random(uint64_t *s)
 
 static int fail(const struct job *j, const char *what, int64_t got, int64_t want)
 {
-    printf("seed %" PRIu64 ": %s: got %" PRId64 ", want %" PRId64 "  (rerun: make sim FILTER=net SEED=%" PRIu64 " N=1)\n",
-           j->seed, what, got, want, j->seed);
+    printf("seed %" PRIu64 ": %s: got %" PRId64 ", want %" PRId64 "  (rerun: make -C sim net BOARD=%s SEED=%" PRIu64 " N=1)\n",
+           j->seed, what, got, want, j->hw->name, j->seed);
     return 1;
 }
 
@@ -44,6 +48,24 @@ static int check_cycles(const struct job *j, struct bpsim *sim, uint64_t load, u
         return fail(j, "run cycles", (int64_t)run, model.total);
     if ((int64_t)load != model.load)
         return fail(j, "load cycles", (int64_t)load, model.load);
+    return 0;
+}
+
+/* run + stall + idle of every unit is the time since the engine's start; run is the program's work. */
+static int check_counters(const struct job *j, struct bpsim *sim, uint64_t run)
+{
+    static const char *const name[] = { "fetch run", "array run", "drain run", "write run", "memory run" };
+    struct work want = work_of(j->hw, j->p->image);
+    const int64_t moved[] = { want.fetch, want.array, want.drain, want.write, want.memory };
+    for (uint32_t u = 0; u < 5; u++) {
+        uint32_t count[3];
+        for (uint32_t i = 0; i < 3; i++)
+            count[i] = bpsim_peek(sim, REG_COUNTER + 12 * u + 4 * i);
+        if (count[0] != moved[u])
+            return fail(j, name[u], count[0], moved[u]);
+        if ((uint64_t)count[0] + count[1] + count[2] != run - 2)
+            return fail(j, "run + stall + idle", (int64_t)count[0] + count[1] + count[2], (int64_t)run - 2);
+    }
     return 0;
 }
 
@@ -71,6 +93,8 @@ static int run_images(const struct job *j, struct bpsim *sim, bool timed, uint64
                 rc = fail(j, "logit", got[c], want[c]);
         if (!rc && timed)
             rc = check_cycles(j, sim, load, cycles);
+        if (!rc)
+            rc = check_counters(j, sim, cycles);
     }
     qref_free(q);
     free(pixels);
@@ -101,11 +125,12 @@ static int run_program(const struct job *j, uint64_t stall_seed)
 /* 1: failed, 0: good, -1: the network does not fit this board. */
 static int run_seed(const struct hw *hw, uint64_t seed)
 {
-    struct fixed_random limits = { .max_layers = 3 + (int)(seed % 6), .max_size = 6 + (int)(seed % 15),
-                                   .max_channels = 16 + (int)(seed % 4) * 16 };
-    struct job j = { .hw = hw, .seed = seed, .net = fixed_random_net(seed, &limits) };
+    int size = 6 + (int)(seed % 15), channels = 16 + (int)(seed % 4) * 16;
+    struct fixed_random limits = { .max_layers = 3 + (int)(seed % 6), .max_size = size, .max_channels = channels };
+    struct job j = { .hw = hw, .seed = seed };
+    j.net = seed & 1 ? nets_random(seed, size, channels) : fixed_random_net(seed, &limits);
     if (!j.net)
-        return fail(&j, "fixed_random_net", -1, 0);
+        return fail(&j, "network", -1, 0);
     int rc = accel_compile(&j.p, j.net, hw);
     if (rc) {
         fixed_net_free(j.net);

@@ -1,10 +1,10 @@
 /* accel_nets: random integer networks with everything the compiler treats in its own way: packed
  * images, kernels beyond 3 x 3, strides, wide 1 x 1, depthwise, residuals, concatenation, pools,
- * one-bit, uniform and free levels, pruned weights and channels. */
+ * one-bit, uniform and free levels, pruned weights and channels. Also read by sim/. */
 #ifndef ACCEL_NETS_H
 #define ACCEL_NETS_H
 
-#include "unit.h"
+#include <stdlib.h>
 
 #include "fixed/fixed.h"
 

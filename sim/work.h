@@ -1,0 +1,69 @@
+/* work.h: what a program asks of each unit of the engine, counted from its meaning (docs/rtl/program.md):
+ * the run counters must show exactly this. */
+#ifndef BITPRESS_WORK_H
+#define BITPRESS_WORK_H
+
+#include "hw/hw.h"
+#include "accel/program.h"
+
+/* Reads of the activation memory, weight planes, drain steps, words and pairs of logits, beats. */
+struct work { int64_t fetch, array, drain, write, memory; };
+
+static inline int work_bits(uint64_t w, int hi, int lo) { return (int)(w >> lo & ((2ull << (hi - lo)) - 1)); }
+
+/* Memory words that the columns of a window touch, or tap columns. */
+static inline int work_reads(uint64_t kword)
+{
+    int flags = work_bits(kword, 15, 8), s = flags & PROGRAM_KW_STRIDE2 ? 2 : 1, ox = (int8_t)work_bits(kword, 63, 56);
+    if (flags & PROGRAM_KW_GROUP)
+        return s * work_bits(kword, 31, 24);
+    int slot = (ox + 17 * 8 + 1) % 8;                      /* a word has slots 0..9 */
+    return (s == 1 ? slot + 9 > 9 : slot + 8 > 9) + s;
+}
+
+static inline void work_list(struct work *w, const uint64_t *map, const uint64_t *kword, int *k, int64_t tiles)
+{
+    for (bool last = false; !last; ++*k) {
+        uint64_t word = kword[PROGRAM_KWORD_WORDS * *k];
+        int planes = work_bits(map[PROGRAM_MAP_WORDS * work_bits(word, 7, 0)], 51, 48);
+        w->fetch += tiles * planes * work_reads(word);
+        w->array += tiles * planes * work_bits(word, 23, 16);
+        last = work_bits(word, 15, 8) & PROGRAM_KW_LAST;
+    }
+}
+
+static inline void work_layer(struct work *w, const struct hw *hw, const uint64_t *map, const uint64_t *layer, const uint64_t *kword)
+{
+    int64_t tiles = (int64_t)work_bits(layer[0], 47, 32) * ((work_bits(layer[0], 63, 48) + hw->n - 1) / hw->n);
+    int count = work_bits(layer[1], 15, 0), k = work_bits(layer[1], 31, 16);
+    int planes = work_bits(map[PROGRAM_MAP_WORDS * work_bits(layer[0], 31, 16)], 51, 48);
+    switch (work_bits(layer[0], 7, 0)) {
+    case PROGRAM_INPUT:
+        w->write += tiles * planes;
+        break;
+    case PROGRAM_MAXPOOL: {
+        uint64_t kw = (uint64_t)work_bits(layer[2], 15, 8) << 56 | (uint64_t)(work_bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0) << 8;
+        w->fetch += tiles * count * planes * work_reads(kw);
+        w->array += tiles * count * planes;
+        w->write += tiles * count * planes;
+        break;
+    }
+    default:
+        for (int g = 0; g < count; g++)
+            work_list(w, map, kword, &k, tiles);
+        w->drain += tiles * count * (hw->m * hw->n / hw->drain);
+        w->write += work_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS ? (work_bits(layer[3], 31, 0) + 1) / 2 : tiles * count * planes;
+    }
+}
+
+static inline struct work work_of(const struct hw *hw, const uint64_t *image)
+{
+    struct work w = { .memory = (work_bits(image[4], 31, 0) + 7) / 8 + (work_bits(image[4], 63, 32) + 7) / 8 };
+    int layers = work_bits(image[2], 15, 0);
+    const uint64_t *map = image + PROGRAM_HEADER_WORDS, *layer = map + PROGRAM_MAP_WORDS * work_bits(image[2], 31, 16);
+    for (int i = 0; i < layers; i++)
+        work_layer(&w, hw, map, layer + PROGRAM_LAYER_WORDS * i, layer + PROGRAM_LAYER_WORDS * layers);
+    return w;
+}
+
+#endif
