@@ -13,12 +13,15 @@
 #include "data/data.h"
 #include "hw/hw.h"
 
+/* Without what is needed, compress or score fail. */
+enum need { NEEDED, FOR_SIMULATOR /* unless a simulator is built */, OPTIONAL };
+
 /* A check fills `what` (a version or a place) and says whether the thing is there. */
 struct item {
     const char *name;
     bool (*check)(const struct item *it, char what[256]);
     const char *arg;           /* of the check */
-    bool needed;               /* by compress and score; else only by what `purpose` says */
+    enum need need;
     const char *purpose, *install;
 };
 
@@ -91,6 +94,34 @@ static bool boards(const struct item *it, char what[256])
     return good > 0;
 }
 
+static bool simulator_in(const char *dir, const char *board, char what[256])
+{
+    return snprintf(what, 256, "%s/%s/libbpsim.so", dir, board) < 256 && base_file_exists(what);
+}
+
+/* Of any board: where the backend looks, without building one. */
+static bool simulator(const struct item *it, char what[256])
+{
+    (void)it;
+    char names[64][32], exe[4096];
+    const char *env = getenv("BITPRESS_SIM");
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 8);
+    exe[BASE_MAX(len, 0)] = '\0';
+    char *slash = strrchr(exe, '/');
+    bool found = false;
+    if (slash)
+        strcpy(slash, "/sim");
+    for (int i = 0, n = hw_list(names, BASE_COUNT(names)); !found && i < n; i++) {
+        if (env && *env)
+            found = simulator_in(env, names[i], what);
+        else
+            found = (slash && simulator_in(exe, names[i], what)) || simulator_in(BITPRESS_SHARE_DIR "/sim", names[i], what);
+    }
+    if (!found && env && *env)
+        found = snprintf(what, 256, "%s/libbpsim.so", env) < 256 && base_file_exists(what);
+    return found;
+}
+
 static bool processor(const struct item *it, char what[256])
 {
     (void)it;
@@ -114,29 +145,30 @@ static bool libraries(const struct item *it, char what[256])
 }
 
 static const struct item items[] = {
-    { "processor", processor, NULL, true, "the program's vector instructions (AVX2, FMA, POPCNT)", "a machine of the last ten years" },
-    { "libraries", libraries, NULL, true, "files, data, studies", "make deps" },
-    { "boards", boards, NULL, true, "what a program is compiled for", "run in the source tree, or: make install" },
-    { "chart.js", file, "/usr/share/javascript/chart.js/chart.min.js", true, "charts of report.html", "apt-get install libjs-chart.js" },
-    { "verilator", tool, "verilator --version", true, "the RTL's own cycles (backend verilator, make sim)", "apt-get install verilator" },
-    { "g++", tool, "g++ -dumpfullversion", true, "builds what Verilator makes", "apt-get install g++" },
-    { "make", tool, "make --version", true, "the same", "apt-get install make" },
-    { "yosys", tool, "yosys -V", false, "LUT, FF, BRAM and DSP of the RTL (make synth)", "apt-get install yosys" },
-    { "Fashion-MNIST", fashion_mnist, DATA_FASHION_MNIST_DIR, false, "the data of the examples and the tests", "apt-get install dataset-fashion-mnist" },
+    { "processor", processor, NULL, NEEDED, "the program's vector instructions (AVX2, FMA, POPCNT)", "a machine of the last ten years" },
+    { "libraries", libraries, NULL, NEEDED, "files, data, studies", "make deps" },
+    { "boards", boards, NULL, NEEDED, "what a program is compiled for", "run in the source tree, or: make install" },
+    { "chart.js", file, "/usr/share/javascript/chart.js/chart.min.js", NEEDED, "charts of report.html", "apt-get install libjs-chart.js" },
+    { "simulator", simulator, NULL, OPTIONAL, "the RTL's own cycles (backend verilator)", "built by the first run that needs it, or: make sim" },
+    { "verilator", tool, "verilator --version", FOR_SIMULATOR, "builds the simulator", "apt-get install verilator" },
+    { "g++", tool, "g++ -dumpfullversion", FOR_SIMULATOR, "the same", "apt-get install g++" },
+    { "make", tool, "make --version", FOR_SIMULATOR, "the same", "apt-get install make" },
+    { "yosys", tool, "yosys -V", OPTIONAL, "LUT, FF, BRAM and DSP of the RTL (make synth)", "apt-get install yosys" },
+    { "Fashion-MNIST", fashion_mnist, DATA_FASHION_MNIST_DIR, OPTIONAL, "the data of the examples and the tests", "apt-get install dataset-fashion-mnist" },
 };
 
 /* ---- output ---------------------------------------------------------------------------- */
 
-static void add_json(json_t *list, const struct item *it, bool found, const char *what)
+static void add_json(json_t *list, const struct item *it, bool needed, bool found, const char *what)
 {
-    json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:o, s:s, s:s}", "name", it->name, "found", found, "needed", it->needed, "what", cmd_json_text(what),
+    json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:o, s:s, s:s}", "name", it->name, "found", found, "needed", needed, "what", cmd_json_text(what),
                                           "purpose", it->purpose, "install", it->install));
 }
 
-static void print_item(const struct item *it, bool found, const char *what)
+static void print_item(const struct item *it, bool needed, bool found, const char *what)
 {
     char text[256];
-    printf("%-14s %-8s %s\n", it->name, found ? "found" : it->needed ? "MISSING" : "missing", found ? cmd_clean(text, what) : it->purpose);
+    printf("%-14s %-8s %s\n", it->name, found ? "found" : needed ? "MISSING" : "missing", found ? cmd_clean(text, what) : it->purpose);
     if (!found)
         printf("%-14s %-8s %s\n", "", "", it->install);
 }
@@ -145,16 +177,19 @@ static int doctor(const struct cmd *c)
 {
     json_t *list = c->json ? json_array() : NULL;
     const struct item *first = NULL;
+    char where[256];
+    bool built = simulator(NULL, where);
     int missing = 0;
     for (int i = 0; i < BASE_COUNT(items); i++) {
         char what[256] = "";
         bool found = items[i].check(&items[i], what);
-        if (!found && items[i].needed && !missing++)
+        bool needed = items[i].need == NEEDED || (items[i].need == FOR_SIMULATOR && !built);
+        if (!found && needed && !missing++)
             first = &items[i];
         if (c->json)
-            add_json(list, &items[i], found, what);
+            add_json(list, &items[i], needed, found, what);
         else
-            print_item(&items[i], found, what);
+            print_item(&items[i], needed, found, what);
     }
     int rc = c->json ? cmd_print_json(json_pack("{s:b, s:o}", "ok", !missing, "items", list)) : cmd_end_output();
     if (rc || !missing)
