@@ -247,7 +247,10 @@ static void add_name(struct base_text *t, const char *s)
 {
     base_text_add(t, "\"");
     for (; *s; s++)
-        base_text_add(t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+        if ((unsigned char)*s < 32 || *s == 127)
+            base_text_add(t, "\\x%02x", *s);
+        else
+            base_text_add(t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
     base_text_add(t, "\"");
 }
 

@@ -43,8 +43,10 @@ static void recipe(const char *text, size_t len)
 {
     static struct graph *g;
     static struct graph_layers ls;
-    if (!g)
+    if (!g) {
         FUZZ_DEMAND(!graph_zoo(&g, "resnet20") && !graph_make_layers(g, &ls));
+        ls.layer[1].name = "odd \"name\" \\ tab\t line\n: {"; /* exporters name layers as they like */
+    }
     struct compress_recipe r, again;
     int rc = compress_recipe_parse(&r, "fuzz.yaml", text, len, g, &ls);
     fuzz_result(rc);
