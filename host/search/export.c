@@ -56,6 +56,20 @@ int search_study_csv(struct search_study *s, struct base_text *out)
     return rc;
 }
 
+/* Messages may quote names of any bytes; jansson takes UTF-8 only. */
+static json_t *json_text(const char *s)
+{
+    json_t *j = json_string(s);
+    char *copy = j ? NULL : base_strdup(s);
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c > 127)
+            *c = '?';
+    if (copy)
+        j = json_string(copy);
+    base_free(copy);
+    return j;
+}
+
 static json_t *json_trial(const struct search_trial *t, bool pareto)
 {
     json_t *genes = json_array();
@@ -63,12 +77,12 @@ static json_t *json_trial(const struct search_trial *t, bool pareto)
         json_array_append_new(genes, json_integer(t->genes[i]));
     char seed[24];                 /* text: 64 bits are more than JSON numbers promise */
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
-    return json_pack("{s:i, s:s, s:s, s:i, s:b, s:f, s:f, s:I, s:s, s:I, s:f, s:b, s:s, s:o, s:s, s:s, s:s, s:s}",
-                     "id", t->id, "state", state_name(t->state), "agent", t->agent, "rung", t->rung,
+    return json_pack("{s:i, s:s, s:o, s:i, s:b, s:f, s:f, s:I, s:o, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:o}",
+                     "id", t->id, "state", state_name(t->state), "agent", json_text(t->agent), "rung", t->rung,
                      "feasible", t->feasible, "top1", t->top1, "loss", t->loss, "cycles", (json_int_t)t->cycles,
-                     "cycles_source", t->cycles_source, "size_bytes", (json_int_t)t->size_bytes, "wall_s", t->wall_s,
-                     "pareto", pareto, "seed", seed, "genes", genes, "recipe", t->recipe, "started", t->started,
-                     "ended", t->ended, "error", t->error);
+                     "cycles_source", json_text(t->cycles_source), "size_bytes", (json_int_t)t->size_bytes, "wall_s", t->wall_s,
+                     "pareto", pareto, "seed", seed, "genes", genes, "recipe", json_text(t->recipe), "started", json_text(t->started),
+                     "ended", json_text(t->ended), "error", json_text(t->error));
 }
 
 int search_study_json(struct search_study *s, struct base_text *out)
@@ -88,7 +102,7 @@ int search_study_json(struct search_study *s, struct base_text *out)
     char *text = ok && root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (text)
         base_text_add_bytes(out, text, strlen(text));
-    rc = text && !out->failed ? BASE_OK : BASE_NOMEM;
+    rc = text && !out->failed ? BASE_OK : base_fail(BASE_NOMEM, "out of memory for the study's JSON");
     free(text);
     json_decref(root);
     base_free(pareto);

@@ -31,7 +31,7 @@ static int64_t planted_cost(void *ctx, const int *g)
     return c;
 }
 
-struct planted { int calls, fail_at, stop_at, sleep_us; };
+struct planted { int calls, fail_at, stop_at, sleep_us; const char *name; };
 
 static int planted_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
 {
@@ -42,7 +42,7 @@ static int planted_evaluate(void *ctx, const int *g, uint64_t seed, struct searc
     if (p->stop_at && call == p->stop_at)
         return base_fail(BASE_IO, "the disk is gone");
     if (p->fail_at && call == p->fail_at)
-        return base_fail(BASE_INPUT, "node 'x': cannot be lowered");
+        return base_fail(BASE_INPUT, "node '%s': cannot be lowered", p->name ? p->name : "x");
     double loss = 0;
     for (int i = 0; i < DIMS; i++)
         loss += worth[i] * exp2(-g[i]) / 20;
@@ -371,7 +371,7 @@ static void exports(void **state)
 {
     (void)state;
     const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
-    struct planted p = {.fail_at = 2};
+    struct planted p = {.fail_at = 2, .name = "b\xff\"<"};
     struct search_job job = job_of("random", 1, 5, &p);
     struct search_study *s;
     struct base_text csv = {0}, json = {0};
@@ -385,6 +385,7 @@ static void exports(void **state)
     assert_int_equal(lines, 6);
     assert_non_null(strstr(csv.s, "2,failed,random"));
     assert_non_null(strstr(json.s, "\"recipe\": \"default: {w_bits: 4}\\n\""));
+    assert_non_null(strstr(json.s, "\"node 'b?\\\"<': cannot be lowered\""));
     base_text_free(&csv);
     base_text_free(&json);
     search_study_close(s);
