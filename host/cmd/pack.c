@@ -166,6 +166,16 @@ static int self_test(const struct pack *p, const char *path, struct base_pool *p
     return rc;
 }
 
+/* Is the program what this build makes of the network? A program of another build may differ and be right. */
+static const char *compare_program(const struct pack *p, const struct hw *hw)
+{
+    struct accel_program *a = NULL;
+    bool equal = !accel_compile(&a, p->net, hw) && a->image_words == p->program_words && a->weight_words64 == p->weight_words &&
+                 !memcmp(a->image, p->program, 8 * p->program_words) && !memcmp(a->weights, p->weights, 8 * p->weight_words);
+    accel_program_free(a);
+    return equal ? "equal" : "fits";
+}
+
 /* Whether the board of this name, as described here, would take the program. */
 static int check_program(const struct pack *p, const char *path, const char **result)
 {
@@ -182,7 +192,7 @@ static int check_program(const struct pack *p, const char *path, const char **re
         return base_hint(base_fail(BASE_INPUT, "%s: compiled for another array than the '%s' described here", path, hw.name),
                          "compile it anew: bitpress apply ... --board %s", hw.name);
     int error = accel_decode_check(&hw, p->program, p->program_words);
-    *result = "fits";
+    *result = error ? "bad" : compare_program(p, &hw);
     return error ? base_fail(BASE_INPUT, "%s: section 'program': the accelerator would end it with error %d (docs/rtl/registers.md)", path, error) : BASE_OK;
 }
 
@@ -238,7 +248,8 @@ int cmd_pack(int argc, char **argv)
     };
     const struct cmd_usage u = { "info PACK | verify PACK | export PACK FILE.h",
                                  "info    sections, network, board, recipe and origin of a weight pack\n"
-                                 "verify  its checksums, its self-test by the integer reference, its program against the board\n"
+                                 "verify  its checksums, its self-test by the integer reference, its program: 'equal' to what this build\n"
+                                 "        compiles, or 'fits' the board\n"
                                  "export  the same sections as a C header",
                                  NULL, 0, 1, 3 };
     struct cmd c = { 0 };
