@@ -18,10 +18,16 @@ struct picture {
     int h, w;
 };
 
-static int check_size(struct picture *p, const char *path, unsigned w, unsigned h)
+/* A header of a few bytes must not ask for gigabytes: deflate makes at most 1032 bytes of one, with 8 pixels
+ * each; JPEG needs a bit for a block of 64. */
+enum { PIXELS_PER_BYTE = 8 * 1032 };
+
+static int check_size(struct picture *p, const char *path, unsigned w, unsigned h, size_t file_bytes)
 {
     if (w < 1 || h < 1 || w > 16384 || h > 16384)
         return base_fail(BASE_INPUT, "%s: %u x %u pixels: empty or too large", path, w, h);
+    if ((size_t)w * h > file_bytes * PIXELS_PER_BYTE)
+        return base_fail(BASE_INPUT, "%s: %u x %u pixels cannot be in %zu bytes: truncated?", path, w, h, file_bytes);
     p->w = (int)w;
     p->h = (int)h;
     p->rgb = base_alloc((size_t)w * h * 3);
@@ -35,7 +41,7 @@ static int read_png(struct picture *p, const char *path, const uint8_t *bytes, s
     if (!png_image_begin_read_from_memory(&image, bytes, len))
         rc = base_fail(BASE_INPUT, "%s: corrupt PNG: %s", path, image.message);
     if (!rc)
-        rc = check_size(p, path, image.width, image.height);
+        rc = check_size(p, path, image.width, image.height, len);
     image.format = PNG_FORMAT_RGB;
     static const png_color black = {0, 0, 0}; /* behind transparent pixels */
     if (!rc && !png_image_finish_read(&image, &black, p->rgb, 0, NULL))
@@ -81,7 +87,7 @@ static int read_jpeg(struct picture *p, const char *path, const uint8_t *bytes, 
     jpeg_read_header(&j, TRUE);
     j.out_color_space = JCS_RGB;
     jpeg_start_decompress(&j);
-    rc = check_size(p, path, j.output_width, j.output_height);
+    rc = check_size(p, path, j.output_width, j.output_height, len);
     while (!rc && j.output_scanline < j.output_height) {
         JSAMPROW row = p->rgb + (size_t)j.output_scanline * (size_t)p->w * 3;
         jpeg_read_scanlines(&j, &row, 1);

@@ -1,5 +1,5 @@
-/* Data sets: NumPy arrays and idx files, plain or gzip. The first byte chooses, the next two say where the
- * second file (the labels) begins. What is accepted has as many pixels and labels as it says. */
+/* Data sets: NumPy arrays, idx files, plain or gzip, and folders of pictures. The first byte chooses, the next
+ * two say where the second file (the labels, another picture) begins. What is accepted has as many pixels and labels as it says. */
 #include "fuzz.h"
 
 #include "data/data.h"
@@ -14,48 +14,56 @@ static void use(struct data_set *s)
         FUZZ_DEMAND(s->label[i] < s->classes && sum + 1);
 }
 
-/* A folder whose two idx files are links to files in memory. */
-static const char *idx_folder(const char *images, const char *labels)
-{
-    static char dir[64];
-    if (!*dir) {
-        char path[128];
-        snprintf(dir, sizeof dir, "/tmp/bitpress-fuzz-XXXXXX");
-        FUZZ_DEMAND(mkdtemp(dir) != NULL);
-        snprintf(path, sizeof path, "%s/t10k-images-idx3-ubyte", dir);
-        FUZZ_DEMAND(!symlink(images, path));
-        snprintf(path, sizeof path, "%s/t10k-labels-idx1-ubyte", dir);
-        FUZZ_DEMAND(!symlink(labels, path));
-    }
-    return dir;
-}
+/* Files of a set in a folder: links to two files in memory. */
+static const struct { const char *name; int slot; } links[] = {
+    { "t10k-images-idx3-ubyte", 0 }, { "t10k-labels-idx1-ubyte", 1 }, { "test/a/x.png", 0 }, { "test/b/y.jpg", 1 },
+};
+static char dir[64];
 
 static void clean_up(void)
 {
-    const char *dir = idx_folder("", "");
     char path[128];
-    snprintf(path, sizeof path, "%s/t10k-images-idx3-ubyte", dir);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/t10k-labels-idx1-ubyte", dir);
-    unlink(path);
-    rmdir(dir);
+    for (int i = 0; i < BASE_COUNT(links); i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, links[i].name);
+        unlink(path);
+    }
+    static const char *const folders[] = { "/test/a", "/test/b", "/test", "" };
+    for (int i = 0; i < BASE_COUNT(folders); i++) {
+        snprintf(path, sizeof path, "%s%s", dir, folders[i]);
+        rmdir(path);
+    }
+}
+
+static void make_folder(const char *const file[2])
+{
+    char path[128];
+    snprintf(dir, sizeof dir, "/tmp/bitpress-fuzz-XXXXXX");
+    FUZZ_DEMAND(mkdtemp(dir) != NULL && !atexit(clean_up));
+    snprintf(path, sizeof path, "%s/test/a", dir);
+    FUZZ_DEMAND(!base_mkdirs(path));
+    snprintf(path, sizeof path, "%s/test/b", dir);
+    FUZZ_DEMAND(!base_mkdirs(path));
+    for (int i = 0; i < BASE_COUNT(links); i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, links[i].name);
+        FUZZ_DEMAND(!symlink(file[links[i].slot], path));
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static bool once;
     if (len < 3)
         return 0;
     size_t cut = (size_t)bytes[1] | (size_t)bytes[2] << 8, all = len - 3;
     cut = cut < all ? cut : all;
-    const char *first = fuzz_file(0, bytes + 3, cut), *second = fuzz_file(1, bytes + 3 + cut, all - cut);
+    const char *const file[2] = { fuzz_file(0, bytes + 3, cut), fuzz_file(1, bytes + 3 + cut, all - cut) };
     char spec[256];
-    if (bytes[0] & 1)
-        snprintf(spec, sizeof spec, "npy:%s,%s", first, second);
-    else
-        snprintf(spec, sizeof spec, "idx:%s", idx_folder(first, second));
-    if (!once && !(bytes[0] & 1))
-        once = !atexit(clean_up);
+    if (!*dir)
+        make_folder(file);
+    switch (bytes[0] % 3) {
+    case 0: snprintf(spec, sizeof spec, "idx:%s", dir); break;
+    case 1: snprintf(spec, sizeof spec, "npy:%s,%s", file[0], file[1]); break;
+    default: snprintf(spec, sizeof spec, "images:%s@8", dir);
+    }
     struct data_set s = { 0 };
     int rc = data_open(&s, spec, DATA_TEST);
     fuzz_result(rc);

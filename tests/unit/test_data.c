@@ -279,6 +279,21 @@ static void npy(void **state)
 
 /* ---- images -------------------------------------------------------------------- */
 
+/* The header says `side` x `side`; its checksum is right. */
+static void lie_about_size(const char *name, uint32_t side)
+{
+    uint8_t *png;
+    size_t len;
+    assert_ok(base_file_read(&png, &len, unit_path(dir, name), 1 << 20));
+    for (int i = 0; i < 4; i++)
+        png[16 + i] = png[20 + i] = (uint8_t)(side >> (24 - 8 * i));
+    uint32_t crc = (uint32_t)crc32(0, png + 12, 17);
+    for (int i = 0; i < 4; i++)
+        png[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    put(name, png, len);
+    base_free(png);
+}
+
 static void put_png(const char *name, int w, int h, const uint8_t *rgb)
 {
     png_image image = {.version = PNG_IMAGE_VERSION, .width = (unsigned)w, .height = (unsigned)h};
@@ -350,6 +365,9 @@ static void images(void **state)
     assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: corrupt PNG");
     put("train/cat/b.png", "text", 4);
     assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: neither PNG nor JPEG");
+    put_png("train/cat/b.png", 16, 8, rgb);
+    lie_about_size("train/cat/b.png", 16000);
+    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: 16000 x 16000 pixels cannot be in");
     assert_error(data_open(&s, "images:/x@9999", DATA_TRAIN), BASE_INPUT, "4..512");
     assert_error(data_open(&s, "images:/x@8x", DATA_TRAIN), BASE_INPUT, "4..512");
 }
