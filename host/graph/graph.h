@@ -41,6 +41,8 @@ struct graph_node {
     float *weight, *bias;
     float *gamma, *beta, *mean, *var;
     float eps;
+    float quant_scale;                 /* of the output, if the model came quantized (else 0): for information */
+    int quant_zero;
 };
 
 struct graph {

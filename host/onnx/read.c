@@ -1,93 +1,216 @@
-/* read.c: an ONNX model as a graph. One pass over the nodes in file order (ONNX demands
- * topological order); each value is a constant tensor, a graph node, or a node seen through
- * a strided Slice that a Pad will complete to an option-A shortcut. Nodes that cannot be
- * taken are collected and reported together. */
+/* read.c: an ONNX model as a graph: the table of values, one pass over the nodes that the output needs
+ * (ONNX demands topological order), the list of what was refused, input and output. */
 #include <math.h>
-#include <onnx/onnx.pb-c.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "onnx/onnx.h"
+#include "onnx/reader.h"
 
-enum { FLOAT = 1, INT64 = 7, OPSET_MIN = 11, OPSET_MAX = 21 };
-
-struct value {
-    const char *name;
-    const Onnx__TensorProto *tensor; /* constant, or NULL */
-    int node;                        /* graph node, when tensor is NULL */
-    int slice;                       /* > 1: every slice-th pixel of `node` */
+static const struct importer { const char *type; int (*take)(struct reader *r, const node_t *n); const char *how; } importers[] = {
+#define IMPORT(type, take, how) { type, take, how },
+#include "onnx/import.def"
+#undef IMPORT
 };
 
-struct reader {
-    const char *path;
-    Onnx__ModelProto *model;
-    struct graph *g;
-    struct value *value;
-    int n_value, cap_value;
-    struct base_text refused;
-    int n_refused;
+bool onnx_operator(int i, const char **op, const char **how)
+{
+    if (i < 0 || i >= BASE_COUNT(importers))
+        return false;
+    *op = importers[i].type;
+    *how = importers[i].how;
+    return true;
+}
+
+/* What to do about operators that people meet. */
+static const struct { const char *type, *remedy; } remedies[] = {
+    { "Sigmoid", "use Relu or Relu6, or leave it out behind the logits" },
+    { "HardSigmoid", "squeeze-and-excite blocks do not run on the accelerator: train without them" },
+    { "HardSwish", "use Relu or Relu6" }, { "LeakyRelu", "use Relu" }, { "PRelu", "use Relu" }, { "Elu", "use Relu" },
+    { "Selu", "use Relu" }, { "Gelu", "use Relu" }, { "Mish", "use Relu" }, { "Tanh", "use Relu" }, { "Erf", "use Relu" },
+    { "ArgMax", "end the network at its logits" }, { "TopK", "end the network at its logits" },
+    { "QLinearConv", "export quantized models in QDQ format (QuantizeLinear, DequantizeLinear)" },
+    { "QLinearAdd", "export quantized models in QDQ format (QuantizeLinear, DequantizeLinear)" },
+    { "QLinearMatMul", "export quantized models in QDQ format (QuantizeLinear, DequantizeLinear)" },
+    { "ConvInteger", "export quantized models in QDQ format (QuantizeLinear, DequantizeLinear)" },
+    { "DynamicQuantizeLinear", "quantize with fixed scales, or export the float model" },
+    { "InstanceNormalization", "use BatchNormalization" }, { "LayerNormalization", "use BatchNormalization" },
+    { "GroupNormalization", "use BatchNormalization" }, { "LRN", "use BatchNormalization" },
+    { "ConvTranspose", "only classifiers are supported" }, { "Resize", "only classifiers are supported" }, { "Upsample", "only classifiers are supported" },
+    { "If", "export without control flow" }, { "Loop", "export without control flow" }, { "Scan", "export without control flow" },
+    { "LSTM", "only convolutional networks are supported" }, { "GRU", "only convolutional networks are supported" },
 };
 
-/* ---- constants ---------------------------------------------------------------- */
+enum { MAX_VALUES = 1 << 20 };
 
-static int64_t tensor_count(const Onnx__TensorProto *t)
+/* ---- values ----------------------------------------------------------------------- */
+
+static struct value *place(struct reader *r, const char *name)
 {
-    int64_t n = 1;
-    for (size_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] < 0 || t->dims[i] > ONNX_MAX_BYTES || (t->dims[i] && n > ONNX_MAX_BYTES / t->dims[i]))
-            return -1;
-        n *= t->dims[i];
-    }
-    return n;
+    size_t i = base_hash64(0, name, strlen(name)) & r->mask;
+    while (r->table[i].name && strcmp(r->table[i].name, name))
+        i = (i + 1) & r->mask;
+    return &r->table[i];
 }
 
-/* Number `i` of a float or int64 tensor; NaN where the tensor is shorter than its shape says. */
-static double tensor_at(const Onnx__TensorProto *t, int64_t i)
+struct value *value_find(struct reader *r, const char *name)
 {
-    if (t->data_type == FLOAT) {
-        float f;
-        if (t->has_raw_data && (size_t)i < t->raw_data.len / 4) {
-            memcpy(&f, t->raw_data.data + 4 * i, 4);
-            return (double)f;
-        }
-        return (size_t)i < t->n_float_data ? (double)t->float_data[i] : NAN;
-    }
-    if (t->data_type == INT64) {
-        int64_t v;
-        if (t->has_raw_data && (size_t)i < t->raw_data.len / 8) {
-            memcpy(&v, t->raw_data.data + 8 * i, 8);
-            return (double)v;
-        }
-        return (size_t)i < t->n_int64_data ? (double)t->int64_data[i] : NAN;
-    }
-    return NAN;
+    struct value *v = place(r, name);
+    return v->name ? v : NULL;
 }
 
-static struct value *find(struct reader *r, const char *name)
+/* Room for every name of the file, half empty. */
+static int make_table(struct reader *r)
 {
-    for (int i = r->n_value - 1; i >= 0; i--)
-        if (!strcmp(r->value[i].name, name))
-            return &r->value[i];
-    return NULL;
+    size_t names = r->og->n_initializer + r->og->n_input + 1, size = 64;
+    for (size_t i = 0; i < r->og->n_node; i++)
+        names += r->og->node[i]->n_input + r->og->node[i]->n_output;
+    if (names > MAX_VALUES)
+        return base_fail(BASE_INPUT, "%s: more than %d values", r->path, MAX_VALUES);
+    while (size < 2 * names)
+        size *= 2;
+    r->table = BASE_NEW_N(struct value, size);
+    r->mask = size - 1;
+    return r->table ? BASE_OK : BASE_NOMEM;
 }
 
-static int define(struct reader *r, const char *name, const Onnx__TensorProto *t, int node, int slice)
+static struct value *enter(struct reader *r, const char *name)
 {
-    if (r->n_value == r->cap_value) {
-        int cap = r->cap_value ? 2 * r->cap_value : 256;
-        struct value *v = base_realloc(r->value, sizeof *v * (size_t)r->cap_value, sizeof *v * (size_t)cap);
-        if (!v)
-            return BASE_NOMEM;
-        r->value = v;
-        r->cap_value = cap;
-    }
-    r->value[r->n_value++] = (struct value){ .name = name, .tensor = t, .node = node, .slice = slice };
+    struct value *v = place(r, name);
+    v->name = name;
+    return v;
+}
+
+static const struct value *operand(struct reader *r, const node_t *n, size_t i)
+{
+    return i < n->n_input && *n->input[i] ? value_find(r, n->input[i]) : NULL;
+}
+
+bool in_absent(const node_t *n, size_t i)
+{
+    return i >= n->n_input || !*n->input[i];
+}
+
+const struct constant *in_constant(struct reader *r, const node_t *n, size_t i)
+{
+    const struct value *v = operand(r, n, i);
+    return v && v->kind == VALUE_CONSTANT ? v->c : NULL;
+}
+
+const struct view *in_view(struct reader *r, const node_t *n, size_t i)
+{
+    const struct value *v = operand(r, n, i);
+    return v && v->kind == VALUE_VIEW ? &v->v : NULL;
+}
+
+static struct value *define(struct reader *r, const node_t *n, enum value_kind kind)
+{
+    struct value *v = enter(r, n->output[0]);
+    v->kind = kind;
+    return v;
+}
+
+int define_constant(struct reader *r, const node_t *n, struct constant *c)
+{
+    define(r, n, VALUE_CONSTANT)->c = c;
+    r->note->verdict = ONNX_FOLDED;
     return BASE_OK;
 }
 
-/* ---- attributes and operands ---------------------------------------------------- */
+/* `same_node`: the view is of an operand's node, so that others may read the node too. */
+int define_view(struct reader *r, const node_t *n, struct view view, bool same_node)
+{
+    struct value *v = define(r, n, VALUE_VIEW);
+    view.sole = v->uses <= 1 && (view.sole || !same_node);
+    v->v = view;
+    return BASE_OK;
+}
 
-static const Onnx__AttributeProto *attribute(const Onnx__NodeProto *n, const char *name)
+int define_node(struct reader *r, const node_t *n, int node)
+{
+    return define_view(r, n, view_of(r->g, node, r->batch, "NCHW"), false);
+}
+
+int define_like(struct reader *r, const node_t *n, int node, const struct view *v)
+{
+    struct view w = *v;
+    w.node = node;
+    return define_view(r, n, w, false);
+}
+
+/* ---- notes ------------------------------------------------------------------------ */
+
+static int note(struct reader *r, enum onnx_verdict verdict, const char *fmt, va_list ap)
+{
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    r->note->verdict = verdict;
+    r->note->text = base_arena_strdup(r->report->arena, text);
+    return r->note->text ? BASE_OK : BASE_NOMEM;
+}
+
+int refuse(struct reader *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = note(r, ONNX_REFUSED, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int lowered(struct reader *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = note(r, ONNX_LOWERED, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int folded(struct reader *r)
+{
+    r->note->verdict = ONNX_FOLDED;
+    return BASE_OK;
+}
+
+int not_built(struct reader *r, int rc)
+{
+    const char *text = strstr(base_error(), "': ");
+    return rc != BASE_INPUT ? rc : refuse(r, "%s", text ? text + 3 : base_error());
+}
+
+/* ---- names ------------------------------------------------------------------------ */
+
+enum { NAME_LENGTH = 120 };
+
+/* Names end up in messages, YAML keys and reports: printable, without blanks, not too long. */
+static void plain_name(char to[NAME_LENGTH + 1], const char *name)
+{
+    size_t n = 0;
+    for (; name[n] && n < NAME_LENGTH; n++) {
+        char c = name[n];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("_./-:@+", c);
+        to[n] = plain ? c : '_';
+    }
+    to[n] = '\0';
+}
+
+static const char *file_name_of(const node_t *n)
+{
+    return n->name && *n->name ? n->name : n->n_output && *n->output[0] ? n->output[0] : "?";
+}
+
+const char *name_of(struct reader *r, const node_t *n, const char *suffix)
+{
+    char plain[NAME_LENGTH + 1], name[NAME_LENGTH + 64];
+    plain_name(plain, file_name_of(n));
+    snprintf(name, sizeof name, "%s%s", plain, suffix);
+    for (int k = 0; graph_find(r->g, name) >= 0; k++)
+        snprintf(name, sizeof name, "%s%s_%d_%d", plain, suffix, r->index, k);
+    return base_arena_strdup(r->arena, name);
+}
+
+/* ---- attributes ------------------------------------------------------------------- */
+
+const Onnx__AttributeProto *attribute(const node_t *n, const char *name)
 {
     for (size_t i = 0; i < n->n_attribute; i++)
         if (n->attribute[i]->name && !strcmp(n->attribute[i]->name, name))
@@ -95,471 +218,474 @@ static const Onnx__AttributeProto *attribute(const Onnx__NodeProto *n, const cha
     return NULL;
 }
 
-static int64_t attribute_int(const Onnx__NodeProto *n, const char *name, int64_t otherwise)
+int64_t attribute_int(const node_t *n, const char *name, int64_t otherwise)
 {
     const Onnx__AttributeProto *a = attribute(n, name);
     return a && a->has_i ? a->i : otherwise;
 }
 
-static int refuse(struct reader *r, const Onnx__NodeProto *n, const char *why)
+float attribute_float(const node_t *n, const char *name, float otherwise)
 {
-    base_text_add(&r->refused, "\n  node '%s' (%s): %s", n->name && *n->name ? n->name : n->n_output ? n->output[0] : "?", n->op_type, why);
-    r->n_refused++;
+    const Onnx__AttributeProto *a = attribute(n, name);
+    return a && a->has_f ? a->f : otherwise;
+}
+
+int read_ints(struct reader *r, const node_t *n, const char *name, int i, int64_t *out, int max)
+{
+    const Onnx__AttributeProto *a = name ? attribute(n, name) : NULL;
+    const struct constant *c = i >= 0 ? in_constant(r, n, (size_t)i) : NULL;
+    if (!a && (i < 0 || in_absent(n, (size_t)i)))
+        return -1;
+    if (!a && (!c || c->f))
+        return -2;
+    size_t count = a ? a->n_ints : (size_t)c->count;
+    if (count > (size_t)max)
+        return -2;
+    for (size_t k = 0; k < count; k++)
+        out[k] = a ? a->ints[k] : c->i[k];
+    return (int)count;
+}
+
+int normal_axis(int64_t a, int rank)
+{
+    return a >= -rank && a < rank ? (int)(a < 0 ? a + rank : a) : -1;
+}
+
+/* ---- operands that are maps --------------------------------------------------------- */
+
+/* -1 with the refusal noted, or the error. */
+static int refused(int rc)
+{
+    return rc ? rc : -1;
+}
+
+/* Every step-th pixel becomes a Shortcut node; zeros around a map are a Conv's business. */
+int settle(struct reader *r, const node_t *n, struct view *v)
+{
+    if (v->ended)
+        return refused(refuse(r, "reads a Softmax, which is supported only as the last node"));
+    if (v->quantized)
+        return refused(refuse(r, "reads quantized integers: put a DequantizeLinear in front"));
+    if (v->pad[0] || v->pad[1] || v->pad[2] || v->pad[3])
+        return refused(refuse(r, "reads a map with zeros padded around it: only a Conv, or a MaxPool of a rectified map, can take them"));
+    if (v->step[0] != v->step[1])
+        return refused(refuse(r, "reads every %d-th row but every %d-th column: the steps must be equal", v->step[0], v->step[1]));
+    if (v->step[0] == 1)
+        return v->node;
+    const char *name = name_of(r, n, ".step");
+    int node = name ? graph_add_shortcut(r->g, name, v->node, r->g->node[v->node].shape.c, v->step[0], 0) : BASE_NOMEM;
+    if (node < 0)
+        return refused(not_built(r, node));
+    v->node = node;
+    v->step[0] = v->step[1] = 1;
+    v->sole = true;
+    return node;
+}
+
+int in_node(struct reader *r, const node_t *n, size_t i, struct view *v)
+{
+    const struct view *have = in_view(r, n, i);
+    if (!have)
+        return refused(refuse(r, in_absent(n, i) ? "operand %zu is missing" : "operand %zu must be computed from the input", i));
+    *v = *have;
+    return settle(r, n, v);
+}
+
+int in_map(struct reader *r, const node_t *n, size_t i)
+{
+    struct view v;
+    int node = in_node(r, n, i, &v);
+    if (node < 0 || view_is(&v, "NCHW"))
+        return node;
+    return refused(refuse(r, "its input is not a map N x channels x height x width"));
+}
+
+/* ---- nodes ------------------------------------------------------------------------ */
+
+static bool standard_domain(const node_t *n)
+{
+    return !n->domain || !*n->domain || !strcmp(n->domain, "ai.onnx");
+}
+
+static int refuse_operator(struct reader *r, const node_t *n)
+{
+    for (int i = 0; i < BASE_COUNT(remedies); i++)
+        if (!strcmp(remedies[i].type, n->op_type))
+            return refuse(r, "the operator is not supported: %s", remedies[i].remedy);
+    if (!standard_domain(n))
+        return refuse(r, "the operator is of another domain ('%.60s'): export with standard operators", n->domain);
+    return refuse(r, "the operator is not supported: change the network, or cut it off in front");
+}
+
+enum operands { ALL_CONSTANT, SOME_MAP, SOME_REFUSED };
+
+static int look_at_operands(struct reader *r, const node_t *n, enum operands *out)
+{
+    *out = ALL_CONSTANT;
+    for (size_t i = 0; i < n->n_input; i++) {
+        if (!*n->input[i])
+            continue;
+        const struct value *v = value_find(r, n->input[i]);
+        if (!v || v->kind == VALUE_NONE)
+            return base_fail(BASE_INPUT, "%s: node '%.100s' (%.40s) reads '%.100s', which nothing before it computes: the file is damaged", r->path, file_name_of(n), n->op_type, n->input[i]);
+        if (v->kind == VALUE_REFUSED)
+            *out = SOME_REFUSED;
+        else if (v->kind == VALUE_VIEW && *out == ALL_CONSTANT)
+            *out = SOME_MAP;
+    }
     return BASE_OK;
 }
 
-static const Onnx__TensorProto *constant(struct reader *r, const Onnx__NodeProto *n, size_t i)
+static const struct importer *importer_of(const node_t *n)
 {
-    if (i >= n->n_input)
-        return NULL;
-    const struct value *v = find(r, n->input[i]);
-    return v ? v->tensor : NULL;
+    for (int i = 0; standard_domain(n) && i < BASE_COUNT(importers); i++)
+        if (!strcmp(n->op_type, importers[i].type))
+            return &importers[i];
+    return NULL;
 }
 
-/* Graph node of operand i; -1 if it is none (a constant, a pending Slice, or the output of a refused node). */
-static int operand(struct reader *r, const Onnx__NodeProto *n, size_t i)
+static int dispatch(struct reader *r, const node_t *n)
 {
-    const struct value *v = i < n->n_input ? find(r, n->input[i]) : NULL;
-    return v && !v->tensor && v->slice == 1 ? v->node : -1;
+    enum operands operands;
+    int rc = look_at_operands(r, n, &operands);
+    if (rc)
+        return rc;
+    if (operands == ALL_CONSTANT && n->n_input && standard_domain(n)) {
+        rc = fold_node(r, n);
+        if (rc <= 0)
+            return rc;
+    }
+    const struct importer *im = importer_of(n);
+    if (!im)
+        return refuse_operator(r, n);
+    if (operands == SOME_REFUSED) {
+        r->note->verdict = ONNX_SKIPPED;
+        return BASE_OK;
+    }
+    if (operands == ALL_CONSTANT && strcmp(n->op_type, "Constant"))
+        return refuse(r, "is not computed on constants");
+    return im->take(r, n);
 }
 
-static const char *node_name(const Onnx__NodeProto *n)
+static int take_node(struct reader *r, const node_t *n)
 {
-    return n->name && *n->name ? n->name : n->output[0];
+    char plain[NAME_LENGTH + 1];
+    r->note = &r->report->note[r->report->n++];
+    r->note->text = "";
+    plain_name(plain, file_name_of(n));
+    if (!(r->note->node = base_arena_strdup(r->report->arena, plain)))
+        return BASE_NOMEM;
+    plain_name(plain, n->op_type);
+    if (!(r->note->op = base_arena_strdup(r->report->arena, plain)))
+        return BASE_NOMEM;
+    int rc = dispatch(r, n);
+    if (rc)
+        return rc;
+    bool bad = r->note->verdict == ONNX_REFUSED || r->note->verdict == ONNX_SKIPPED;
+    r->report->refused += r->note->verdict == ONNX_REFUSED;
+    /* A Dropout's mask, a pool's indices: outputs that we do not compute. */
+    for (size_t i = 0; i < n->n_output; i++)
+        if (*n->output[i] && (bad || i))
+            enter(r, n->output[i])->kind = VALUE_REFUSED;
+    return BASE_OK;
 }
 
-/* Copy constant operand i into a parameter of exactly `count` finite floats. */
-static bool fill(struct reader *r, const Onnx__NodeProto *n, size_t i, float *to, int64_t count)
+/* ---- which nodes the output needs ----------------------------------------------------- */
+
+static int check_nodes(const struct reader *r)
 {
-    const Onnx__TensorProto *t = constant(r, n, i);
-    if (!t || tensor_count(t) != count)
-        return false;
-    for (int64_t k = 0; k < count; k++) {
-        double v = tensor_at(t, k);
-        if (!isfinite(v))
-            return false;
-        to[k] = (float)v;
-    }
-    return true;
+    const Onnx__GraphProto *og = r->og;
+    if (og->n_node > ONNX_MAX_NODES)
+        return base_fail(BASE_INPUT, "%s: %zu nodes (at most %d are supported)", r->path, og->n_node, ONNX_MAX_NODES);
+    for (size_t i = 0; i < og->n_node; i++)
+        if (!og->node[i]->op_type || !*og->node[i]->op_type || og->node[i]->n_output < 1 || !*og->node[i]->output[0])
+            return base_fail(BASE_INPUT, "%s: node %zu has no operator or no output: the file is damaged", r->path, i);
+    if (og->n_output != 1 || !og->output[0]->name)
+        return base_hint(base_fail(BASE_INPUT, "%s: the model has %zu outputs; exactly one, the logits, is supported", r->path, og->n_output), "export it with the logits as the only output");
+    return BASE_OK;
 }
 
-struct window { int kh, kw, stride, pad[4]; };
-
-/* Kernel, stride and pads (top, left, bottom, right) of a Conv or pool over a map of shape s. */
-static const char *read_window(const Onnx__NodeProto *n, struct graph_shape s, struct window *w)
+/* Count each name's uses by the nodes that the output needs; needed[i] of a node. Each value is computed once. */
+static int count_uses(struct reader *r, bool *needed)
 {
-    const Onnx__AttributeProto *k = attribute(n, "kernel_shape"), *st = attribute(n, "strides"), *p = attribute(n, "pads"), *d = attribute(n, "dilations");
-    const Onnx__AttributeProto *ap = attribute(n, "auto_pad");
-    if (k && k->n_ints == 2) {
-        if (k->ints[0] < 1 || k->ints[1] < 1 || k->ints[0] > 1023 || k->ints[1] > 1023)
-            return "kernel size outside 1..1023";
-        w->kh = (int)k->ints[0];
-        w->kw = (int)k->ints[1];
-    } else if (k) {
-        return "only two-dimensional kernels are supported";
+    enter(r, r->og->output[0]->name)->uses = 1;
+    for (size_t i = r->og->n_node; i-- > 0;) {
+        const node_t *n = r->og->node[i];
+        for (size_t k = 0; k < n->n_output; k++)
+            if (*n->output[k]) {
+                const struct value *v = value_find(r, n->output[k]);
+                needed[i] |= v && v->uses;
+            }
+        for (size_t k = 0; needed[i] && k < n->n_input; k++)
+            if (*n->input[k])
+                enter(r, n->input[k])->uses++;
     }
-    w->stride = 1;
-    if (st) {
-        if (st->n_ints != 2 || st->ints[0] != st->ints[1] || st->ints[0] < 1 || st->ints[0] > 1023)
-            return "strides must be equal in both directions";
-        w->stride = (int)st->ints[0];
+    return BASE_OK;
+}
+
+static int read_initializers(struct reader *r)
+{
+    int rc = BASE_OK;
+    for (size_t i = 0; !rc && i < r->og->n_initializer; i++) {
+        const Onnx__TensorProto *t = r->og->initializer[i];
+        struct value *v = t->name ? value_find(r, t->name) : NULL;
+        if (!v || !v->uses)
+            continue;
+        if (v->kind != VALUE_NONE)
+            return base_fail(BASE_INPUT, "%s: tensor '%.100s' is there twice: the file is damaged", r->path, t->name);
+        rc = constant_read(r, t, &v->c);
+        v->kind = VALUE_CONSTANT;
     }
-    if (d)
-        for (size_t i = 0; i < d->n_ints; i++)
-            if (d->ints[i] != 1)
-                return "dilation is not supported";
-    if (attribute_int(n, "ceil_mode", 0))
-        return "ceil_mode is not supported: export with ceil_mode=0";
-    if (p) {
-        if (p->n_ints != 4)
-            return "pads must be four numbers";
-        for (int i = 0; i < 4; i++) {
-            if (p->ints[i] < 0 || p->ints[i] > 1023)
-                return "pads outside 0..1023";
-            w->pad[i] = (int)p->ints[i];
-        }
-    }
-    if (ap && ap->s.len >= 4 && !memcmp(ap->s.data, "SAME", 4)) {
-        bool lower = ap->s.len >= 10 && !memcmp(ap->s.data, "SAME_LOWER", 10);
-        const int size[2] = { s.h, s.w }, kernel[2] = { w->kh, w->kw };
-        for (int i = 0; i < 2; i++) {
-            int out = (size[i] + w->stride - 1) / w->stride;
-            int total = BASE_MAX(0, (out - 1) * w->stride + kernel[i] - size[i]);
-            w->pad[i] = lower ? total - total / 2 : total / 2;
-            w->pad[i + 2] = total - w->pad[i];
-        }
+    return rc;
+}
+
+/* ---- input ------------------------------------------------------------------------- */
+
+static const char *metadata(const struct reader *r, const char *key)
+{
+    for (size_t i = 0; i < r->model->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *e = r->model->metadata_props[i];
+        if (e->key && e->value && !strcmp(e->key, key))
+            return e->value;
     }
     return NULL;
 }
 
-/* ---- operators ------------------------------------------------------------------ */
-
-static int take_conv(struct reader *r, const Onnx__NodeProto *n)
+/* Follow the input through element-wise nodes to a Transpose that makes channels the second dimension. */
+static bool transposed_to_nchw(const struct reader *r, const char *input)
 {
-    int in = operand(r, n, 0);
-    const Onnx__TensorProto *t = constant(r, n, 1);
-    if (in < 0 || !t || t->n_dims != 4)
-        return refuse(r, n, "needs a map and constant two-dimensional weights");
-    struct graph_shape s = r->g->node[in].shape;
-    int64_t cout = t->dims[0], cin = t->dims[1], groups = attribute_int(n, "group", 1);
-    bool depthwise = groups > 1;
-    if (depthwise && (groups != s.c || cout != s.c || cin != 1))
-        return refuse(r, n, "groups must be 1 or the channel count");
-    if (tensor_count(t) <= 0 || cout > INT32_MAX || (!depthwise && cin != s.c) || t->dims[2] > 1023 || t->dims[3] > 1023)
-        return refuse(r, n, "weight shape does not fit its input");
-    struct window w = { .kh = (int)t->dims[2], .kw = (int)t->dims[3] };
-    const char *why = read_window(n, s, &w);
-    if (why)
-        return refuse(r, n, why);
-    if (w.kh != t->dims[2] || w.kw != t->dims[3])
-        return refuse(r, n, "kernel_shape and weights disagree");
-    bool bias = n->n_input > 2;
-    int node = graph_add_conv(r->g, node_name(n), in, (int)cout, w.kh, w.kw, w.stride, w.pad, depthwise, bias);
-    if (node < 0)
-        return node;
-    struct graph_node *to = &r->g->node[node];
-    int64_t taps = (int64_t)w.kh * w.kw, j = 0;
-    for (int64_t o = 0; o < cout; o++)
-        for (int64_t i = 0; i < cin; i++)
-            for (int64_t k = 0; k < taps; k++)
-                to->weight[(o * taps + k) * cin + i] = (float)tensor_at(t, j++);
-    if (bias && !fill(r, n, 2, to->bias, cout))
-        return refuse(r, n, "bias must be a constant vector");
-    return define(r, n->output[0], NULL, node, 1);
-}
-
-/* Gemm or MatMul over a flattened map: weights per channel-major input become h x w x c. */
-static int take_dense(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    const Onnx__TensorProto *t = constant(r, n, 1);
-    if (in < 0 || !t || t->n_dims != 2 || tensor_count(t) <= 0)
-        return refuse(r, n, "needs a map and constant weights");
-    bool gemm = !strcmp(n->op_type, "Gemm"), trans = gemm && attribute_int(n, "transB", 0);
-    const Onnx__AttributeProto *alpha = attribute(n, "alpha"), *beta = attribute(n, "beta");
-    if (gemm && (attribute_int(n, "transA", 0) || (alpha && alpha->f != 1) || (beta && beta->f != 1)))
-        return refuse(r, n, "transA, alpha and beta are not supported");
-    struct graph_shape s = r->g->node[in].shape;
-    int64_t cout = t->dims[trans ? 0 : 1], cin = t->dims[trans ? 1 : 0];
-    if (cin != (int64_t)s.h * s.w * s.c || cout > INT32_MAX)
-        return refuse(r, n, "weight shape does not fit its input");
-    bool bias = gemm && n->n_input > 2;
-    int node = graph_add_dense(r->g, node_name(n), in, (int)cout, bias);
-    if (node < 0)
-        return node;
-    struct graph_node *to = &r->g->node[node];
-    int64_t taps = (int64_t)s.h * s.w;
-    for (int64_t o = 0; o < cout; o++)
-        for (int64_t c = 0; c < s.c; c++)
-            for (int64_t k = 0; k < taps; k++) {
-                int64_t i = c * taps + k;
-                to->weight[(o * taps + k) * s.c + c] = (float)tensor_at(t, trans ? o * cin + i : i * cout + o);
-            }
-    if (bias && !fill(r, n, 2, to->bias, cout))
-        return refuse(r, n, "bias must be a constant vector");
-    return define(r, n->output[0], NULL, node, 1);
-}
-
-static int take_batchnorm(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    if (in < 0)
-        return refuse(r, n, "its input is not a map");
-    int node = graph_add_batchnorm(r->g, node_name(n), in);
-    if (node < 0)
-        return node;
-    struct graph_node *to = &r->g->node[node];
-    const Onnx__AttributeProto *eps = attribute(n, "epsilon");
-    to->eps = eps && eps->has_f ? eps->f : 1e-5f;
-    int c = to->shape.c;
-    if (!fill(r, n, 1, to->gamma, c) || !fill(r, n, 2, to->beta, c) || !fill(r, n, 3, to->mean, c) || !fill(r, n, 4, to->var, c))
-        return refuse(r, n, "scale, bias, mean and var must be constant vectors");
-    return define(r, n->output[0], NULL, node, 1);
-}
-
-static int take_relu(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    enum graph_op op = GRAPH_RELU;
-    if (in < 0)
-        return refuse(r, n, "its input is not a map");
-    if (!strcmp(n->op_type, "Clip")) {
-        const Onnx__TensorProto *lo = constant(r, n, 1), *hi = constant(r, n, 2);
-        if (!lo || tensor_at(lo, 0) != 0)
-            return refuse(r, n, "only Clip from 0 (ReLU) to 6 (ReLU6) is supported");
-        if (hi && tensor_at(hi, 0) != 6)
-            return refuse(r, n, "only Clip from 0 to 6 (ReLU6) is supported");
-        op = hi ? GRAPH_RELU6 : GRAPH_RELU;
+    static const char *const passing[] = { "Identity", "Cast", "Mul", "Add", "Sub", "Div", "QuantizeLinear", "DequantizeLinear" };
+    const char *name = input;
+    for (size_t i = 0; i < r->og->n_node; i++) {
+        const node_t *n = r->og->node[i];
+        if (!n->n_input || strcmp(n->input[0], name))
+            continue;
+        const Onnx__AttributeProto *p = attribute(n, "perm");
+        if (!strcmp(n->op_type, "Transpose"))
+            return p && p->n_ints == 4 && p->ints[0] == 0 && p->ints[1] == 3 && p->ints[2] == 1 && p->ints[3] == 2;
+        bool passes = false;
+        for (int k = 0; k < BASE_COUNT(passing); k++)
+            passes |= !strcmp(n->op_type, passing[k]);
+        if (!passes)
+            return false;
+        name = n->output[0];
     }
-    int node = graph_add_relu(r->g, node_name(n), in, op);
-    return node < 0 ? node : define(r, n->output[0], NULL, node, 1);
+    return false;
 }
 
-static int take_add(struct reader *r, const Onnx__NodeProto *n)
-{
-    int a = operand(r, n, 0), b = operand(r, n, 1);
-    if (a < 0 || b < 0)
-        return refuse(r, n, "both inputs must be maps");
-    int node = graph_add_add(r->g, node_name(n), a, b);
-    return node < 0 ? node : define(r, n->output[0], NULL, node, 1);
-}
-
-static int take_concat(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in[GRAPH_MAX_IN];
-    if (attribute_int(n, "axis", 1) != 1 || n->n_input > GRAPH_MAX_IN)
-        return refuse(r, n, "only up to 8 maps along the channels can be joined");
-    for (size_t i = 0; i < n->n_input; i++)
-        if ((in[i] = operand(r, n, i)) < 0)
-            return refuse(r, n, "its inputs must be maps");
-    int node = graph_add_concat(r->g, node_name(n), in, (int)n->n_input);
-    return node < 0 ? node : define(r, n->output[0], NULL, node, 1);
-}
-
-static int take_pool(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    if (in < 0)
-        return refuse(r, n, "its input is not a map");
-    struct graph_shape s = r->g->node[in].shape;
-    struct window w = { .kh = s.h, .kw = s.w, .stride = 1 };
-    if (strcmp(n->op_type, "GlobalAveragePool")) {
-        const char *why = attribute(n, "kernel_shape") ? read_window(n, s, &w) : "kernel_shape is missing";
-        if (!why && !strcmp(n->op_type, "AveragePool") && attribute_int(n, "count_include_pad", 0) && (w.pad[0] | w.pad[1] | w.pad[2] | w.pad[3]))
-            why = "count_include_pad is not supported with padding";
-        if (why)
-            return refuse(r, n, why);
-    }
-    int node = graph_add_pool(r->g, node_name(n), in, strcmp(n->op_type, "MaxPool") ? GRAPH_AVGPOOL : GRAPH_MAXPOOL, w.kh, w.kw, w.stride, w.pad);
-    return node < 0 ? node : define(r, n->output[0], NULL, node, 1);
-}
-
-/* Slice with equal steps over rows and columns from 0: one or two nodes; a Pad makes it a Shortcut. */
-static int take_slice(struct reader *r, const Onnx__NodeProto *n)
-{
-    const struct value *v = n->n_input ? find(r, n->input[0]) : NULL;
-    const Onnx__TensorProto *starts = constant(r, n, 1), *ends = constant(r, n, 2), *axes = constant(r, n, 3), *steps = constant(r, n, 4);
-    if (!v || v->tensor || !starts || !ends || !axes || !steps)
-        return refuse(r, n, "needs a map and constant starts, ends, axes and steps");
-    int64_t count = tensor_count(axes);
-    int step = 1;
-    for (int64_t i = 0; i < count; i++) {
-        double axis = tensor_at(axes, i), st = tensor_at(steps, i);
-        if ((axis != 2 && axis != 3 && axis != -1 && axis != -2) || tensor_at(starts, i) != 0 || !(tensor_at(ends, i) >= 1023) || !(st >= 1 && st <= 16))
-            return refuse(r, n, "only every n-th row and column from the first is supported");
-        step = (int)st;
-    }
-    return define(r, n->output[0], NULL, v->node, step);
-}
-
-static int take_pad(struct reader *r, const Onnx__NodeProto *n)
-{
-    const struct value *v = n->n_input ? find(r, n->input[0]) : NULL;
-    const Onnx__TensorProto *pads = constant(r, n, 1), *fill_value = constant(r, n, 2);
-    if (!v || v->tensor || !pads || tensor_count(pads) != 8 || (fill_value && tensor_count(fill_value) > 0 && tensor_at(fill_value, 0) != 0))
-        return refuse(r, n, "only zero channels around a map are supported (ResNet option A)");
-    int64_t p[8];
-    for (int i = 0; i < 8; i++) {
-        double d = tensor_at(pads, i);
-        if (!(d >= 0 && d < 65536) || (i != 1 && i != 5 && d != 0))
-            return refuse(r, n, "only zero channels around a map are supported (ResNet option A)");
-        p[i] = (int64_t)d;
-    }
-    int cout = r->g->node[v->node].shape.c + (int)p[1] + (int)p[5];
-    int node = graph_add_shortcut(r->g, node_name(n), v->node, cout, v->slice, (int)p[1]);
-    return node < 0 ? node : define(r, n->output[0], NULL, node, 1);
-}
-
-static int take_same(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    return in < 0 ? refuse(r, n, "its input is not a map") : define(r, n->output[0], NULL, in, 1);
-}
-
-static int take_softmax(struct reader *r, const Onnx__NodeProto *n)
-{
-    int in = operand(r, n, 0);
-    if (in < 0)
-        return refuse(r, n, "its input is not a map");
-    return define(r, n->output[0], NULL, in, 1); /* keeps the order of the classes: the logits are the output */
-}
-
-static int take_constant(struct reader *r, const Onnx__NodeProto *n)
-{
-    const Onnx__AttributeProto *a = attribute(n, "value");
-    return a && a->t ? define(r, n->output[0], a->t, -1, 1) : refuse(r, n, "only tensor constants are supported");
-}
-
-static const struct { const char *type; int (*take)(struct reader *r, const Onnx__NodeProto *n); } takers[] = {
-    { "Conv", take_conv },           { "Gemm", take_dense },          { "MatMul", take_dense },
-    { "BatchNormalization", take_batchnorm }, { "Relu", take_relu },  { "Clip", take_relu },
-    { "Add", take_add },             { "Concat", take_concat },       { "MaxPool", take_pool },
-    { "AveragePool", take_pool },    { "GlobalAveragePool", take_pool }, { "Slice", take_slice },
-    { "Pad", take_pad },             { "Flatten", take_same },        { "Identity", take_same },
-    { "Dropout", take_same },        { "Softmax", take_softmax },     { "Constant", take_constant },
-};
-
-static int take_node(struct reader *r, const Onnx__NodeProto *n)
-{
-    if (!n->op_type || n->n_output < 1 || !n->output[0])
-        return base_fail(BASE_INPUT, "%s: a node without operator or output: the file is corrupt", r->path);
-    for (int i = 0; i < BASE_COUNT(takers); i++)
-        if (!strcmp(n->op_type, takers[i].type))
-            return takers[i].take(r, n);
-    return refuse(r, n, "operator is not supported");
-}
-
-/* ---- input, preprocessing, the whole -------------------------------------------- */
-
-static bool read_input(struct reader *r, const Onnx__ValueInfoProto *v, struct graph_shape *s)
+static int input_shape(struct reader *r, const Onnx__ValueInfoProto *v, bool nhwc, struct graph_shape *s)
 {
     const Onnx__TypeProto *t = v->type;
-    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type->shape || t->tensor_type->shape->n_dim != 4)
-        return false;
-    int *to[4] = { NULL, &s->c, &s->h, &s->w };
-    for (int i = 1; i < 4; i++) {
+    int dim[4] = { 0 };
+    bool fits = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type && t->tensor_type->shape && t->tensor_type->shape->n_dim == 4;
+    for (int i = 0; fits && i < 4; i++) {
         const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[i];
-        if (d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || d->dim_value < 1 || d->dim_value > 65535)
-            return false;
-        *to[i] = (int)d->dim_value;
+        bool number = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        dim[i] = number && d->dim_value >= 1 && d->dim_value <= 65535 ? (int)d->dim_value : 0;
+        fits = dim[i] || (i == 0 && (!number || d->dim_value < 1));
     }
-    (void)r;
-    return true;
-}
-
-static const char *metadata(const Onnx__ModelProto *m, const char *key)
-{
-    for (size_t i = 0; i < m->n_metadata_props; i++)
-        if (m->metadata_props[i]->key && m->metadata_props[i]->value && !strcmp(m->metadata_props[i]->key, key))
-            return m->metadata_props[i]->value;
-    return NULL;
-}
-
-/* "1/255", "0.5", "[0.1, 0.2, 0.3]" -> numbers; their count, 0 on nonsense. */
-static int numbers(const char *s, float *out, int max)
-{
-    int n = 0;
-    while (*s && n < max) {
-        while (*s == '[' || *s == ',' || *s == ' ')
-            s++;
-        if (*s == ']' || !*s)
-            break;
-        char *end;
-        double v = strtod(s, &end);
-        if (end == s)
-            return 0;
-        if (*end == '/') {
-            s = end + 1;
-            double d = strtod(s, &end);
-            if (end == s || d == 0)
-                return 0;
-            v /= d;
-        }
-        if (!isfinite(v))
-            return 0;
-        out[n++] = (float)v;
-        s = end;
-    }
-    return n;
-}
-
-static int read_prep(struct reader *r, int channels)
-{
-    struct graph_prep *p = &r->g->prep;
-    const char *scale = metadata(r->model, "input_scale"), *mean = metadata(r->model, "input_mean"), *std = metadata(r->model, "input_std");
-    if (!scale && !mean && !std)
-        return base_fail(BASE_INPUT, "%s: how raw pixels become the input is not said: metadata input_scale, input_mean and input_std are missing", r->path);
-    p->scale = 1;
-    p->n = channels;
-    if (channels > BASE_COUNT(p->mean))
-        return base_fail(BASE_INPUT, "%s: %d input channels (at most %d are supported)", r->path, channels, BASE_COUNT(p->mean));
-    int nm = mean ? numbers(mean, p->mean, channels) : 0, ns = std ? numbers(std, p->std, channels) : 0;
-    if ((scale && numbers(scale, &p->scale, 1) != 1) || (mean && nm != 1 && nm != channels) || (std && ns != 1 && ns != channels))
-        return base_fail(BASE_INPUT, "%s: metadata input_scale, input_mean or input_std is not 1 or %d numbers", r->path, channels);
-    for (int c = 0; c < channels; c++) {
-        p->mean[c] = mean ? p->mean[nm == 1 ? 0 : c] : 0;
-        p->std[c] = std ? p->std[ns == 1 ? 0 : c] : 1;
-        if (!(p->std[c] > 0) || !(p->scale > 0))
-            return base_fail(BASE_INPUT, "%s: metadata input_std and input_scale must be positive", r->path);
-    }
+    if (!fits)
+        return base_hint(base_fail(BASE_INPUT, "%s: input '%.100s' is not a map of fixed size, N x channels x height x width", r->path, v->name), "export with a fixed image size; only the batch may be free");
+    r->batch = BASE_MAX(dim[0], 1);
+    *s = nhwc ? (struct graph_shape){ dim[1], dim[2], dim[3] } : (struct graph_shape){ dim[2], dim[3], dim[1] };
     return BASE_OK;
+}
+
+static int take_input(struct reader *r, const Onnx__ValueInfoProto *info)
+{
+    const char *said = metadata(r, "input_layout");
+    bool nhwc = said ? !strcmp(said, "NHWC") : transposed_to_nchw(r, info->name);
+    struct graph_shape s;
+    int rc = input_shape(r, info, nhwc, &s);
+    if (rc)
+        return rc;
+    char plain[NAME_LENGTH + 1];
+    plain_name(plain, info->name);
+    int node = graph_add_input(r->g, plain, s);
+    if (node < 0)
+        return node;
+    struct value *v = enter(r, info->name);
+    v->kind = VALUE_VIEW;
+    v->v = view_of(r->g, node, r->batch, nhwc ? "NHWC" : "NCHW");
+    v->v.sole = v->uses <= 1;
+    r->report->layout = nhwc ? "NHWC" : "NCHW";
+    return BASE_OK;
+}
+
+static int read_input(struct reader *r)
+{
+    bool have = false;
+    for (size_t i = 0; i < r->og->n_input; i++) {
+        const Onnx__ValueInfoProto *info = r->og->input[i];
+        const struct value *v = info->name ? value_find(r, info->name) : NULL;
+        if (!v || v->kind == VALUE_CONSTANT) /* old exporters list initializers as inputs */
+            continue;
+        if (have)
+            return base_fail(BASE_INPUT, "%s: the model has more than one input ('%.100s'): one image is supported", r->path, info->name);
+        int rc = take_input(r, info);
+        if (rc)
+            return rc;
+        have = true;
+    }
+    return have ? BASE_OK : base_fail(BASE_INPUT, "%s: the model has no input that its output depends on", r->path);
 }
 
 static int read_opset(struct reader *r)
 {
     for (size_t i = 0; i < r->model->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *o = r->model->opset_import[i];
-        if ((!o->domain || !*o->domain) && (o->version < OPSET_MIN || o->version > OPSET_MAX))
-            return base_fail(BASE_INPUT, "%s: opset %ld is not supported (%d to %d are): export it again with one of these", r->path, (long)o->version, OPSET_MIN, OPSET_MAX);
+        if (o->domain && *o->domain && strcmp(o->domain, "ai.onnx"))
+            continue;
+        r->opset = (int)BASE_MAX(0, BASE_MIN(o->version, 1000));
+        if (o->version < ONNX_OPSET_MIN || o->version > ONNX_OPSET_MAX)
+            return base_hint(base_fail(BASE_INPUT, "%s: opset %lld is not supported (%d to %d are)", r->path, (long long)o->version, ONNX_OPSET_MIN, ONNX_OPSET_MAX),
+                             "export it again with opset %d, or convert it: onnx.version_converter.convert_version(model, 13)", 13);
     }
-    return BASE_OK;
+    return r->opset ? BASE_OK : base_fail(BASE_INPUT, "%s: the model does not say its opset: the file is damaged", r->path);
 }
 
-static int read_graph(struct reader *r)
+/* ---- the whole ----------------------------------------------------------------------- */
+
+static int all_refusals(const struct reader *r)
 {
-    const Onnx__GraphProto *og = r->model->graph;
-    int rc = BASE_OK, input = -1;
-    for (size_t i = 0; !rc && i < og->n_initializer; i++)
-        if (og->initializer[i]->name && tensor_count(og->initializer[i]) >= 0)
-            rc = define(r, og->initializer[i]->name, og->initializer[i], -1, 1);
-    for (size_t i = 0; !rc && i < og->n_input; i++) {
-        const Onnx__ValueInfoProto *v = og->input[i];
-        struct graph_shape s;
-        if (!v->name || find(r, v->name))
-            continue; /* an initializer listed as input, as old exporters do */
-        if (input >= 0 || !read_input(r, v, &s))
-            return base_fail(BASE_INPUT, "%s: one input of fixed shape N x channels x height x width is supported; input '%s' is not that", r->path, v->name);
-        input = graph_add_input(r->g, v->name, s);
-        if (input < 0)
-            return input;
-        rc = read_prep(r, s.c);
-        if (!rc)
-            rc = define(r, v->name, NULL, input, 1);
+    enum { ROOM = 7000 };
+    struct base_text t = { 0 };
+    int shown = 0;
+    for (int i = 0; i < r->report->n && t.len < ROOM; i++) {
+        const struct onnx_note *k = &r->report->note[i];
+        if (k->verdict == ONNX_REFUSED) {
+            base_text_add(&t, "\n  node '%s' (%s): %s", k->node, k->op, k->text);
+            shown++;
+        }
     }
-    if (!rc && input < 0)
-        return base_fail(BASE_INPUT, "%s: the model has no input", r->path);
-    for (size_t i = 0; !rc && i < og->n_node; i++)
-        rc = take_node(r, og->node[i]);
-    if (rc)
-        return rc;
-    if (r->n_refused)
-        return base_fail(BASE_INPUT, "%s: %d node%s not supported:%s", r->path, r->n_refused, r->n_refused == 1 ? " is" : "s are", r->refused.s ? r->refused.s : "");
-    const struct value *out = og->n_output == 1 && og->output[0]->name ? find(r, og->output[0]->name) : NULL;
-    if (!out || out->tensor || out->slice != 1)
-        return base_fail(BASE_INPUT, "%s: the model must have one output, computed by its nodes", r->path);
-    r->g->output = out->node;
+    int n = r->report->refused;
+    if (shown < n)
+        base_text_add(&t, "\n  and %d more", n - shown);
+    int rc = t.failed ? BASE_NOMEM : base_fail(BASE_INPUT, "%s: %d node%s not supported:%s", r->path, n, n == 1 ? " is" : "s are", t.s);
+    base_text_free(&t);
+    return rc;
+}
+
+static int read_nodes(struct reader *r)
+{
+    bool *needed = BASE_NEW_N(bool, r->og->n_node + 1);
+    int rc = needed ? make_table(r) : BASE_NOMEM;
+    if (!rc)
+        rc = count_uses(r, needed);
+    if (!rc)
+        rc = read_initializers(r);
+    if (!rc)
+        rc = read_input(r);
+    for (size_t i = 0; !rc && i < r->og->n_node; i++) {
+        const node_t *n = r->og->node[i];
+        const struct value *v = value_find(r, n->output[0]);
+        if (!needed[i])
+            continue;
+        if (v && v->kind != VALUE_NONE)
+            rc = base_fail(BASE_INPUT, "%s: '%.100s' is computed twice: the file is damaged", r->path, n->output[0]);
+        r->index = (int)i;
+        if (!rc)
+            rc = take_node(r, n);
+    }
+    base_free(needed);
+    return rc;
+}
+
+static int read_output(struct reader *r)
+{
+    const struct value *v = value_find(r, r->og->output[0]->name);
+    if (!v || v->kind != VALUE_VIEW || v->v.quantized || v->v.step[0] != 1 || v->v.step[1] != 1)
+        return base_fail(BASE_INPUT, "%s: the output '%.100s' is not computed by the model's nodes", r->path, r->og->output[0]->name);
+    r->g->output = v->v.node;
     return graph_check(r->g);
 }
 
-int onnx_read(struct graph **out, const char *path)
+/* What the file's metadata or the YAML beside it says about pixels, in front of what its first nodes do. */
+static int read_prep(struct reader *r)
 {
-    struct reader r = { .path = path };
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    *out = NULL;
-    int rc = base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
-    if (rc)
+    struct graph_prep p = { .scale = 1 };
+    bool found = false;
+    int channels = r->g->node[0].shape.c;
+    r->report->prep_from = "";
+    int rc = prep_from_metadata(&p, r->model, r->path, channels, &found);
+    if (!rc && found)
+        r->report->prep_from = "metadata";
+    else if (!rc)
+        rc = prep_from_sidecar(&p, r->path, channels, &r->report->prep_from, r->report->arena);
+    if (rc || !*r->report->prep_from)
         return rc;
-    r.model = onnx__model_proto__unpack(NULL, len, bytes);
-    base_free(bytes);
-    if (!r.model || !r.model->graph) {
-        rc = base_fail(BASE_INPUT, "%s: not an ONNX model, or a damaged one: export it again", path);
-        goto done;
-    }
-    const char *slash = strrchr(path, '/');
-    r.g = graph_new(r.model->graph->name && *r.model->graph->name ? r.model->graph->name : slash ? slash + 1 : path);
-    rc = r.g ? read_opset(&r) : BASE_NOMEM;
+    return graph_prep_set(r->g, &p);
+}
+
+/* The graph's name, or the file's where the graph has the one that every export has. */
+static const char *model_name(struct reader *r)
+{
+    static const char *const common[] = { "", "torch_jit", "torch-jit-export", "main_graph", "tf2onnx" };
+    char plain[NAME_LENGTH + 1];
+    const char *slash = strrchr(r->path, '/'), *name = r->og->name ? r->og->name : "";
+    plain_name(plain, name);
+    for (int i = 0; i < BASE_COUNT(common); i++)
+        if (!strcmp(name, common[i])) {
+            plain_name(plain, slash ? slash + 1 : r->path);
+            char *dot = strrchr(plain, '.');
+            if (dot && dot != plain)
+                *dot = '\0';
+        }
+    return base_arena_strdup(r->arena, plain);
+}
+
+static int read_model(struct reader *r)
+{
+    r->og = r->model->graph;
+    r->report->note = BASE_ARENA_NEW_N(r->report->arena, struct onnx_note, r->og->n_node);
+    const char *name = model_name(r);
+    r->g = name ? graph_new(name) : NULL;
+    int rc = r->g && r->report->note ? BASE_OK : BASE_NOMEM;
     if (!rc)
-        rc = read_graph(&r);
+        rc = read_opset(r);
+    r->report->opset = r->opset;
+    if (!rc)
+        rc = check_nodes(r);
+    if (!rc)
+        rc = read_nodes(r);
+    if (!rc && r->report->refused)
+        rc = all_refusals(r);
+    if (!rc)
+        rc = read_output(r);
+    if (!rc)
+        rc = read_prep(r);
+    return rc;
+}
+
+void onnx_report_free(struct onnx_report *r)
+{
+    base_arena_free(r->arena);
+    memset(r, 0, sizeof *r);
+}
+
+int onnx_read_report(struct graph **out, struct onnx_report *report, const char *path)
+{
+    struct reader r = { .path = path, .arena = base_arena_new(), .report = report, .batch = 1 };
+    *out = NULL;
+    *report = (struct onnx_report){ .arena = base_arena_new(), .layout = "", .prep_from = "" };
+    int rc = r.arena && report->arena ? proto_read(&r.model, path) : BASE_NOMEM;
+    if (!rc)
+        rc = read_model(&r);
     if (!rc) {
         *out = r.g;
         r.g = NULL;
     }
-done:
-    if (r.model)
-        onnx__model_proto__free_unpacked(r.model, NULL);
+    proto_free(r.model);
     graph_free(r.g);
-    base_free(r.value);
-    base_text_free(&r.refused);
+    base_free(r.table);
+    base_arena_free(r.arena);
+    return rc;
+}
+
+int onnx_read(struct graph **out, const char *path)
+{
+    struct onnx_report report;
+    int rc = onnx_read_report(out, &report, path);
+    onnx_report_free(&report);
     return rc;
 }
