@@ -112,7 +112,7 @@ enum { GRAPH_MAX_TERM = 8 };
 struct graph_layer {
     const char *name;           /* of its main node: recipes, reports and packs use it */
     enum graph_layer_kind kind;
-    int node;                   /* main node: Conv, Dense, AvgPool, Add, Concat or MaxPool */
+    int node;                   /* main node: Conv, Dense, AvgPool, Add, Concat, MaxPool, or a ReLU of a shared map */
     int n_term;
     struct graph_term term[GRAPH_MAX_TERM]; /* MAXPOOL: term[0].edge is the input */
     enum graph_op relu;         /* GRAPH_RELU, GRAPH_RELU6, or GRAPH_OP_COUNT for none */

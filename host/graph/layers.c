@@ -153,6 +153,19 @@ static void visit_maxpool(struct fuse *f, int node)
     }
 }
 
+/* A ReLU of a map that others read as well (pre-activation networks): a layer that rectifies its edge. */
+static void visit_relu(struct fuse *f, int node)
+{
+    if (f->edge[node] >= 0)
+        return;
+    int edge = read_edge(f, node, 0);
+    struct graph_layer *l = open_layer(f, GRAPH_LAYER_MAC, node);
+    l->n_term = 1;
+    l->term[0] = (struct graph_term){ .node = -1, .batchnorm = -1, .edge = edge };
+    close_layer(f, l, node);
+    l->relu = f->g->node[node].op;
+}
+
 static bool has_consumer(const struct graph *g, int node)
 {
     for (int i = node + 1; i < g->n_node; i++)
@@ -189,8 +202,7 @@ static void visit(struct fuse *f, int i)
         break;
     case GRAPH_RELU:
     case GRAPH_RELU6:
-        if (f->edge[i] < 0)
-            fault(f, i, "must follow a Conv, Dense, BatchNorm, Add, Concat or AvgPool that nothing else reads");
+        visit_relu(f, i);
         break;
     case GRAPH_SOFTMAX:
         if (has_consumer(f->g, i))
