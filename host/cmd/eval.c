@@ -12,7 +12,7 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-static int eval_file(const char *path, const struct data_set *s, const char *spec, struct base_pool *pool, struct nn_result *out)
+static int eval_file(const char *path, const char *input, const struct data_set *s, const char *spec, struct base_pool *pool, struct nn_result *out)
 {
     if (ends_with(path, ".bpk")) {
         struct pack *p = NULL;
@@ -27,7 +27,7 @@ static int eval_file(const char *path, const struct data_set *s, const char *spe
     if (!ends_with(path, ".onnx"))
         return base_fail(BASE_INPUT, "%s: neither a model (.onnx) nor a pack (.bpk)", path);
     struct graph *g = NULL;
-    int rc = onnx_read(&g, path);
+    int rc = pipeline_model(&g, path, input);
     if (!rc)
         rc = pipeline_check_fit(g, s, spec);
     if (!rc)
@@ -38,10 +38,11 @@ static int eval_file(const char *path, const struct data_set *s, const char *spe
 
 int cmd_eval(int argc, char **argv)
 {
-    const char *spec = NULL;
+    const char *spec = NULL, *input = NULL;
     bool training = false;
     const struct cmd_option options[] = {
         { "data", CMD_TEXT, &spec, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
+        { "input", CMD_TEXT, &input, "FILE", "YAML with the preprocessing, `input: {scale, mean, std}`, where the model lacks it" },
         { "training-images", CMD_FLAG, &training, NULL, "the training part instead of the test part" },
     };
     const struct cmd_usage u = { "MODEL|PACK --data SPEC", "Top-1 and top-5 accuracy: a float model (.onnx) or a pack (.bpk, by the integer reference).", options, BASE_COUNT(options), 1, 1 };
@@ -57,7 +58,7 @@ int cmd_eval(int argc, char **argv)
     rc = pool ? data_open(&s, spec, training ? DATA_TRAIN : DATA_TEST) : BASE_NOMEM;
     double start = base_seconds();
     if (!rc)
-        rc = eval_file(c.arg[0], &s, spec, pool, &r);
+        rc = eval_file(c.arg[0], input, &s, spec, pool, &r);
     double rate = r.n / (base_seconds() - start);
     if (!rc && c.json) {
         json_t *j = json_pack("{s:f, s:f, s:i, s:f}", "top1", r.top1, "top5", r.top5, "images", r.n, "images_per_s", rate);

@@ -46,13 +46,27 @@ int pipeline_check_fit(const struct graph *g, const struct data_set *s, const ch
     return BASE_OK;
 }
 
-int pipeline_model(struct graph **out, const char *model)
+static int set_prep(struct graph *g, const char *input)
+{
+    struct graph_prep p;
+    int rc = input ? onnx_prep_read(&p, input, g->node[0].shape.c) : BASE_OK;
+    if (!rc && input)
+        rc = graph_prep_set(g, &p);
+    return rc ? rc : graph_prep_check(g);
+}
+
+int pipeline_model(struct graph **out, const char *model, const char *input)
 {
     size_t n = strlen(model);
-    if (n > 5 && !strcmp(model + n - 5, ".onnx"))
-        return onnx_read(out, model);
-    int rc = graph_zoo(out, model);
-    return rc == BASE_INPUT ? base_hint(rc, "a file must end in .onnx") : rc;
+    bool file = n > 5 && !strcmp(model + n - 5, ".onnx");
+    int rc = file ? onnx_read(out, model) : graph_zoo(out, model);
+    if (rc)
+        return rc == BASE_INPUT && !file ? base_hint(rc, "a file must end in .onnx") : rc;
+    if ((rc = set_prep(*out, input))) {
+        graph_free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume)

@@ -24,8 +24,9 @@ void pipeline_data_free(struct pipeline_data *d);
 /* BASE_INPUT unless images and labels fit the network. */
 int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec);
 
-/* A built-in network's name or a file *.onnx. */
-int pipeline_model(struct graph **out, const char *model);
+/* A built-in network's name or a file *.onnx, which must say how pixels become its input, if `input`,
+ * a YAML file with `input: {scale, mean, std}` that goes before the model's own, does not (NULL: none). */
+int pipeline_model(struct graph **out, const char *model, const char *input);
 
 /* Train g in place by the configuration; progress on stderr; checkpoint in `dir`/train.ckpt
  * (continued when `resume`). */

@@ -92,8 +92,8 @@ static int set_default(struct run_config *c, const struct config_tree *t, const 
 /* Keys that the table does not know are refused, section by section. */
 static int check_unknown(const struct config_tree *t)
 {
-    const char *top[BASE_COUNT(keys) + 1];
-    int n = 0;
+    const char *top[BASE_COUNT(keys) + 2] = { "input" };
+    int n = 1;
     for (int i = 0; i < BASE_COUNT(keys); i++) {
         const char *name = keys[i].section ? keys[i].section : keys[i].name;
         if (!n || strcmp(top[n - 1], name))
@@ -112,6 +112,27 @@ static int check_unknown(const struct config_tree *t)
         rc = config_check_keys(t, config_get(t->root, keys[i].section), allowed);
     }
     return rc;
+}
+
+/* The section `input`, whose values only the model's reader can check, as text. */
+static int read_input(struct run_config *c, const struct config_tree *t)
+{
+    static const char *const allowed[] = { "scale", "mean", "std", NULL };
+    const struct config_node *input = config_get(t->root, "input");
+    struct base_text text = { 0 };
+    int rc = input ? config_check_keys(t, input, allowed) : BASE_OK;
+    if (!input || rc)
+        return rc;
+    base_text_add(&text, "input:\n");
+    for (const struct config_node *n = input->child; n; n = n->next) {
+        base_text_add(&text, "  %s: %s", n->key, n->kind == CONFIG_LIST ? "[" : "");
+        for (const struct config_node *k = n->kind == CONFIG_LIST ? n->child : n; k; k = n->kind == CONFIG_LIST ? k->next : NULL)
+            base_text_add(&text, "%s%s", k->value ? k->value : "", n->kind == CONFIG_LIST && k->next ? ", " : "");
+        base_text_add(&text, "%s\n", n->kind == CONFIG_LIST ? "]" : "");
+    }
+    c->input = text.failed ? NULL : base_arena_strdup(c->arena, text.s);
+    base_text_free(&text);
+    return c->input ? BASE_OK : BASE_NOMEM;
 }
 
 static int check_relations(const struct run_config *c)
@@ -137,6 +158,8 @@ int run_config_load(struct run_config *c, const char *path)
         const struct config_node *n = config_get(section_of(&t, &keys[i]), keys[i].name);
         rc = n ? read_key(c, &t, n, &keys[i]) : set_default(c, &t, &keys[i]);
     }
+    if (!rc)
+        rc = read_input(c, &t);
     if (!rc)
         rc = check_relations(c);
     config_tree_free(&t);
@@ -168,6 +191,8 @@ char *run_config_text(const struct run_config *c)
         case BOOL: base_text_add(&t, "%s\n", *(const bool *)from ? "true" : "false"); break;
         }
     }
+    if (c->input)
+        base_text_add(&t, "%s", c->input);
     if (t.failed) {
         base_text_free(&t);
         base_fail(BASE_NOMEM, "out of memory");

@@ -11,6 +11,7 @@ struct run_config {
     const char *data;                /* data SPEC */
     long held_out, seed;
     const char *out, *board;
+    const char *input;               /* `input: {scale, mean, std}` of this file as YAML text, NULL = not given */
     struct { long epochs, batch, warmup, pad; bool flip; double lr, weight_decay, momentum, label_smoothing; } train;
     struct { long cycles; double latency_ms; } target; /* one of them, 0 = not given */
     struct {

@@ -20,7 +20,7 @@ static int train(const struct cmd *c, const char *out, bool resume)
     struct base_pool *pool = base_pool_new((int)c->threads);
     rc = pool ? base_mkdirs(dir) : BASE_NOMEM;
     if (!rc)
-        rc = pipeline_model(&g, rc_file.model);
+        rc = pipeline_model(&g, rc_file.model, rc_file.input ? rc_file.path : NULL);
     if (!rc)
         rc = pipeline_data_open(&d, rc_file.data, (int)rc_file.held_out, (uint64_t)rc_file.seed);
     if (!rc)

@@ -34,7 +34,7 @@ struct graph *graph_new(const char *name)
         g->arena = a;
         g->name = base_arena_strdup(a, name ? name : "");
         g->output = -1;
-        g->prep.scale = 1;
+        g->prep.scale = g->own.scale = 1;
     }
     if (!g || !g->name) {
         base_arena_free(a);
@@ -456,7 +456,7 @@ int graph_prep_set(struct graph *g, const struct graph_prep *p)
     int c = g->node[0].shape.c;
     struct graph_prep sum, own;
     spread_prep(&sum, p, c);
-    spread_prep(&own, g->prep.known ? &(struct graph_prep){ .scale = 1 } : &g->prep, c);
+    spread_prep(&own, &g->own, c);
     sum.known = true;
     int rc = check_prep(&sum, g);
     for (int i = 0; !rc && i < sum.n; i++) {
@@ -514,6 +514,7 @@ struct graph *graph_clone(const struct graph *g)
     if (d) {
         d->output = g->output;
         d->prep = g->prep;
+        d->own = g->own;
     }
     return d;
 }

@@ -22,7 +22,7 @@ enum { GRAPH_MAX_IN = 8 };
 struct graph_shape { int h, w, c; };
 
 /* How raw pixels become the network's input: x = (pixel * scale - mean[c]) / std[c]. A file that does
- * not say it leaves `known` false: then x is the file's own input (scale 1), and nothing may be run. */
+ * not say it leaves `known` false, and then nothing may be run. */
 enum { GRAPH_MAX_PREP = 16 };
 struct graph_prep { float scale; int n; float mean[GRAPH_MAX_PREP], std[GRAPH_MAX_PREP]; bool known; };
 
@@ -52,6 +52,7 @@ struct graph {
     int n_node, cap_node;
     int output;                        /* index of the logits' node (Softmax excluded) */
     struct graph_prep prep;
+    struct graph_prep own;             /* part of it that the file's own first nodes were: behind its input (scale 1) */
 };
 
 struct graph *graph_new(const char *name);
@@ -75,8 +76,7 @@ int graph_add_unary(struct graph *g, const char *name, int in, enum graph_op op)
 
 /* Whole-graph rules: one input, shapes agree, finite parameters, every node fed by an earlier one. */
 int graph_check(const struct graph *g);
-/* Say how pixels become the input of a graph that does not know it; what the file does to its
- * input itself (kept in the unknown `prep`) is applied behind. p->n: 0, 1 or the input's channels. */
+/* Say how pixels become the file's input; `own` is applied behind. p->n: 0, 1 or the input's channels. */
 int graph_prep_set(struct graph *g, const struct graph_prep *p);
 /* BASE_INPUT with the remedy unless the preprocessing is known. */
 int graph_prep_check(const struct graph *g);

@@ -236,7 +236,7 @@ static void scale_batchnorm(struct graph_node *to, const float *factor, const fl
 /* x = (raw - mean) / std: y = (raw - (mean - offset * std / factor)) / (std / factor), if every factor is positive. */
 static bool scale_prep(struct graph *g, const float *factor, const float *offset)
 {
-    struct graph_prep *p = &g->prep;
+    struct graph_prep *p = &g->own;
     int channels = g->node[0].shape.c;
     if (channels > GRAPH_MAX_PREP)
         return false;

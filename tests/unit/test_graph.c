@@ -158,7 +158,7 @@ static void preprocessing(void **state)
     assert_non_null(strstr(base_error_hint(), "input: {scale"));
 
     struct graph_prep p = { .scale = 1.0f / 255, .n = 3, .mean = { 0.5f, 0.25f, 0 }, .std = { 0.5f, 2, 1 } };
-    g->prep = (struct graph_prep){ .scale = 1, .n = 3, .mean = { 1, 0, -1 }, .std = { 2, 1, 4 } }; /* what the file does itself */
+    g->own = (struct graph_prep){ .scale = 1, .n = 3, .mean = { 1, 0, -1 }, .std = { 2, 1, 4 } }; /* what the file does itself */
     assert_ok(graph_prep_set(g, &p));
     assert_ok(graph_prep_check(g));
     for (int c = 0; c < 3; c++)
@@ -168,7 +168,8 @@ static void preprocessing(void **state)
             double got = (pixel * (double)g->prep.scale - (double)g->prep.mean[c]) / (double)g->prep.std[c];
             assert_true(fabs(got - x) < 1e-6);
         }
-    /* A known preprocessing is replaced; one mean and deviation stand for every channel. */
+    g->own.n = 0;
+    /* Set again, it is replaced; one mean and deviation stand for every channel. */
     assert_ok(graph_prep_set(g, &(struct graph_prep){ .scale = 1, .n = 1, .mean = { 127 }, .std = { 64 } }));
     assert_int_equal(g->prep.n, 3);
     assert_true(g->prep.mean[2] == 127 && g->prep.std[2] == 64 && g->prep.scale == 1);
