@@ -97,7 +97,7 @@ GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
 .PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-long \
-        lint synth bench-sim asan install clean gen FORCE
+        lint synth bench-sim bench-train asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -275,6 +275,14 @@ synth: gen ## Yosys: LUT, FF, BRAM, DSP against BOARD's budget
 bench-sim: gen ## simulation speed
 	@$(MAKE) -C sim bench BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 
+# ---- speed of the float engine ----------------------------------------------
+$(BUILD)/bench-train: $(BUILD)/obj/host/nn/bench_main.o $(LIB)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+bench-train: $(BUILD)/bench-train ## speed of training and inference against the cores' peak
+	@$(BUILD)/bench-train $(JOBS)
+
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
@@ -284,4 +292,4 @@ install: all ## into DESTDIR/PREFIX
 clean: ## remove everything that was built
 	rm -rf build build-asan build-fuzz $(BUILD)
 
--include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d
+-include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d $(BUILD)/obj/host/nn/bench_main.d

@@ -17,11 +17,6 @@
 
 enum { PIX = 6, WIDE = 16 };             /* register block: pixels x output channels */
 
-INLINE nn_v8 splat(float x)
-{
-    return (nn_v8){ x, x, x, x, x, x, x, x };
-}
-
 /* ---- plans --------------------------------------------------------------------------- */
 
 static int product_tables(struct nn_product *p, struct base_arena *a, int pixels, int segs)
@@ -165,14 +160,14 @@ INLINE void product_block(const int P, const int V, float *y, const int *y_off, 
     nn_v8 acc[PIX][2];
     const float *xp[PIX];
     UNROLL for (int p = 0; p < P; p++)
-        acc[p][0] = acc[p][1] = splat(0);
+        acc[p][0] = acc[p][1] = nn_splat(0);
     for (int s = 0; s < q->n_seg; s++) {
         UNROLL for (int p = 0; p < P; p++)
             xp[p] = x + x_off[p] + q->seg_off[s];
         for (long k = 0, n = q->seg_len; k < n; k++, w += 8 * V) {
             nn_v8 w0 = *(const nn_v8 *)w, w1 = V > 1 ? *(const nn_v8 *)(w + 8) : w0;
             UNROLL for (int p = 0; p < P; p++) {
-                nn_v8 b = splat(xp[p][k]);
+                nn_v8 b = nn_splat(xp[p][k]);
                 acc[p][0] += b * w0;
                 if (V > 1)
                     acc[p][1] += b * w1;
@@ -207,8 +202,9 @@ void nn_product_run(float *y, const float *x, const float *packed, const struct 
     const float *w = packed + p->w_at;
     for (int o = 0; o < p->o;) {
         int width = panel_width(p->o - o);
-        for (int i = 0; i < p->n_pix; i += PIX) {
-            int n = BASE_MIN(PIX, p->n_pix - i);
+        /* Even blocks: one of a single pixel takes as long as one of four. */
+        for (int i = 0, n, left = (p->n_pix + PIX - 1) / PIX; left > 0; i += n, left--) {
+            n = (p->n_pix - i + left - 1) / left;
             product_table[width / 8 - 1][n](y + o, p->y_off + i, x, p->x_off + i, p, w, add);
         }
         w += (size_t)p->n_seg * p->seg_len * width;
@@ -229,13 +225,13 @@ INLINE void weights_block(const int J, const int V, float *dw, int dw_ld, const 
 {
     nn_v8 acc[PIX][2];
     UNROLL for (int j = 0; j < J; j++)
-        acc[j][0] = acc[j][1] = splat(0);
+        acc[j][0] = acc[j][1] = nn_splat(0);
     for (int r = 0; r < rows; r++, x += x_row, dy += dy_row) {
         const float *xx = x, *dd = dy;
         for (int k = 0; k < cols; k++, xx += x_col, dd += dy_col) {
             nn_v8 d0 = *(const nn_v8 *)dd, d1 = V > 1 ? *(const nn_v8 *)(dd + 8) : d0;
             UNROLL for (int j = 0; j < J; j++) {
-                nn_v8 b = splat(xx[j]);
+                nn_v8 b = nn_splat(xx[j]);
                 acc[j][0] += b * d0;
                 if (V > 1)
                     acc[j][1] += b * d1;
@@ -337,7 +333,7 @@ void nn_depthwise_forward(float *y, const float *x, const float *packed, const s
         for (int ox = 0; ox < c->ow; ox++, y += c->c) {
             const float *xp = x + ((size_t)oy * c->stride * c->wp + (size_t)ox * c->stride) * c->c;
             for (int k = 0; k < c->c; k += 8) {
-                nn_v8 acc = splat(0);
+                nn_v8 acc = nn_splat(0);
                 for (int ky = 0; ky < c->kh; ky++)
                     for (int kx = 0; kx < c->kw; kx++)
                         acc += *(const nn_v8 *)(xp + (ky * c->wp + kx) * c->c + k) * *(const nn_v8 *)(packed + (ky * c->kw + kx) * c->c + k);
@@ -365,7 +361,7 @@ void nn_depthwise_weights(float *dw, const float *x, const float *dy, const stru
     for (int ky = 0; ky < c->kh; ky++)
         for (int kx = 0; kx < c->kw; kx++, dw += c->c)
             for (int k = 0; k < c->c; k += 8) {
-                nn_v8 acc = splat(0);
+                nn_v8 acc = nn_splat(0);
                 for (int oy = 0; oy < c->oh; oy++) {
                     const float *xp = x + ((size_t)(oy * c->stride + ky) * c->wp + kx) * c->c + k;
                     const float *dp = dy + (size_t)oy * c->ow * c->c + k;

@@ -11,6 +11,7 @@
 typedef float nn_v8 __attribute__((vector_size(32), aligned(4), may_alias));   /* unaligned loads and stores */
 typedef int32_t nn_i8 __attribute__((vector_size(32), aligned(4), may_alias));
 
+static inline nn_v8 nn_splat(float x) { return (nn_v8){ x, x, x, x, x, x, x, x }; }
 static inline int nn_round8(int c) { return (c + 7) / 8 * 8; }
 
 /* ---- convolution (conv.c) -----------------------------------------------------

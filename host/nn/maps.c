@@ -9,11 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-static inline nn_v8 splat(float x)
-{
-    return (nn_v8){ x, x, x, x, x, x, x, x };
-}
-
 static inline nn_v8 zero_unless(nn_i8 keep, nn_v8 v)
 {
     return (nn_v8)(keep & (nn_i8)v);
@@ -90,9 +85,9 @@ void nn_avgpool_add(float *out, const float *in, const struct nn_window *p)
     for (int oy = 0; oy < p->oh; oy++)
         for (int ox = 0; ox < p->ow; ox++, out += p->c) {
             struct span s = span_of(p, oy, ox);
-            nn_v8 inv = splat(1.0f / (float)((s.y1 - s.y0) * (s.x1 - s.x0)));
+            nn_v8 inv = nn_splat(1.0f / (float)((s.y1 - s.y0) * (s.x1 - s.x0)));
             for (int k = 0; k < p->c; k += 8) {
-                nn_v8 acc = splat(0);
+                nn_v8 acc = nn_splat(0);
                 for (int y = s.y0; y < s.y1; y++)
                     for (int x = s.x0; x < s.x1; x++)
                         acc += *(const nn_v8 *)(in + ((size_t)y * p->w + x) * p->c + k);
@@ -106,7 +101,7 @@ void nn_avgpool_back(float *dx, const float *dy, const struct nn_window *p)
     for (int oy = 0; oy < p->oh; oy++)
         for (int ox = 0; ox < p->ow; ox++, dy += p->c) {
             struct span s = span_of(p, oy, ox);
-            nn_v8 inv = splat(1.0f / (float)((s.y1 - s.y0) * (s.x1 - s.x0)));
+            nn_v8 inv = nn_splat(1.0f / (float)((s.y1 - s.y0) * (s.x1 - s.x0)));
             for (int y = s.y0; y < s.y1; y++)
                 for (int x = s.x0; x < s.x1; x++)
                     for (int k = 0; k < p->c; k += 8)
@@ -123,7 +118,7 @@ void nn_maxpool(float *out, uint8_t *which, const float *in, const struct nn_win
             struct span s = span_of(p, oy, ox);
             int top = oy * p->stride - p->pad_t, left = ox * p->stride - p->pad_l;
             for (int k = 0; k < p->c; k += 8) {
-                nn_v8 best = splat(-INFINITY);
+                nn_v8 best = nn_splat(-INFINITY);
                 nn_i8 tap = { 0 };
                 for (int y = s.y0; y < s.y1; y++)
                     for (int x = s.x0; x < s.x1; x++) {
@@ -192,18 +187,18 @@ static inline struct finished finish(nn_v8 v, const struct nn_finish *f)
 {
     struct finished r = { .keep = (nn_i8){ -1, -1, -1, -1, -1, -1, -1, -1 } };
     if (f->relu_hi >= 0) {
-        nn_v8 hi = splat(f->relu_hi);
-        r.keep = (v > splat(0)) & (v < hi);
+        nn_v8 hi = nn_splat(f->relu_hi);
+        r.keep = (v > nn_splat(0)) & (v < hi);
         v = (nn_v8)_mm256_min_ps(_mm256_max_ps((__m256)v, _mm256_setzero_ps()), (__m256)hi);
     }
     r.y = v;
     if (f->scale > 0) {
-        nn_v8 u = v / splat(f->scale);
-        nn_v8 q = (nn_v8)_mm256_floor_ps((__m256)(u + splat(0.5f)));
-        nn_i8 in = (q >= splat(f->q_lo)) & (q <= splat(f->q_hi));
-        q = (nn_v8)_mm256_min_ps(_mm256_max_ps((__m256)q, (__m256)splat(f->q_lo)), (__m256)splat(f->q_hi));
+        nn_v8 u = v / nn_splat(f->scale);
+        nn_v8 q = (nn_v8)_mm256_floor_ps((__m256)(u + nn_splat(0.5f)));
+        nn_i8 in = (q >= nn_splat(f->q_lo)) & (q <= nn_splat(f->q_hi));
+        q = (nn_v8)_mm256_min_ps(_mm256_max_ps((__m256)q, (__m256)nn_splat(f->q_lo)), (__m256)nn_splat(f->q_hi));
         r.slope = q - zero_unless(in, u);
-        r.y = q * splat(f->scale);
+        r.y = q * nn_splat(f->scale);
         r.keep &= in;
     }
     return r;
@@ -216,7 +211,7 @@ void nn_finish_map(float *y, uint8_t *mask, float *slope, const float *z, const 
     for (int p = 0; p < pixels; p++)
         for (int k = 0; k < c; k += 8) {
             size_t i = (size_t)p * c + k;
-            nn_v8 v = splat(0);
+            nn_v8 v = nn_splat(0);
             if (z)
                 v = *(const nn_v8 *)(z + i) * *(const nn_v8 *)(sc + k) + *(const nn_v8 *)(sh + k);
             if (res)
@@ -246,7 +241,7 @@ void nn_mask_sums(float *d, const uint8_t *mask, const float *z, const float *me
     for (int p0 = 0; p0 < pixels; p0 += RUN) {
         int p1 = BASE_MIN(pixels, p0 + RUN);
         for (int k = 0; k < c; k += 8) {
-            nn_v8 s = splat(0), q = splat(0), m = z ? *(const nn_v8 *)(mean + k) : splat(0);
+            nn_v8 s = nn_splat(0), q = nn_splat(0), m = z ? *(const nn_v8 *)(mean + k) : nn_splat(0);
             for (int p = p0; p < p1; p++) {
                 size_t i = (size_t)p * c + k;
                 nn_v8 v = *(const nn_v8 *)(d + i);
@@ -269,7 +264,7 @@ void nn_moments(const float *z, const float *shift, int pixels, int c, double *s
     for (int p0 = 0; p0 < pixels; p0 += RUN) {
         int p1 = BASE_MIN(pixels, p0 + RUN);
         for (int k = 0; k < c; k += 8) {
-            nn_v8 s = splat(0), q = splat(0), m = *(const nn_v8 *)(shift + k);
+            nn_v8 s = nn_splat(0), q = nn_splat(0), m = *(const nn_v8 *)(shift + k);
             for (int p = p0; p < p1; p++) {
                 nn_v8 v = *(const nn_v8 *)(z + (size_t)p * c + k) - m;
                 s += v;
@@ -284,7 +279,7 @@ double nn_dot(const float *a, const float *b, size_t n)
 {
     double sum = 0;
     for (size_t i0 = 0; i0 < n; i0 += 4096) {
-        nn_v8 s = splat(0);
+        nn_v8 s = nn_splat(0);
         for (size_t i = i0; i < BASE_MIN(n, i0 + 4096); i += 8)
             s += *(const nn_v8 *)(a + i) * *(const nn_v8 *)(b + i);
         for (int i = 0; i < 8; i++)

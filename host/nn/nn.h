@@ -96,16 +96,21 @@ struct nn_train_options {
     const char *checkpoint;          /* file, NULL = none: written every `checkpoint_steps` and at the end */
     int checkpoint_steps;            /* <= 0: once per epoch */
     bool resume;                     /* continue from `checkpoint` if it exists */
-    int64_t stop_at;                 /* > 0: leave (BASE_OK) after this many steps of the schedule */
+    int64_t stop_at;                 /* > 0: leave (BASE_OK) after this many steps of the schedule, as a kill
+                                        would: no checkpoint is written for it */
 };
 #define NN_TRAIN_OPTIONS_INIT { .epochs = 1, .batch = 128, .lr = 0.1f, .momentum = 0.9f, .nesterov = true, \
                                 .weight_decay = 5e-4f, .loss = NN_LOSS_OPTIONS_INIT }
-/* Train in place; `out` (may be NULL) gets the last epoch's figures. With a checkpoint, a
- * run that was killed and resumed ends with the same bits as one that was not.
- * BASE_STOPPED after a signal (a checkpoint is written first). */
+/* Train in place; `out` (may be NULL) gets the last epoch's figures (on resuming, of its steps
+ * since). With a checkpoint, a run that was killed and resumed with the same options ends with
+ * the same bits as one that was not. BASE_STOPPED after a signal (a checkpoint is written
+ * first); BASE_INPUT for options out of range, a label beyond the classes, a loss that is not
+ * finite, or a checkpoint that is damaged or belongs to another network. */
 int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_options *o, struct nn_train_report *out);
 
-/* Parameters, running statistics, momentum and learned scales with the step: atomic, CRC-checked. */
+/* Parameters, running statistics, momentum and learned scales with the step: atomic, CRC-checked.
+ * Reading changes nothing unless the whole file is right and of the same network, widths and
+ * kind of engine (training or not). */
 int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step);
 int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
 
@@ -134,7 +139,8 @@ struct nn_quant {
     bool pixel_pad;                  /* edge 0 is padded with the pixel nearest to 0: (round(mean/scale) * scale - mean) / std */
     bool learn_edge_scale;           /* LSQ: train edge scales (training only) */
     bool learn_weight_scale;         /* and weight scales */
-    float scale_lr;                  /* learning rate of scales relative to the weights' */
+    float scale_lr;                  /* learning rate of scales relative to the weights'; gradients are first divided by
+                                        sqrt(values that share the scale x largest code), a step is at most a tenth */
 };
 /* All float; w_scale of every Conv/Dense term allocated [cout], in_factor NULL. Set w_bits,
  * bits and scales, and in_factor by nn_quant_pixel_factor for terms that read edge 0. */

@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "nn_nets.h"
 
@@ -256,6 +258,90 @@ static void checkpoints_of_others_are_refused(void **state)
     graph_free(other);
 }
 
+/* ---- signals ---------------------------------------------------------------------------------- */
+
+static int raise_once(void *ctx, const struct nn_train_report *r)
+{
+    (void)ctx;
+    if (r->epoch == 1)
+        raise(SIGTERM);
+    return BASE_OK;
+}
+
+/* In a process of its own: the wish to stop stays. Exits with 0 if all was as it should be. */
+static int stopped_child(const char *file)
+{
+    base_stop_install();
+    struct graph *g = small();
+    struct nn *m = net_engine(g, BATCH, true, 1);
+    struct nn_train_options o = options(5);
+    o.warmup = 3;
+    o.checkpoint = file;
+    o.checkpoint_steps = 1000;
+    o.epoch_done = raise_once;
+    int rc = nn_train(m, &(struct nn_source){ fill, NULL }, &o, NULL);
+    int64_t step = 0;
+    bool ok = rc == BASE_STOPPED && strstr(base_error(), "after step 8 of 20") && strstr(base_error_hint(), "--resume");
+    ok = ok && nn_checkpoint_read(m, file, &step) == BASE_OK && step == 8;
+    nn_free(m);
+    graph_free(g);
+    return ok ? 0 : 1;
+}
+
+static void a_signal_stops_and_saves(void **state)
+{
+    const char *file = unit_path(*state, "stopped.ckpt");
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (!child)
+        _exit(stopped_child(file));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct graph *whole = run_to(0, NULL, false, 0, 1), *g = run_to(0, file, true, 0, 1);
+    assert_int_equal(differing(whole, g), 0);
+    graph_free(whole);
+    graph_free(g);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* Everything that allocates, on one graph; each failure leaves a network that the next run can use. */
+static int train_and_measure(struct graph *g, const char *file)
+{
+    struct nn_train_options o = options(1);
+    struct nn *m = NULL;
+    struct nn_quant *q = NULL;
+    struct nn_options no = { .threads = 1, .max_batch = BATCH, .training = true };
+    int rc = nn_new(&m, g, &no);
+    o.checkpoint = file;
+    o.resume = true;
+    if (!rc)
+        rc = nn_quant_new(&q, g, nn_layers(m));
+    if (!rc)
+        rc = nn_quant_pixel_factor(q, g, nn_layers(m));
+    if (!rc) {
+        q->edge[1] = (struct nn_quant_edge){ .bits = 4, .scale = 0.2f };
+        q->learn_edge_scale = true;
+        rc = nn_set_quant(m, q);
+    }
+    if (!rc)
+        rc = nn_train(m, &(struct nn_source){ fill, NULL }, &o, NULL);
+    if (!rc)
+        rc = nn_batchnorm_reestimate(m, &(struct nn_source){ fill, NULL }, 0, 1);
+    nn_free(m);
+    nn_quant_free(q);
+    return rc;
+}
+
+static void survives_lack_of_memory(void **state)
+{
+    const char *file = unit_path(*state, "nomem.ckpt");
+    struct graph *g = small();
+    assert_survives_nomem(train_and_measure(g, file), (void)0); /* from the beginning, then from its checkpoint */
+    graph_free(g);
+}
+
 /* ---- refusals ------------------------------------------------------------------------------------ */
 
 static int fail_fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
@@ -327,6 +413,8 @@ int main(void)
         cmocka_unit_test(resume_skips_what_was_done),
         cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(checkpoints_of_others_are_refused),
+        cmocka_unit_test(a_signal_stops_and_saves),
+        cmocka_unit_test(survives_lack_of_memory),
         cmocka_unit_test(bad_training_is_refused),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
