@@ -135,12 +135,16 @@ extern "C" struct bpsim *bpsim_open(const struct bpsim_options *opt)
 extern "C" void bpsim_close(struct bpsim *sim)
 {
     if (!sim) return;
+    // Verilator takes a model's names out of the context of the calling thread, which may be that
+    // of another device.
+    Verilated::threadContextp(&sim->context);
     sim->top->final();
 #if VM_TRACE
     if (sim->vcd) sim->vcd->close();
 #endif
     munmap(sim->mem, sim->mem_bytes);
     delete sim;
+    Verilated::threadContextp(Verilated::defaultContextp());
 }
 
 extern "C" void bpsim_reset(struct bpsim *sim)
