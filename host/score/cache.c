@@ -187,22 +187,23 @@ static int keys_of(uint64_t key[MAX_KEYS], const struct accel_program *p, const 
 bool score_cache_get(struct score_result *out, const struct score_job *job, const char *rtl_hash)
 {
     uint64_t key[MAX_KEYS];
-    int64_t cycles[MAX_KEYS];
+    int64_t cycles[MAX_KEYS] = { 0 };
     struct table t = { 0 };
     int n = keys_of(key, job->program, rtl_hash), layers = job->program->n_layer;
     char *path = table_path(job->cache_dir, rtl_hash);
     bool known = n > 0 && path;
     if (known)
         table_read(&t, path);
-    for (int i = 0; known && i < n; i++)
+    for (int i = 0; known && i <= layers; i++)
         known = table_find(&t, key[i], &cycles[i]);
     if (known) {
+        out->load_cycles = 0;
+        table_find(&t, key[layers + 1], &out->load_cycles);
         out->cycles = cycles[layers];
         for (int i = 0; i < layers; i++) {
             out->layer[i].cycles = cycles[i];
             out->cycles += cycles[i];
         }
-        out->load_cycles = cycles[layers + 1];
     }
     base_free(t.row);
     base_free(path);

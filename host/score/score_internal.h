@@ -30,7 +30,7 @@ struct score_device {
 int score_run_images(struct score_result *out, const struct score_job *job, const struct score_device *device, const void *ctx);
 
 /* ---- cache.c: measured cycles by structure (shapes, plane lists, memory) and RTL --------- */
-/* True: cycles, load_cycles and layer[].cycles of the job's program are known. */
+/* True: cycles and layer[].cycles of the job's program are known; load_cycles too, or 0. */
 bool score_cache_get(struct score_result *out, const struct score_job *job, const char *rtl_hash);
 int score_cache_put(const struct score_result *r, const struct score_job *job, const char *rtl_hash);
 /* Whether this very program gave the reference's logits on these very images. */

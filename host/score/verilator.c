@@ -158,6 +158,15 @@ static bool from_cache(struct score_result *out, const struct score_job *job, co
     return true;
 }
 
+/* A measurement is worth no less for not being kept. */
+static void keep(const struct score_result *r, const struct score_job *job, const char *rtl_hash)
+{
+    if (score_cache_put(r, job, rtl_hash) || score_cache_put_exact(job, rtl_hash)) {
+        base_warn("%s", base_error());
+        base_error_clear();
+    }
+}
+
 static int measure(struct score_result *out, const struct score_job *job, const struct score_simlib *lib)
 {
     static const struct score_device device = { sim_open, sim_image, sim_check, sim_measure, sim_close };
@@ -172,9 +181,7 @@ static int measure(struct score_result *out, const struct score_job *job, const 
     const struct run run = { lib, model };
     int rc = score_run_images(out, job, &device, &run);
     if (!rc && job->cache_dir)
-        rc = score_cache_put(out, job, lib->rtl_hash);
-    if (!rc && job->cache_dir)
-        rc = score_cache_put_exact(job, lib->rtl_hash);
+        keep(out, job, lib->rtl_hash);
     base_free(model);
     return rc;
 }

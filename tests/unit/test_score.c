@@ -1,0 +1,353 @@
+/* score: three backends on small networks: what they agree on, the table of measured cycles, what is missing. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <glob.h>
+
+#include "score/score.h"
+
+struct job { struct hw hw; struct fixed_net *net; struct accel_program *program; struct score_job score; struct score_result *out; };
+
+static void close_job(struct job *j)
+{
+    accel_program_free(j->program);
+    fixed_net_free(j->net);
+    base_free(j->out);
+}
+
+static void open_job(struct job *j, uint64_t seed)
+{
+    const struct fixed_random limits = { .max_layers = 5, .max_size = 12, .max_channels = 32 };
+    *j = (struct job){ 0 };
+    assert_ok(hw_load(&j->hw, "pynq-z2"));
+    for (;; seed += 1000) {
+        j->net = fixed_random_net(seed, &limits);
+        assert_non_null(j->net);
+        if (!accel_compile(&j->program, j->net, &j->hw))
+            break;
+        fixed_net_free(j->net);
+    }
+    j->out = BASE_NEW(struct score_result);
+    j->score = (struct score_job){ .net = j->net, .program = j->program };
+}
+
+static void run(struct job *j, const char *backend) { assert_ok(score_run(j->out, backend, &j->score)); }
+
+static int64_t sum(const struct score_result *r)
+{
+    int64_t cycles = 0;
+    for (int i = 0; i < r->n_layer; i++)
+        cycles += r->layer[i].cycles;
+    return cycles;
+}
+
+/* ---- the backends ------------------------------------------------------------------ */
+
+static void test_model(void **state)
+{
+    (void)state;
+    struct job j;
+    open_job(&j, 1);
+    run(&j, "model");
+    assert_string_equal(j.out->cycles_source, "model");
+    assert_string_equal(j.out->clock_is, "assumed");
+    assert_int_equal(j.out->bit_exact, -1);
+    assert_int_equal(j.out->cycles, j.out->model_cycles);
+    assert_int_equal(j.out->n_layer, j.net->n_layer + 1);
+    assert_string_equal(j.out->layer[0].kind, "input");
+    assert_true(sum(j.out) > 0 && sum(j.out) < j.out->cycles);
+    assert_float_equal(j.out->latency_ms, (double)j.out->cycles / 150e3, 1e-12);
+    close_job(&j);
+}
+
+/* The RTL, the model and the reference agree on every network; images side by side too. */
+static void test_verilator(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct job j;
+        open_job(&j, seed);
+        run(&j, "verilator");
+        assert_string_equal(j.out->cycles_source, "rtl");
+        assert_int_equal(j.out->bit_exact, 1);
+        assert_int_equal(j.out->images, 1);
+        assert_int_equal(j.out->cycles, j.out->model_cycles);
+        assert_int_equal(j.out->n_unit, SCORE_UNITS);
+        for (int u = 0; u < SCORE_UNITS; u++)
+            assert_int_equal(j.out->unit[u].run + j.out->unit[u].stall + j.out->unit[u].idle, j.out->cycles - 2);
+        close_job(&j);
+    }
+}
+
+static void many_images(struct job *j, const char *backend, int images, int threads)
+{
+    uint8_t *pixels = base_alloc((size_t)images * j->program->input_bytes);
+    for (size_t i = 0; i < (size_t)images * j->program->input_bytes; i++)
+        pixels[i] = (uint8_t)(i * 2654435761u >> 13);
+    j->score.pixels = pixels;
+    j->score.images = images;
+    j->score.threads = threads;
+    run(j, backend);
+    assert_int_equal(j->out->images, images);
+    assert_int_equal(j->out->bit_exact, 1);
+    base_free(pixels);
+}
+
+static void test_images(void **state)
+{
+    (void)state;
+    struct job j;
+    open_job(&j, 7);
+    for (int threads = 1; threads <= 4; threads += 3) {
+        many_images(&j, "verilator", 9, threads);
+        many_images(&j, "hls", 9, threads);
+    }
+    close_job(&j);
+}
+
+static void test_hls(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct job j;
+        open_job(&j, seed);
+        run(&j, "hls");
+        assert_string_equal(j.out->cycles_source, "hls-estimate");
+        assert_int_equal(j.out->bit_exact, 1);
+        assert_int_equal(j.out->cycles, sum(j.out));
+        close_job(&j);
+    }
+}
+
+/* A wrong reference is noticed: the same as a wrong accelerator. */
+static void test_difference(void **state)
+{
+    (void)state;
+    static const char *const backends[] = { "hls", "verilator" };
+    for (int i = 0; i < BASE_COUNT(backends); i++) {
+        struct job j;
+        open_job(&j, 3);
+        struct fixed_layer *last = &j.net->layer[j.net->n_layer - 1];
+        for (int c = 0; c < last->c; c++)
+            last->b[c] += (int64_t)1 << last->s;           /* behind the compiler's back */
+        assert_error(score_run(j.out, backends[i], &j.score), BASE_INTERNAL, "image 0: logit 0 is ");
+        assert_int_equal(j.out->bit_exact, 0);
+        close_job(&j);
+    }
+}
+
+/* ---- the table ----------------------------------------------------------------------- */
+
+static void test_cache(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    struct job j;
+    open_job(&j, 11);
+    j.score.cache_dir = dir;
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl");
+    struct score_result first = *j.out;
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl-table");
+    assert_int_equal(j.out->bit_exact, 1);                 /* this program, this image: known */
+    assert_int_equal(j.out->cycles, first.cycles);
+    assert_int_equal(j.out->load_cycles, first.load_cycles);
+    for (int i = 0; i < first.n_layer; i++)
+        assert_int_equal(j.out->layer[i].cycles, first.layer[i].cycles);
+    j.score.cache_dir = NULL;
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl");
+    j.score.cache_dir = dir;
+    j.program->hw.read_latency += 1;                       /* another memory, another time */
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl");
+    assert_true(j.out->cycles > first.cycles);
+    close_job(&j);
+    unit_remove(dir);
+}
+
+/* Other weights of the same structure: known cycles, but images that nobody has compared. */
+static void test_cache_weights(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    struct job j;
+    open_job(&j, 12);
+    j.score.cache_dir = dir;
+    run(&j, "verilator");
+    int64_t cycles = j.out->cycles;
+    struct fixed_layer *l = &j.net->layer[j.net->n_layer - 1];
+    for (int c = 0; c < l->c; c++)
+        l->b[c] += 12345;
+    accel_program_free(j.program);
+    assert_ok(accel_compile(&j.program, j.net, &j.hw));
+    j.score.program = j.program;
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl-table");
+    assert_int_equal(j.out->cycles, cycles);
+    assert_int_equal(j.out->bit_exact, -1);
+    assert_int_equal(j.out->images, 0);
+    j.score.exact = true;
+    run(&j, "verilator");
+    assert_string_equal(j.out->cycles_source, "rtl");
+    assert_int_equal(j.out->bit_exact, 1);
+    close_job(&j);
+    unit_remove(dir);
+}
+
+/* ---- layers of other networks ----------------------------------------------------------- */
+
+static void set_weights(const struct fixed_net *net, struct fixed_term *t, int planes)
+{
+    int act = net->edge[t->edge].bits;
+    int64_t n = (int64_t)t->cout * t->kh * t->kw * t->cin;
+    t->n_plane = t->w_bits = planes;
+    t->code = BASE_ARENA_NEW_N(net->arena, uint16_t, n);
+    for (int64_t i = 0; i < n; i++)
+        t->code[i] = (uint16_t)((uint64_t)i * 2654435761u >> 9 & ((1u << planes) - 1));
+    t->coef_shared = true;
+    t->coef = BASE_ARENA_NEW_N(net->arena, int32_t, planes * act);
+    for (int p = 0; p < planes; p++)
+        for (int j = 0; j < act; j++)
+            t->coef[p * act + j] = (p == planes - 1 ? -1 : 1) * (1 << (p + j));
+}
+
+static void set_scales(const struct fixed_net *net, struct fixed_layer *l)
+{
+    l->m = BASE_ARENA_NEW_N(net->arena, int32_t, l->c);
+    l->b = BASE_ARENA_NEW_N(net->arena, int64_t, l->c);
+    for (int o = 0; o < l->c; o++)
+        l->m[o] = 3, l->b[o] = 128;
+}
+
+/* image 9 x 11 x 3 -> conv 3 x 3 to 20 channels -> dense to 10, with these weight widths. */
+static struct fixed_net *two_layers(int conv_bits, int dense_bits)
+{
+    struct fixed_net *net = fixed_net_new("two", 2, 2);
+    net->classes = 10;
+    net->logit_scale = 1;
+    net->edge[0] = (struct fixed_edge){ .name = "image", .h = 9, .w = 11, .c = 3, .bits = 8, .scale = 1 };
+    net->edge[1] = (struct fixed_edge){ .name = "mid", .h = 9, .w = 11, .c = 20, .bits = 4, .scale = 1 };
+    net->layer[0] = (struct fixed_layer){ .name = "conv", .out = 1, .h = 9, .w = 11, .c = 20, .n_term = 1, .s = 8, .hi = 15 };
+    net->layer[0].term[0] = (struct fixed_term){ .edge = 0, .kh = 3, .kw = 3, .stride = 1, .pad_t = 1, .pad_l = 1, .cout = 20, .cin = 3 };
+    net->layer[1] = (struct fixed_layer){ .name = "dense", .out = -1, .h = 1, .w = 1, .c = 10, .n_term = 1, .s = 8, .lo = INT32_MIN, .hi = INT32_MAX };
+    net->layer[1].term[0] = (struct fixed_term){ .edge = 1, .kh = 9, .kw = 11, .stride = 1, .cout = 10, .cin = 20 };
+    for (int i = 0; i < 2; i++) {
+        set_weights(net, &net->layer[i].term[0], i ? dense_bits : conv_bits);
+        set_scales(net, &net->layer[i]);
+    }
+    return net;
+}
+
+static void score_two(struct job *j, int conv_bits, int dense_bits, const char *cache_dir)
+{
+    *j = (struct job){ .net = two_layers(conv_bits, dense_bits), .out = BASE_NEW(struct score_result) };
+    assert_ok(hw_load(&j->hw, "pynq-z2"));
+    assert_ok(accel_compile(&j->program, j->net, &j->hw));
+    j->score = (struct score_job){ .net = j->net, .program = j->program, .cache_dir = cache_dir };
+    run(j, "verilator");
+}
+
+/* Layers measured in two networks make a third that never ran: its rows add up to what the RTL then takes. */
+static void test_cache_layers(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    struct job a, b, c, d;
+    score_two(&a, 2, 5, dir);
+    score_two(&b, 4, 3, dir);
+    score_two(&c, 2, 3, dir);
+    score_two(&d, 2, 3, NULL);
+    assert_string_equal(a.out->cycles_source, "rtl");
+    assert_string_equal(b.out->cycles_source, "rtl");
+    assert_string_equal(c.out->cycles_source, "rtl-table");
+    assert_string_equal(d.out->cycles_source, "rtl");
+    assert_int_equal(c.out->cycles, d.out->cycles);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(c.out->layer[i].cycles, d.out->layer[i].cycles);
+    assert_true(a.out->cycles != c.out->cycles && b.out->cycles != c.out->cycles);
+    close_job(&a);
+    close_job(&b);
+    close_job(&c);
+    close_job(&d);
+    unit_remove(dir);
+}
+
+/* Whatever happens to the file, numbers stay right: damaged rows are measured again. */
+static void test_cache_damage(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    struct job first, j;
+    score_two(&first, 2, 2, dir);
+    glob_t found;
+    assert_int_equal(glob(unit_path(dir, "rtl-*.cycles"), 0, NULL, &found), 0);
+    const char *path = found.gl_pathv[0];
+    uint8_t *text;
+    size_t len;
+    assert_ok(base_file_read(&text, &len, path, 1 << 20));
+    for (size_t cut = 0; cut < len; cut += 37) {
+        assert_ok(base_file_write(path, text, cut));
+        score_two(&j, 2, 2, dir);
+        assert_int_equal(j.out->cycles, first.out->cycles);
+        close_job(&j);
+        text[cut] ^= 1;
+        assert_ok(base_file_write(path, text, len));
+        text[cut] ^= 1;
+        score_two(&j, 2, 2, dir);
+        assert_int_equal(j.out->cycles, first.out->cycles);
+        close_job(&j);
+    }
+    base_free(text);
+    globfree(&found);
+    close_job(&first);
+    unit_remove(dir);
+}
+
+/* ---- what is missing ---------------------------------------------------------------------- */
+
+static void test_missing(void **state)
+{
+    (void)state;
+    struct job j;
+    open_job(&j, 2);
+    const char *dir = unit_scratch();
+    assert_error(score_run(j.out, "vivado", &j.score), BASE_INPUT, "there are: model verilator hls");
+    setenv("BITPRESS_SIM", dir, 1);
+    assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "has no simulator");
+    assert_non_null(strstr(base_error_hint(), "make sim BOARD=pynq-z2"));
+    const char *lib = unit_path(dir, "libbpsim.so");
+    assert_ok(base_file_write(lib, "no library", 10));
+    assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "does not load");
+    unsetenv("BITPRESS_SIM");
+    struct hw other = j.hw;                                /* a program for another array */
+    other.hash ^= 1;
+    accel_program_free(j.program);
+    assert_ok(accel_compile(&j.program, j.net, &other));
+    j.score.program = j.program;
+    assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "another accelerator");
+    assert_error(score_run(j.out, "hls", &j.score), BASE_MISSING, "another array");
+    close_job(&j);
+    unit_remove(dir);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct job j;
+    open_job(&j, 4);
+    assert_survives_nomem(score_run(j.out, "hls", &j.score), (void)0);
+    assert_survives_nomem(score_run(j.out, "verilator", &j.score), (void)0);
+    close_job(&j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model), cmocka_unit_test(test_verilator), cmocka_unit_test(test_images), cmocka_unit_test(test_hls),
+        cmocka_unit_test(test_difference), cmocka_unit_test(test_cache), cmocka_unit_test(test_cache_weights), cmocka_unit_test(test_cache_layers),
+        cmocka_unit_test(test_cache_damage), cmocka_unit_test(test_missing), cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
