@@ -1,6 +1,8 @@
 /* hls: the C for Vitis HLS, run as software: results of random networks equal the reference, damaged
  * programs end with the code of accel_decode_check. */
 #define _GNU_SOURCE
+#include "unit.h"
+
 #include "accel_nets.h"
 
 #include "accel/accel.h"
