@@ -284,10 +284,12 @@ bench-train: $(BUILD)/bench-train ## speed of training and inference against the
 	@$(BUILD)/bench-train $(JOBS)
 
 # ---- install ----------------------------------------------------------------
-install: all ## into DESTDIR/PREFIX
+install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
 	install -m 755 $(BUILD)/bitpress $(DESTDIR)$(PREFIX)/bin/bitpress
 	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
+	for b in $(BOARDS); do lib=sim/$$b/libbpsim.so; [ ! -f $(BUILD)/$$lib ] || \
+	 install -D -m 755 $(BUILD)/$$lib $(DESTDIR)$(PREFIX)/share/bitpress/$$lib; done
 
 clean: ## remove everything that was built
 	rm -rf build build-asan build-fuzz $(BUILD)

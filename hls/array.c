@@ -12,8 +12,9 @@ static uint16_t count_ones(uint16_t x)
     return (uint16_t)((x + (x >> 8)) & 0x1f);
 }
 
-void hls_accumulate(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS], const uint16_t weight[HLS_TAPS][HLS_M],
-                    const int32_t coef[HLS_M])
+/* One weight plane in all units. */
+static void issue(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS], const uint16_t weight[HLS_TAPS][HLS_M],
+                  const int32_t coef[HLS_M])
 {
 #pragma HLS INLINE
 pixels:
@@ -35,5 +36,16 @@ pixels:
             int32_t product = count[m] * coef[m];          /* 8 x 18 bits */
             sum[q][m] = (int32_t)((uint32_t)sum[q][m] + (uint32_t)product);
         }
+    }
+}
+
+void hls_accumulate(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS],
+                    const uint16_t weight[BITPRESS_WEIGHT_DEPTH][HLS_TAPS][HLS_M], int waddr, const int32_t coef[BITPRESS_COEF_DEPTH][HLS_M],
+                    int first_coef, int planes)
+{
+weight_planes:
+    for (int wp = 0; wp < planes; wp++) {
+#pragma HLS PIPELINE II=1
+        issue(sum, window, weight[waddr + wp], coef[first_coef + wp]);
     }
 }

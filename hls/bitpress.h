@@ -101,17 +101,20 @@ uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const st
 uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
 
 /* ---- stages ------------------------------------------------------------------------ */
+/* Each gets the memories that it reads or writes, so that one memory has one reader and one writer at a time. */
 /* load.c: memory -> tables. Sizes in bytes; the arrays hold whole 64-bit words. */
 uint32_t hls_load(struct hls_engine *e, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size);
 /* input.c: the raw image -> planes. */
-void hls_input(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *out, const uint64_t *input);
+void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
+               const uint64_t *input);
 /* fetch.c: window of output row y, block xb: 16 channels of one plane for each pixel and tap. */
 int hls_parts(const struct hls_kword *k);
-void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k,
-               int y, int xb, int plane, uint16_t pad);
-/* array.c: sum[q][m] += coef[m] * popcount(window[q] & weight[m]). */
-void hls_accumulate(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS], const uint16_t weight[HLS_TAPS][HLS_M],
-                    const int32_t coef[HLS_M]);
+void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map,
+               const struct hls_kword *k, int y, int xb, int plane, uint16_t pad);
+/* array.c: for `planes` weight planes from waddr on: sum[q][m] += coef[m] * popcount(window[q] & weight[m]). */
+void hls_accumulate(int32_t sum[HLS_N][HLS_M], const uint16_t window[HLS_N][HLS_TAPS],
+                    const uint16_t weight[BITPRESS_WEIGHT_DEPTH][HLS_TAPS][HLS_M], int waddr, const int32_t coef[BITPRESS_COEF_DEPTH][HLS_M],
+                    int first_coef, int planes);
 /* requant.c: sums -> bit-planes of codes; pixel 0 -> int32 logits. */
 void hls_requantize(uint16_t plane[HLS_PLANES][HLS_N], const int32_t sum[HLS_N][HLS_M], const int32_t mul[HLS_M],
                     const int64_t add[HLS_M], int shift, int lo, int hi);
@@ -120,7 +123,8 @@ void hls_logits(int32_t logit[HLS_M], const int32_t sum[HLS_N][HLS_M], const int
 void hls_maxpool(uint16_t best[HLS_N], uint16_t race[HLS_N][HLS_TAPS], const uint16_t window[HLS_N][HLS_TAPS], int taps, bool top,
                  bool invert);
 /* store.c: a plane of a block with its halos; a filter group's logits; the result. */
-void hls_store_plane(struct hls_engine *e, const struct hls_map *map, int y, int xb, int group, int plane, const uint16_t pixel[HLS_N]);
+void hls_store_plane(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map, int y, int xb, int group,
+                     int plane, const uint16_t pixel[HLS_N]);
 void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], int filter, uint32_t total);
 void hls_store_result(const struct hls_engine *e, int32_t *output);
 /* run.c: one image through the program; *layer: where it ended. */

@@ -50,8 +50,8 @@ static int block_of(const struct hls_kword *k, int part)
 }
 
 /* Three rows of one part, in the window's order. What lies outside the map is not read. */
-static void read_part(uint16_t word[3][HLS_SLOTS], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k,
-                      const struct view *v, int part, int plane)
+static void read_part(uint16_t word[3][HLS_SLOTS], const uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map,
+                      const struct hls_kword *k, const struct view *v, int part, int plane)
 {
 #pragma HLS INLINE
     uint16_t bank_word[HLS_BANKS][HLS_SLOTS];
@@ -70,14 +70,20 @@ rows:
 banks:
     for (int b = 0; b < HLS_BANKS; b++) {
 #pragma HLS UNROLL
-        for (int s = 0; s < HLS_SLOTS; s++)
-            bank_word[b][s] = inside[b] ? e->act[b][address[b]][s] : 0;
+    slots:
+        for (int s = 0; s < HLS_SLOTS; s++) {
+#pragma HLS UNROLL
+            bank_word[b][s] = inside[b] ? act[b][address[b]][s] : 0;
+        }
     }
 order:
     for (int r = 0; r < 3; r++) {
 #pragma HLS UNROLL
-        for (int s = 0; s < HLS_SLOTS; s++)
+    order_slots:
+        for (int s = 0; s < HLS_SLOTS; s++) {
+#pragma HLS UNROLL
             word[r][s] = bank_word[(first_bank + r) & 3][s];
+        }
     }
 }
 
@@ -98,13 +104,17 @@ static void steer_part(uint16_t window[HLS_N][HLS_TAPS], uint16_t word[3][HLS_SL
 lanes:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
+    columns:
         for (int p = 0; p < 3; p++) {
+#pragma HLS UNROLL
             int j = v->stride * q + (k->group_mode ? 1 : p);
             int slot = slot_of(v->shift, j, block_of(k, part));
             if (slot < 0 || (k->group_mode && p != column_of(k, part)))
                 continue;
             bool in_row = left + j >= 0 && left + j < map->w;
+        window_rows:
             for (int r = 0; r < 3; r++) {
+#pragma HLS UNROLL
                 int row = v->row + r;
                 if (in_row && (k->group_mode || (row >= 0 && row < map->h)))
                     window[q][3 * r + p] = word[r][slot];
@@ -113,8 +123,8 @@ lanes:
     }
 }
 
-void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k,
-               int y, int xb, int plane, uint16_t pad)
+void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map,
+               const struct hls_kword *k, int y, int xb, int plane, uint16_t pad)
 {
     const struct view v = view_of(k, map, y, xb);
     uint16_t word[HLS_PARTS][3][HLS_SLOTS];                /* a FIFO from the memory to the window */
@@ -124,13 +134,16 @@ void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const struct hls_engine *e, con
 reads:
     for (int part = 0; part < v.parts; part++) {
 #pragma HLS PIPELINE II=1
-        read_part(word[part], e, map, k, &v, part, plane);
+        read_part(word[part], act, map, k, &v, part, plane);
     }
 padding:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
-        for (int tap = 0; tap < HLS_TAPS; tap++)
+    padding_taps:
+        for (int tap = 0; tap < HLS_TAPS; tap++) {
+#pragma HLS UNROLL
             window[q][tap] = k->group_mode ? 0 : pad;
+        }
     }
 writes:
     for (int part = 0; part < v.parts; part++) {

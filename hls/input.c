@@ -6,11 +6,14 @@
 static uint32_t read_block(uint8_t pixel[HLS_N][HLS_CG], const uint64_t *input, uint32_t at, int pixels, int channels)
 {
     uint64_t word = 0;
-clear:
+clear_pixels:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
-        for (int c = 0; c < HLS_CG; c++)
+    clear_channels:
+        for (int c = 0; c < HLS_CG; c++) {
+#pragma HLS UNROLL
             pixel[q][c] = 0;
+        }
     }
 pixels_of_block:
     for (int q = 0; q < pixels; q++) {
@@ -43,7 +46,8 @@ lanes:
     }
 }
 
-void hls_input(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *out, const uint64_t *input)
+void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
+               const uint64_t *input)
 {
     uint32_t at = 0;
 rows:
@@ -58,7 +62,7 @@ rows:
 #pragma HLS PIPELINE II=1
                 uint16_t plane[HLS_N];
                 pack_plane(plane, pixel, j, l->arg1);
-                hls_store_plane(e, out, y, x / HLS_N, 0, j, plane);
+                hls_store_plane(act, out, y, x / HLS_N, 0, j, plane);
             }
         }
     }

@@ -37,58 +37,59 @@ static uint32_t check_header(struct hls_sizes *s, const uint64_t head[PROGRAM_HE
     return PROGRAM_OK;
 }
 
-/* Records of 64-bit words: maps, layers, K-words. Each returns the word behind its section. */
-static const uint64_t *load_maps(struct hls_engine *e, const uint64_t *at)
+/* Records of 64-bit words: maps, layers, K-words. `at` is the section's first word; each returns the one behind it. */
+static uint32_t load_maps(struct hls_engine *e, const uint64_t *program, uint32_t at)
 {
 maps:
     for (uint32_t i = 0; i < e->size.map * PROGRAM_MAP_WORDS; i++) {
 #pragma HLS PIPELINE II=1
-        e->map[i / PROGRAM_MAP_WORDS][i % PROGRAM_MAP_WORDS] = at[i];
+        e->map[i / PROGRAM_MAP_WORDS][i % PROGRAM_MAP_WORDS] = program[at + i];
     }
     return at + e->size.map * PROGRAM_MAP_WORDS;
 }
 
-static const uint64_t *load_layers(struct hls_engine *e, const uint64_t *at)
+static uint32_t load_layers(struct hls_engine *e, const uint64_t *program, uint32_t at)
 {
 layers:
     for (uint32_t i = 0; i < e->size.layer * PROGRAM_LAYER_WORDS; i++) {
 #pragma HLS PIPELINE II=1
-        e->layer[i / PROGRAM_LAYER_WORDS][i % PROGRAM_LAYER_WORDS] = at[i];
+        e->layer[i / PROGRAM_LAYER_WORDS][i % PROGRAM_LAYER_WORDS] = program[at + i];
     }
     return at + e->size.layer * PROGRAM_LAYER_WORDS;
 }
 
-static const uint64_t *load_kwords(struct hls_engine *e, const uint64_t *at)
+static uint32_t load_kwords(struct hls_engine *e, const uint64_t *program, uint32_t at)
 {
 kwords:
     for (uint32_t i = 0; i < e->size.kword * PROGRAM_KWORD_WORDS; i++) {
 #pragma HLS PIPELINE II=1
-        e->kword[i / PROGRAM_KWORD_WORDS][i % PROGRAM_KWORD_WORDS] = at[i];
+        e->kword[i / PROGRAM_KWORD_WORDS][i % PROGRAM_KWORD_WORDS] = program[at + i];
     }
     return at + e->size.kword * PROGRAM_KWORD_WORDS;
 }
 
 /* Two coefficients a word, of which the multiplier takes 18 bits. */
-static const uint64_t *load_coefs(struct hls_engine *e, const uint64_t *at)
+static uint32_t load_coefs(struct hls_engine *e, const uint64_t *program, uint32_t at)
 {
 coefs:
     for (uint32_t i = 0; i < e->size.coef * (HLS_M / 2); i++) {
 #pragma HLS PIPELINE II=1
+        uint64_t word = program[at + i];
         uint32_t row = i % (HLS_M / 2) * 2;
-        e->coef[i / (HLS_M / 2)][row] = (int32_t)hls_signed(at[i], 18);
-        e->coef[i / (HLS_M / 2)][row + 1] = (int32_t)hls_signed(at[i] >> 32, 18);
+        e->coef[i / (HLS_M / 2)][row] = (int32_t)hls_signed(word, 18);
+        e->coef[i / (HLS_M / 2)][row + 1] = (int32_t)hls_signed(word >> 32, 18);
     }
     return at + e->size.coef * (HLS_M / 2);
 }
 
 /* Per channel the addend, then the multiplier. */
-static void load_scales(struct hls_engine *e, const uint64_t *at)
+static void load_scales(struct hls_engine *e, const uint64_t *program, uint32_t at)
 {
 scales:
     for (uint32_t i = 0; i < e->size.scale * HLS_M; i++) {
 #pragma HLS PIPELINE II=2
-        e->add[i / HLS_M][i % HLS_M] = hls_signed(at[2 * i], 48);
-        e->mul[i / HLS_M][i % HLS_M] = (int32_t)hls_signed(at[2 * i + 1], 18);
+        e->add[i / HLS_M][i % HLS_M] = hls_signed(program[at + 2 * i], 48);
+        e->mul[i / HLS_M][i % HLS_M] = (int32_t)hls_signed(program[at + 2 * i + 1], 18);
     }
 }
 
@@ -136,11 +137,11 @@ header:
     if (error)
         return error;
     load_pad(e, head);
-    const uint64_t *at = load_maps(e, program + PROGRAM_HEADER_WORDS);
-    at = load_layers(e, at);
-    at = load_kwords(e, at);
-    at = load_coefs(e, at);
-    load_scales(e, at);
+    uint32_t at = load_maps(e, program, PROGRAM_HEADER_WORDS);
+    at = load_layers(e, program, at);
+    at = load_kwords(e, program, at);
+    at = load_coefs(e, program, at);
+    load_scales(e, program, at);
     load_weights(e, weight);
     e->loaded = true;
     return PROGRAM_OK;

@@ -32,10 +32,15 @@ drain:
 planes:
     for (int j = 0; j < HLS_PLANES; j++) {
 #pragma HLS UNROLL
+    pixels:
         for (int q = 0; q < HLS_N; q++) {
+#pragma HLS UNROLL
             uint32_t word = 0;
-            for (int m = 0; m < HLS_M; m++)
+        channels:
+            for (int m = 0; m < HLS_M; m++) {
+#pragma HLS UNROLL
                 word |= ((uint32_t)code[q][m] >> j & 1u) << m;
+            }
             plane[j][q] = (uint16_t)word;
         }
     }

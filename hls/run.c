@@ -6,7 +6,8 @@ static int blocks_of(int columns) { return (columns + HLS_N - 1) / HLS_N; }
 
 /* ---- MAC --------------------------------------------------------------------------- */
 
-/* One K-word at one place: its planes against the windows of the activation planes. */
+/* One K-word at one place: its planes against the windows of the activation planes. The next window is fetched while
+ * the array works on this one. */
 static void multiply(int32_t sum[HLS_N][HLS_M], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k, int y, int xb)
 {
 activation_planes:
@@ -14,12 +15,8 @@ activation_planes:
 #pragma HLS DATAFLOW
         uint16_t window[HLS_N][HLS_TAPS];
 #pragma HLS ARRAY_PARTITION variable=window dim=0 complete
-        hls_fetch(window, e, map, k, y, xb, ab, map->raw ? e->pad[ab] : 0);
-    weight_planes:
-        for (int wp = 0; wp < k->wn; wp++) {
-#pragma HLS PIPELINE II=1
-            hls_accumulate(sum, window, e->weight[k->waddr + wp], e->coef[k->coef + ab * k->wn + wp]);
-        }
+        hls_fetch(window, e->act, map, k, y, xb, ab, map->raw ? e->pad[ab] : 0);
+        hls_accumulate(sum, window, e->weight, k->waddr, e->coef, k->coef + ab * k->wn, k->wn);
     }
 }
 
@@ -27,11 +24,14 @@ activation_planes:
 static uint32_t sum_list(int32_t sum[HLS_N][HLS_M], int *next, const struct hls_engine *e, int first, int y, int xb)
 {
     bool last = false;
-clear:
+clear_pixels:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
-        for (int m = 0; m < HLS_M; m++)
+    clear_rows:
+        for (int m = 0; m < HLS_M; m++) {
+#pragma HLS UNROLL
             sum[q][m] = 0;
+        }
     }
     *next = first;
 kwords:
@@ -67,7 +67,7 @@ static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const s
 planes:
     for (int j = 0; j < out->planes; j++) {
 #pragma HLS PIPELINE II=1
-        hls_store_plane(e, out, y, xb, l->arg3 + filter, j, plane[j]);
+        hls_store_plane(e->act, out, y, xb, l->arg3 + filter, j, plane[j]);
     }
 }
 
@@ -109,9 +109,9 @@ planes:
 #pragma HLS ARRAY_PARTITION variable=window dim=0 complete
 #pragma HLS ARRAY_PARTITION variable=best complete
         bool top = j == in->planes - 1, invert = top && l->is_signed;
-        hls_fetch(window, e, in, k, y, xb, j, invert ? 0xffff : 0);    /* padding: the lowest code */
+        hls_fetch(window, e->act, in, k, y, xb, j, invert ? 0xffff : 0);    /* padding: the lowest code */
         hls_maxpool(best, race, window, l->arg3, top, invert);
-        hls_store_plane(e, out, y, xb, l->arg2 + k->group, j, best);
+        hls_store_plane(e->act, out, y, xb, l->arg2 + k->group, j, best);
     }
 }
 
@@ -141,7 +141,7 @@ static uint32_t run_input(struct hls_engine *e, const struct hls_layer *l, const
     struct hls_map out;
     uint32_t error = hls_check_input(&out, e, l);
     if (!error)
-        hls_input(e, l, &out, input);
+        hls_input(e->act, l, &out, input);
     return error;
 }
 

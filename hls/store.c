@@ -2,7 +2,8 @@
  * of the block on its left and the left halo of the block on its right. */
 #include "hls/bitpress.h"
 
-void hls_store_plane(struct hls_engine *e, const struct hls_map *map, int y, int xb, int group, int plane, const uint16_t pixel[HLS_N])
+void hls_store_plane(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map, int y, int xb, int group,
+                     int plane, const uint16_t pixel[HLS_N])
 {
 #pragma HLS INLINE
     int bank = (y + group) & 3;
@@ -10,12 +11,12 @@ void hls_store_plane(struct hls_engine *e, const struct hls_map *map, int y, int
 word:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
-        e->act[bank][address][q + 1] = pixel[q];
+        act[bank][address][q + 1] = pixel[q];
     }
     if (xb > 0)
-        e->act[bank][address - map->px_stride][HLS_SLOTS - 1] = pixel[0];
+        act[bank][address - map->px_stride][HLS_SLOTS - 1] = pixel[0];
     if (xb < (map->w - 1) >> 3)
-        e->act[bank][address + map->px_stride][0] = pixel[HLS_N - 1];
+        act[bank][address + map->px_stride][0] = pixel[HLS_N - 1];
 }
 
 void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], int filter, uint32_t total)

@@ -4,7 +4,7 @@
 
 #include <glob.h>
 
-#include "score/score.h"
+#include "score/score_internal.h"
 
 struct job { struct hw hw; struct fixed_net *net; struct accel_program *program; struct score_job score; struct score_result *out; };
 
@@ -274,6 +274,62 @@ static void test_cache_layers(void **state)
     unit_remove(dir);
 }
 
+/* ---- keys: everything that decides a layer's time, by the model, which is the RTL's to the cycle --------- */
+
+enum { KEY_NETS = 600, KEY_ROWS = KEY_NETS * 16 };
+struct key_row { unsigned long long key; long long cycles; };
+
+static int by_key(const void *a, const void *b)
+{
+    const struct key_row *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int read_rows(struct key_row *row, int n, const char *dir)
+{
+    glob_t found;
+    char line[128];
+    unsigned check;
+    assert_int_equal(glob(unit_path(dir, "rtl-*.cycles"), 0, NULL, &found), 0);
+    FILE *f = fopen(found.gl_pathv[0], "r");
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%llx %lld %x", &row[n].key, &row[n].cycles, &check) == 3)
+            assert_true(++n < KEY_ROWS);
+    fclose(f);
+    globfree(&found);
+    return n;
+}
+
+/* Layers of different networks that have one key have one time; there are many, so the key ignores enough. */
+static void test_cache_keys(void **state)
+{
+    (void)state;
+    struct key_row *row = base_alloc(KEY_ROWS * sizeof *row);
+    int rows = 0, shared = 0;
+    for (uint64_t seed = 1; seed <= KEY_NETS; seed++) {
+        const struct fixed_random limits = { .max_layers = 4, .max_size = 3 + (int)(seed % 3) * 4, .max_channels = 40 };
+        const char *dir = unit_scratch();
+        struct job j = { .net = fixed_random_net(seed, &limits), .out = BASE_NEW(struct score_result) };
+        assert_ok(hw_load(&j.hw, "pynq-z2"));
+        if (!accel_compile(&j.program, j.net, &j.hw)) {
+            j.score = (struct score_job){ .net = j.net, .program = j.program, .cache_dir = dir };
+            run(&j, "model");
+            assert_ok(score_cache_put(j.out, &j.score, "abc"));
+            rows = read_rows(row, rows, dir);
+        }
+        close_job(&j);
+        unit_remove(dir);
+    }
+    qsort(row, (size_t)rows, sizeof *row, by_key);
+    for (int i = 1; i < rows; i++)
+        if (row[i].key == row[i - 1].key) {
+            assert_int_equal(row[i].cycles, row[i - 1].cycles);
+            shared++;
+        }
+    assert_true(shared > 100);
+    base_free(row);
+}
+
 /* Whatever happens to the file, numbers stay right: damaged rows are measured again. */
 static void test_cache_damage(void **state)
 {
@@ -347,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model), cmocka_unit_test(test_verilator), cmocka_unit_test(test_images), cmocka_unit_test(test_hls),
         cmocka_unit_test(test_difference), cmocka_unit_test(test_cache), cmocka_unit_test(test_cache_weights), cmocka_unit_test(test_cache_layers),
+        cmocka_unit_test(test_cache_keys),
         cmocka_unit_test(test_cache_damage), cmocka_unit_test(test_missing), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
