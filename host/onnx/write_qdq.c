@@ -4,7 +4,10 @@
  * of a layer is a Conv on dequantized int8 weights whose scale per output channel is the effective one: one
  * unit of the term's integer sum times M[c] / 2^S, in the output's scale. What B[c] adds, less the rounding that
  * QuantizeLinear does itself, is the bias. The input is raw pixels, 0..255; its DequantizeLinear takes the
- * padding value of each channel as zero point, so that ONNX's padding with zeros pads with that value. */
+ * padding value of each channel as zero point, so that ONNX's padding with zeros pads with that value.
+ *
+ * A term with a ratio of its own has a rounded coefficient for each pair of planes, which no single scale can
+ * say. Such a term is a Conv on the bits of its edge, with the coefficients as weights: exact as well. */
 #include <math.h>
 #include <string.h>
 
@@ -16,6 +19,7 @@ struct qdq {
     const struct fixed_layer *l;     /* at hand */
     double out;                      /* scale of its output */
     double *bias;                    /* [l->c], real */
+    bool *bits_made;                 /* [n_edge]: the edge's bits are there */
 };
 
 /* ---- names and scales ---------------------------------------------------------------- */
@@ -51,27 +55,27 @@ static double acc_scale(const struct qdq *q, int c)
 
 /* ---- weights --------------------------------------------------------------------------- */
 
-static int sign_of(const struct fixed_edge *e, int j)
+static int32_t coefficient(const struct fixed_term *t, const struct fixed_edge *e, int o, int plane, int j)
 {
-    return e->is_signed && j == e->bits - 1 ? -1 : 1;
+    return t->coef[((int64_t)(t->coef_shared ? 0 : o) * t->n_plane + plane) * e->bits + j];
 }
 
-/* Value of plane t per unit of activation: coefficients are rounded to integers, so a fit over the activation's
- * planes, in which the large ones count. */
-static double plane_value(const struct fixed_term *t, const struct fixed_edge *e, int o, int plane)
+/* Do the coefficients of each weight plane double from bit to bit, so that the activation counts as a number? */
+static bool is_linear(const struct fixed_term *t, const struct fixed_edge *e)
 {
-    const int32_t *coef = t->coef + ((int64_t)(t->coef_shared ? 0 : o) * t->n_plane + plane) * e->bits;
-    double sum = 0, squares = 0;
-    for (int j = 0; j < e->bits; j++) {
-        double x = ldexp(sign_of(e, j), j);
-        sum += coef[j] * x;
-        squares += x * x;
-    }
-    return sum / squares;
+    for (int o = 0; o < (t->coef_shared ? 1 : t->cout); o++)
+        for (int k = 0; k < t->n_plane; k++)
+            for (int j = 0; j < e->bits; j++) {
+                int64_t sign = e->is_signed && j == e->bits - 1 ? -1 : 1;
+                int32_t first = e->is_signed && e->bits == 1 ? -coefficient(t, e, o, k, 0) : coefficient(t, e, o, k, 0);
+                if (coefficient(t, e, o, k, j) != sign * ((int64_t)first << j))
+                    return false;
+            }
+    return true;
 }
 
-/* Uniform weights: value of plane t in units of the weight's step; false: the planes are something else. */
-static bool uniform_planes(const struct fixed_term *t, double *plane)
+/* Uniform weights: value of each plane in units of the weight's step; false: the planes are something else. */
+static bool uniform_planes(const struct fixed_term *t, int *plane)
 {
     if (t->w_bits == 1 && t->n_plane == 2) {
         plane[0] = 2;
@@ -81,24 +85,18 @@ static bool uniform_planes(const struct fixed_term *t, double *plane)
     if (t->n_plane != t->w_bits || t->n_plane > 8)
         return false;
     for (int k = 0; k < t->n_plane; k++)
-        plane[k] = t->n_plane == 1 ? 1 : ldexp(k == t->n_plane - 1 ? -1 : 1, k);
+        plane[k] = t->n_plane > 1 && k == t->n_plane - 1 ? -(1 << k) : 1 << k;
     return true;
 }
 
-/* Planes of output o as multiples of a step (returned), fitted; false where they are not multiples of it. */
-static bool fit_step(const struct fixed_term *t, const struct fixed_edge *e, int o, const double *plane, double *step)
+/* The step of output o's weights, of which every plane is its multiple; 0: they are not. */
+static int32_t step_of(const struct fixed_term *t, const struct fixed_edge *e, int o, const int *plane)
 {
-    double sum = 0, squares = 0, worst = 0, top = 0;
-    for (int k = 0; k < t->n_plane; k++) {
-        sum += plane_value(t, e, o, k) * plane[k];
-        squares += plane[k] * plane[k];
-    }
-    *step = sum / squares;
-    for (int k = 0; k < t->n_plane; k++) {
-        worst = fmax(worst, fabs(plane_value(t, e, o, k) - *step * plane[k]));
-        top = fmax(top, fabs(plane_value(t, e, o, k)));
-    }
-    return worst <= 1.01 + top * 0.005; /* coefficients are within half of what they stand for */
+    int32_t step = coefficient(t, e, o, 0, 0) / plane[0];
+    for (int k = 0; k < t->n_plane; k++)
+        if (coefficient(t, e, o, k, 0) != (int64_t)step * plane[k])
+            return 0;
+    return step;
 }
 
 static double value_of(uint16_t code, const double *plane, int n)
@@ -132,7 +130,7 @@ static char *float_weights(struct qdq *q, const struct fixed_term *t, int layer,
     double plane[FIXED_MAX_PLANES], in = edge_scale(q->net, t->edge);
     for (int o = 0; to && o < t->cout; o++) {
         for (int k = 0; k < t->n_plane; k++)
-            plane[k] = plane_value(t, e, o, k) * acc_scale(q, t->chan + o);
+            plane[k] = coefficient(t, e, o, k, 0) * acc_scale(q, t->chan + o);
         for (int64_t i = 0; i < t->cin; i++)
             for (int64_t tap = 0; tap < t->kh * t->kw; tap++) {
                 double v = value_of(t->code[code_at(t, o, i, tap)], plane, t->n_plane);
@@ -144,22 +142,25 @@ static char *float_weights(struct qdq *q, const struct fixed_term *t, int layer,
 }
 
 /* The term's weights as int8 behind a DequantizeLinear; `step`: of each output's integers. */
-static char *integer_weights(struct qdq *q, const struct fixed_term *t, int layer, int term, const double *plane, const double *step)
+static char *integer_weights(struct qdq *q, const struct fixed_term *t, int layer, int term, const int *plane, const int32_t *step)
 {
     struct writer *w = &q->w;
-    char *name = numbered(q, "layer", layer, term, ".weight"), *codes = write_name(w, name ? name : "", ".int8");
-    char *scales = write_name(w, name ? name : "", ".scale"), *zeros = write_name(w, name ? name : "", ".zero");
+    char *name = numbered(q, "layer", layer, term, ".weight"), *codes = numbered(q, "layer", layer, term, ".weight.int8");
+    char *scales = numbered(q, "layer", layer, term, ".weight.scale"), *zeros = numbered(q, "layer", layer, term, ".weight.zero");
     int8_t *to = write_tensor(w, codes, WRITE_INT8, (const int64_t[4]){ t->cout, t->cin, t->kh, t->kw }, 4);
     float *scale = write_tensor(w, scales, WRITE_FLOAT, (const int64_t[1]){ t->cout }, 1);
     write_tensor(w, zeros, WRITE_INT8, (const int64_t[1]){ t->cout }, 1);
+    double value[FIXED_MAX_PLANES];
+    for (int k = 0; k < t->n_plane; k++)
+        value[k] = plane[k];
     for (int o = 0; to && scale && o < t->cout; o++) {
         double unit = step[o] * acc_scale(q, t->chan + o);
         bool dead = !(fabs(unit) > 0);
         scale[o] = (float)(dead ? 1 : fabs(unit) / edge_scale(q->net, t->edge));
         for (int64_t i = 0; i < t->cin; i++)
             for (int64_t tap = 0; tap < t->kh * t->kw; tap++) {
-                double v = dead ? 0 : value_of(t->code[code_at(t, o, i, tap)], plane, t->n_plane);
-                *to++ = (int8_t)(unit < 0 ? fmin(-v, 127) : v);
+                double v = dead ? 0 : value_of(t->code[code_at(t, o, i, tap)], value, t->n_plane);
+                *to++ = (int8_t)(unit < 0 ? -v : v);
                 pad_into_bias(q, t, o, i, v * unit);
             }
     }
@@ -174,18 +175,93 @@ static char *integer_weights(struct qdq *q, const struct fixed_term *t, int laye
 static char *weights(struct qdq *q, const struct fixed_term *t, int layer, int term)
 {
     const struct fixed_edge *e = &q->net->edge[t->edge];
-    double plane[FIXED_MAX_PLANES], *step = base_arena_alloc(q->w.a, sizeof(double) * (size_t)t->cout);
-    bool fits = uniform_planes(t, plane);
+    int plane[FIXED_MAX_PLANES] = { 0 };
+    int32_t *step = base_arena_alloc(q->w.a, sizeof(int32_t) * (size_t)t->cout);
+    bool fits = t->n_plane > 0 && uniform_planes(t, plane);
     if (!step) {
         q->w.failed = true;
         return NULL;
     }
     for (int o = 0; fits && o < t->cout; o++) {
-        fits = fit_step(t, e, o, plane, &step[o]);
-        if (step[o] < 0 && t->w_bits == 8) /* -(-128) has no place in int8 */
-            fits = false;
+        step[o] = step_of(t, e, o, plane);
+        fits = step[o] && (step[o] > 0 || t->w_bits < 8); /* -(-128) has no place in int8 */
     }
     return fits ? integer_weights(q, t, layer, term, plane, step) : float_weights(q, t, layer, term);
+}
+
+/* ---- bits: terms whose planes have coefficients of their own -------------------------------- */
+
+static char *binary(struct qdq *q, const char *type, char *name, const char *a, const char *b)
+{
+    Onnx__NodeProto *n = write_node(&q->w, type, name);
+    write_input(&q->w, n, a);
+    write_input(&q->w, n, b);
+    return name;
+}
+
+static char *unary(struct qdq *q, const char *type, char *name, const char *a)
+{
+    write_input(&q->w, write_node(&q->w, type, name), a);
+    return name;
+}
+
+/* Bits of the pixels that padding stands for are taken away: zeros of ONNX's padding are then those. */
+static char *less_padding(struct qdq *q, char *bits)
+{
+    const struct fixed_edge *e = &q->net->edge[0];
+    float *pad = write_tensor(&q->w, "edge0.bits.pad", WRITE_FLOAT, (const int64_t[4]){ 1, e->c * e->bits, 1, 1 }, 4);
+    for (int i = 0; pad && i < e->c * e->bits; i++)
+        pad[i] = (float)(e->pad[i / e->bits] >> i % e->bits & 1);
+    return binary(q, "Sub", numbered(q, "edge", 0, -1, ".bits"), bits, "edge0.bits.pad");
+}
+
+/* N x (channels * bits) x H x W of zeros and ones, two's complement: floor(code / 2^j) mod 2. */
+static char *edge_bits(struct qdq *q, int edge)
+{
+    const struct fixed_edge *e = &q->net->edge[edge];
+    bool padded = e->pad != NULL;
+    char *name = numbered(q, "edge", edge, -1, ".bits"), *value = numbered(q, "edge", edge, -1, ".codes");
+    if (q->bits_made[edge])
+        return name;
+    q->bits_made[edge] = true;
+    char *steps = numbered(q, "edge", edge, -1, ".bits.steps");
+    float *step = write_tensor(&q->w, steps, WRITE_FLOAT, (const int64_t[3]){ e->bits, 1, 1 }, 3);
+    for (int j = 0; step && j < e->bits; j++)
+        step[j] = ldexpf(1, -j);
+    char *half = write_scalar(&q->w, name ? name : "", ".half", WRITE_FLOAT, 0.5), *two = write_scalar(&q->w, name ? name : "", ".two", WRITE_FLOAT, 2);
+    Onnx__NodeProto *n = write_node(&q->w, "Cast", numbered(q, "edge", edge, -1, ".bits.cast"));
+    write_input(&q->w, n, value);
+    write_int(&q->w, n, "to", WRITE_FLOAT);
+    value = binary(q, "Unsqueeze", numbered(q, "edge", edge, -1, ".bits.each"), numbered(q, "edge", edge, -1, ".bits.cast"), write_ints(&q->w, name ? name : "", ".axis", (const int64_t[1]){ 2 }, 1));
+    value = unary(q, "Floor", numbered(q, "edge", edge, -1, ".bits.shifted"), binary(q, "Mul", numbered(q, "edge", edge, -1, ".bits.parts"), value, steps));
+    char *above = unary(q, "Floor", numbered(q, "edge", edge, -1, ".bits.above"), binary(q, "Mul", numbered(q, "edge", edge, -1, ".bits.halves"), value, half));
+    above = binary(q, "Mul", numbered(q, "edge", edge, -1, ".bits.even"), above, two);
+    value = binary(q, "Sub", numbered(q, "edge", edge, -1, ".bits.split"), value, above);
+    char *shape = write_ints(&q->w, name ? name : "", ".shape", (const int64_t[4]){ 0, -1, e->h, e->w }, 4);
+    value = binary(q, "Reshape", padded ? numbered(q, "edge", edge, -1, ".bits.joined") : name, value, shape);
+    return padded ? less_padding(q, value) : name;
+}
+
+/* Weights of the Conv on bits: what a weight's planes together give for each bit. */
+static char *bit_weights(struct qdq *q, const struct fixed_term *t, int layer, int term)
+{
+    const struct fixed_edge *e = &q->net->edge[t->edge];
+    char *name = numbered(q, "layer", layer, term, ".weight");
+    float *to = write_tensor(&q->w, name, WRITE_FLOAT, (const int64_t[4]){ t->cout, (int64_t)t->cin * e->bits, t->kh, t->kw }, 4);
+    for (int o = 0; to && o < t->cout; o++)
+        for (int64_t i = 0; i < t->cin; i++)
+            for (int j = 0; j < e->bits; j++)
+                for (int64_t tap = 0; tap < t->kh * t->kw; tap++) {
+                    uint16_t code = t->code[code_at(t, o, i, tap)];
+                    double v = 0;
+                    for (int k = 0; k < t->n_plane; k++)
+                        v += code >> k & 1 ? coefficient(t, e, o, k, j) : 0;
+                    v *= acc_scale(q, t->chan + o);
+                    *to++ = (float)v;
+                    if (e->pad && e->pad[t->depthwise ? o : i] >> j & 1)
+                        q->bias[t->chan + o] += v;
+                }
+    return name;
 }
 
 /* ---- terms --------------------------------------------------------------------------------- */
@@ -197,10 +273,11 @@ static int pad_behind(int in, int out, int kernel, int stride, int pad)
 }
 
 /* The part of the edge that the term reads: rows and columns behind the last window and channels are cut off. */
-static char *term_input(struct qdq *q, const struct fixed_term *t, int layer, int term, int pb, int pr)
+static char *term_input(struct qdq *q, const struct fixed_term *t, int layer, int term, int pb, int pr, bool bits)
 {
     const struct fixed_edge *e = &q->net->edge[t->edge];
-    char *edge = edge_name(q, t->edge);
+    char *edge = bits ? edge_bits(q, t->edge) : edge_name(q, t->edge);
+    int each = bits ? e->bits : 1;
     bool cut = t->depthwise && t->cout < e->c;
     if (pb >= 0 && pr >= 0 && !cut)
         return edge;
@@ -209,7 +286,7 @@ static char *term_input(struct qdq *q, const struct fixed_term *t, int layer, in
     Onnx__NodeProto *n = write_node(w, "Slice", name);
     write_input(w, n, edge);
     write_input(w, n, write_ints(w, name, ".starts", (const int64_t[3]){ 0, 0, 0 }, 3));
-    write_input(w, n, write_ints(w, name, ".ends", (const int64_t[3]){ cut ? t->cout : e->c, e->h + BASE_MIN(pb, 0), e->w + BASE_MIN(pr, 0) }, 3));
+    write_input(w, n, write_ints(w, name, ".ends", (const int64_t[3]){ each * (cut ? t->cout : e->c), e->h + BASE_MIN(pb, 0), e->w + BASE_MIN(pr, 0) }, 3));
     write_input(w, n, write_ints(w, name, ".axes", (const int64_t[3]){ 1, 2, 3 }, 3));
     return name;
 }
@@ -228,7 +305,8 @@ static char *term_conv(struct qdq *q, int layer, int term)
     const struct fixed_term *t = &l->term[term];
     const struct fixed_edge *e = &q->net->edge[t->edge];
     int pb = pad_behind(e->h, l->h, t->kh, t->stride, t->pad_t), pr = pad_behind(e->w, l->w, t->kw, t->stride, t->pad_l);
-    char *in = term_input(q, t, layer, term, pb, pr), *weight = weights(q, t, layer, term), *name = numbered(q, "layer", layer, term, "");
+    bool bits = !is_linear(t, e);
+    char *in = term_input(q, t, layer, term, pb, pr, bits), *weight = bits ? bit_weights(q, t, layer, term) : weights(q, t, layer, term), *name = numbered(q, "layer", layer, term, "");
     Onnx__NodeProto *n = write_node(&q->w, "Conv", name);
     write_input(&q->w, n, in);
     write_input(&q->w, n, weight);
@@ -246,14 +324,6 @@ static char *term_spread(struct qdq *q, const struct fixed_term *t, int layer, i
     Onnx__NodeProto *n = write_node(&q->w, "Pad", name);
     write_input(&q->w, n, value);
     write_input(&q->w, n, write_ints(&q->w, name, ".pads", (const int64_t[8]){ 0, t->chan, 0, 0, 0, q->l->c - t->chan - t->cout, 0, 0 }, 8));
-    return name;
-}
-
-static char *binary(struct qdq *q, const char *type, char *name, const char *a, const char *b)
-{
-    Onnx__NodeProto *n = write_node(&q->w, type, name);
-    write_input(&q->w, n, a);
-    write_input(&q->w, n, b);
     return name;
 }
 
@@ -308,6 +378,31 @@ static char *add_bias(struct qdq *q, int layer, char *sum)
     for (int c = 0; to && c < q->l->c; c++)
         to[c] = (float)q->bias[c];
     return binary(q, "Add", numbered(q, "layer", layer, -1, ""), sum, name);
+}
+
+/* ---- logits ------------------------------------------------------------------------------------ */
+
+enum { COARSE = 1 << 18 };
+
+/* Are the integer logits so small that their rounding decides between classes? */
+static bool coarse_logits(const struct qdq *q, int layer)
+{
+    double top = 0;
+    for (int c = 0; c < q->l->c; c++) {
+        int64_t lo, hi;
+        fixed_acc_range(q->net, layer, c, &lo, &hi);
+        top = fmax(top, ldexp(fmax(fabs((double)lo), fabs((double)hi)) * q->l->m[c] + fabs((double)q->l->b[c]), -q->l->s));
+    }
+    return top < COARSE;
+}
+
+/* sum / scale + 1/2, rounded down, is the integer. */
+static char *round_logits(struct qdq *q, char *sum)
+{
+    char *step = write_scalar(&q->w, "logits", ".step", WRITE_FLOAT, q->out), *half = write_scalar(&q->w, "logits", ".half", WRITE_FLOAT, 0.5);
+    char *value = binary(q, "Div", write_name(&q->w, "logits", ".steps"), sum, step);
+    value = unary(q, "Floor", write_name(&q->w, "logits", ".codes"), binary(q, "Add", write_name(&q->w, "logits", ".up"), value, half));
+    return binary(q, "Mul", write_name(&q->w, "logits", ".real"), value, step);
 }
 
 /* ---- edges ----------------------------------------------------------------------------------- */
@@ -386,11 +481,10 @@ static void mac_layer(struct qdq *q, int layer)
         quantize(q, q->l->out, clip(q, q->l->out, sum));
         return;
     }
-    if (q->l->lo > INT32_MIN) { /* rectified logits */
-        char *name = numbered(q, "layer", layer, -1, ".relu");
-        write_input(&q->w, write_node(&q->w, "Relu", name), sum);
-        sum = name;
-    }
+    if (coarse_logits(q, layer))
+        sum = round_logits(q, sum);
+    if (q->l->lo > INT32_MIN) /* rectified logits */
+        sum = unary(q, "Relu", numbered(q, "layer", layer, -1, ".relu"), sum);
     Onnx__NodeProto *n = write_node(&q->w, "Flatten", "logits");
     write_input(&q->w, n, sum);
     write_int(&q->w, n, "axis", 1);
@@ -405,7 +499,7 @@ static void maxpool_layer(struct qdq *q, int layer)
     int pb = pad_behind(e->h, l->h, t->kh, t->stride, t->pad_t), pr = pad_behind(e->w, l->w, t->kw, t->stride, t->pad_l);
     struct fixed_term whole = *t;
     whole.cout = e->c;
-    char *name = numbered(q, "layer", layer, -1, ""), *in = term_input(q, &whole, layer, 0, pb, pr);
+    char *name = numbered(q, "layer", layer, -1, ""), *in = term_input(q, &whole, layer, 0, pb, pr, false);
     Onnx__NodeProto *n = write_node(&q->w, "MaxPool", name);
     write_input(&q->w, n, in);
     window(&q->w, n, t, pb, pr);
@@ -421,6 +515,8 @@ int onnx_write_qdq(const struct fixed_net *net, const char *path)
     int rc = writer_begin(&q.w, net->name);
     if (rc)
         return rc;
+    if (!(q.bits_made = base_arena_alloc(q.w.a, sizeof(bool) * (size_t)net->n_edge)))
+        q.w.failed = true;
     input_edge(&q);
     for (int i = 0; i < net->n_layer && !q.w.failed; i++) {
         q.l = &net->layer[i];
