@@ -1,4 +1,5 @@
-/* bench_tb BOARD: simulated cycles a second, seconds a network, on a built-up random network. */
+/* bench_tb BOARD [W A]: ResNet-20 (random weights) at 8, 4 and 2 bits, or W x A only, then layer by layer:
+ * cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "accel/accel.h"
 #include "sim/bpsim.h"
+#include "sim/resnet.h"
 
 static double seconds(void)
 {
@@ -14,55 +16,81 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static double model_us(struct accel_cycles *c, const struct hw *hw, const struct accel_program *p)
+{
+    double t0 = seconds(), t1 = t0;
+    int n = 0;
+    for (; t1 - t0 < 0.05; n++, t1 = seconds())
+        if (accel_model(c, hw, p->image, p->image_words))
+            return -1;
+    return 1e6 * (t1 - t0) / n;
+}
+
+static void print_layers(const struct accel_cycles *c, const struct accel_program *p)
+{
+    printf("  %-10s %8s %8s %6s\n", "layer", "cycles", "ideal", "of it");
+    for (int l = 0; l < c->n_layer; l++)
+        printf("  %-10s %8" PRId64 " %8" PRId64 " %5.0f%%\n", p->layer[l].name, c->layer[l], p->layer[l].ideal_cycles,
+               100.0 * (double)p->layer[l].ideal_cycles / (double)c->layer[l]);
+}
+
+/* Runs until two seconds have passed; prints one line. */
+static int measure(const struct hw *hw, const struct accel_program *p, int w, int a, bool layers)
+{
+    struct accel_cycles model;
+    double us = model_us(&model, hw, p);
+    struct bpsim_options opt = {
+        .read_latency = hw->read_latency, .write_latency = hw->write_latency,
+        .port_gbytes_s = hw->port_gbytes_s, .clock_mhz = hw->clock_mhz,
+    };
+    uint8_t *pixels = calloc(1, p->input_bytes);
+    int32_t *logits = calloc(1, p->output_bytes);
+    uint64_t load = 0, run = 0, total = 0;
+    double t0 = seconds();
+    struct bpsim *sim = bpsim_open(&opt);
+    int rc = bpsim_load(sim, p->image, p->image_words, p->weights, p->weight_words64, &load), runs = 0;
+    double t1 = seconds(), t2 = t1;
+    for (; !rc && (runs < 1 || t2 - t1 < 2); runs++, t2 = seconds()) {
+        rc = bpsim_run(sim, pixels, p->input_bytes, logits, p->output_bytes, &run);
+        total += run;
+    }
+    bpsim_close(sim);
+    free(pixels);
+    free(logits);
+    if (rc || us < 0 || (int64_t)run != model.total || (int64_t)load != model.load) {
+        printf("W%dA%d: status %d, run %" PRIu64 " and load %" PRIu64 " cycles, model %" PRId64 " and %" PRId64 "\n", w, a, rc, run, load,
+               model.total, model.load);
+        return 1;
+    }
+    printf("resnet20 W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s; model %.0f us\n",
+           w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), us);
+    if (layers)
+        print_layers(&model, p);
+    return 0;
+}
+
+static int bench(const struct hw *hw, int w, int a, bool layers)
+{
+    struct fixed_net *net = resnet20(w, a);
+    struct accel_program *p = NULL;
+    int rc = accel_compile(&p, net, hw);
+    if (rc)
+        printf("W%dA%d: %s\n", w, a, base_error());
+    else
+        rc = measure(hw, p, w, a, layers);
+    accel_program_free(p);
+    fixed_net_free(net);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct hw hw;
-    if (argc < 2 || hw_load(&hw, argv[1]))
+    if (argc < 2 || hw_load(&hw, argv[1])) {
+        fprintf(stderr, "usage: bench_tb BOARD [W A]\n");
         return 2;
-    /* The largest of a few random networks that fit. */
-    struct fixed_random limits = { .max_layers = 8, .max_size = 32, .max_channels = 64 };
-    struct accel_program *best = NULL;
-    int64_t most = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct fixed_net *net = fixed_random_net(seed, &limits);
-        struct accel_program *p = NULL;
-        struct accel_cycles c;
-        if (net && !accel_compile(&p, net, &hw) && !accel_model(&c, &hw, p->image, p->image_words) && c.total > most) {
-            accel_program_free(best);
-            best = p;
-            most = c.total;
-        } else if (p) {
-            accel_program_free(p);
-        }
-        fixed_net_free(net);
     }
-    if (!best)
-        return 1;
-    struct bpsim_options opt = {
-        .read_latency = hw.read_latency, .write_latency = hw.write_latency,
-        .port_gbytes_s = hw.port_gbytes_s, .clock_mhz = hw.clock_mhz,
-    };
-    double t0 = seconds();
-    struct bpsim *sim = bpsim_open(&opt);
-    uint64_t load, run, total = 0;
-    int rc = bpsim_load(sim, best->image, best->image_words, best->weights, best->weight_words64, &load);
-    double t1 = seconds(), t2 = t1;
-    uint8_t *pixels = calloc(1, best->input_bytes);
-    int32_t *logits = calloc(1, best->output_bytes);
-    int runs = 0;
-    for (; !rc && (runs < 1 || t2 - t1 < 2); runs++, t2 = seconds()) {
-        rc = bpsim_run(sim, pixels, best->input_bytes, logits, best->output_bytes, &run);
-        total += run;
-    }
-    if (!rc)
-        printf("load  %" PRIu64 " cycles, %.3f s with opening\n"
-               "run   %" PRIu64 " cycles, %.3f s each (%d runs)\n"
-               "speed %.0f simulated cycles/s, %.0f networks of this size a minute, opening and loading included\n",
-               load, t1 - t0, run, (t2 - t1) / runs, runs, (double)total / (t2 - t1),
-               60 / (t1 - t0 + (t2 - t1) / runs));
-    bpsim_close(sim);
-    accel_program_free(best);
-    free(pixels);
-    free(logits);
-    return rc != 0;
+    if (argc == 4)
+        return bench(&hw, atoi(argv[2]), atoi(argv[3]), true) != 0;
+    return bench(&hw, 8, 8, false) || bench(&hw, 4, 4, false) || bench(&hw, 2, 2, true);
 }
