@@ -1,7 +1,7 @@
 // M x N dot-product units with the weight memory of each row, the window register of each lane,
-// and the drain chain. An issue in cycle t (weight address, window on load_i) is in the sums
-// from t + 5; the sums of a tile are captured then and leave DRAIN a cycle from t + 6 on, lane
-// (pixel) by lane, channel first.
+// and the drain. An issue in cycle t (weight address, window on load_i) is in the sums from t + 5; the
+// sums of a tile are captured then and leave DRAIN a cycle from t + 6 on, lane (pixel) by lane,
+// channel first.
 module bp_array #(
   parameter int unsigned M      = 16,
   parameter int unsigned N      = 8,
@@ -80,12 +80,12 @@ module bp_array #(
       .re_i(valid_i), .raddr_i(waddr_i), .rdata_o(weight));
   end
 
-  // ---- units and drain chain; unit i = lane * M + row ----
+  // ---- units and captured sums; unit i = lane * M + row ----
   assign capture = valid_q[5] & last_q[5];
 
   for (genvar i = 0; i < M*N; i++) begin : gen_unit
     logic signed [31:0] sum;
-    logic [31:0] chain_q, chain_next;
+    logic [31:0] sum_q;
 
     bp_dpu #(.K(K)) u_dpu (
       .clk_i,
@@ -99,19 +99,20 @@ module bp_array #(
       .sum_o   (sum)
     );
 
-    if (i + Drain < M*N) begin : gen_next
-      assign chain_next = gen_unit[i+Drain].chain_q;
-    end else begin : gen_end
-      assign chain_next = 32'd0;
-    end
-
     always_ff @(posedge clk_i) begin
-      if (capture) chain_q <= sum;
-      else if (drain_q) chain_q <= chain_next;
+      if (capture) sum_q <= sum;
     end
+  end
 
-    if (i < Drain) begin : gen_out
-      assign drain_o[i*32 +: 32] = chain_q;
+  for (genvar l = 0; l < Drain; l++) begin : gen_drain
+    logic [Steps*32-1:0] sums;
+    for (genvar s = 0; s < Steps; s++) begin : gen_step
+      assign sums[s*32 +: 32] = gen_unit[s*Drain+l].sum_q;
+    end
+    if (Steps == 1) begin : gen_all
+      assign drain_o[l*32 +: 32] = sums;
+    end else begin : gen_select
+      assign drain_o[l*32 +: 32] = sums[step_q[$clog2(Steps)-1:0]*32 +: 32];
     end
   end
 

@@ -209,9 +209,9 @@ module bp_core #(
     .valid_o(code_valid), .last_o(code_last), .step_o(code_step), .code_o(code), .logit_o(logit));
 
   bp_maxpool #(.N(N), .CG(CG)) u_maxpool (
-    .clk_i, .rst_ni, .clear_i(clear), .taps_i(layer.arg3[8:0]),
+    .clk_i, .rst_ni, .clear_i(clear), .start_i(pool_go), .taps_i(layer.arg3[8:0]),
     .signed_i(layer.flags[bp_pkg::LySigned]), .valid_i(issue_valid & pool),
-    .top_i(issue_first), .window_i(window), .valid_o(pool_valid), .plane_o(pool_plane));
+    .top_i(issue_first), .last_i(issue_last), .window_i(window), .valid_o(pool_valid), .plane_o(pool_plane));
 
   logic wb_we, wb_left_we, wb_right_we;
   logic [1:0] wb_bank;

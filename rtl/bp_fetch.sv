@@ -181,20 +181,31 @@ module bp_fetch #(
         default: word = act_rdata_i[3*Word +: Word];
       endcase
     end
+    // Slots 1..8 rotated by the shift, by 2 and by 1; slot 0 and 9, the halos, are special.
+    for (genvar j = 0; j < 8; j++) begin : gen_rotate
+      localparam int unsigned Self = (j == 0) ? 8 : j;
+      localparam int unsigned By2  = (j + 2) % 8 == 0 ? 8 : (j + 2) % 8;
+      localparam int unsigned By4  = (j + 4) % 8 == 0 ? 8 : (j + 4) % 8;
+      localparam int unsigned By6  = (j + 6) % 8 == 0 ? 8 : (j + 6) % 8;
+      logic [CG-1:0] even, px;
+      always_comb begin
+        unique case (shift_q[2:1])
+          2'd0: even = word[Self*CG +: CG];
+          2'd1: even = word[By2*CG +: CG];
+          2'd2: even = word[By4*CG +: CG];
+          default: even = word[By6*CG +: CG];
+        endcase
+      end
+      assign px = shift_q[0] ? gen_rotate[(j+1)%8].even : even;
+    end
     for (genvar j = 0; j < 10; j++) begin : gen_col
       logic [CG-1:0] px;
-      if (j < 8) begin : gen_rotate
-        logic [2:0] slot;                  // modulo 8
-        logic       halo;
-        assign slot = shift_q + 3'(j);
-        assign halo = j == 0 && !behind_q;
-        assign px = (slot != 3'd0) ? word[slot*CG +: CG] : halo ? word[0 +: CG] : word[8*CG +: CG];
-      end else if (j == 8) begin : gen_eighth
-        assign px = (shift_q == 3'd0) ? word[8*CG +: CG] : (shift_q == 3'd1) ? right : word[shift_q*CG +: CG];
-      end else begin : gen_ninth
-        logic [2:0] slot;
-        assign slot = shift_q + 3'd1;
-        assign px = (shift_q == 3'd0) ? right : (shift_q == 3'd7) ? word[8*CG +: CG] : word[slot*CG +: CG];
+      if (j == 0) begin : gen_first
+        assign px = (shift_q == 3'd0 && !behind_q) ? word[0 +: CG] : gen_rotate[0].px;
+      end else if (j < 8) begin : gen_inner
+        assign px = gen_rotate[j].px;
+      end else begin : gen_last
+        assign px = (shift_q == 3'(9 - j)) ? right : gen_rotate[j-8].px;
       end
     end
   end
@@ -220,7 +231,7 @@ module bp_fetch #(
       localparam int unsigned GroupOne = q + 1;
       localparam int unsigned GroupTwo = 2 * (q % 4) + 1;
       localparam int unsigned Far      = (q < 4) ? 0 : 8;
-      logic late, write, ok, mine;
+      logic late, write, ok, mine, keep;
       logic [2:0] part_rel;
       assign part_rel = part_q2 - 3'(stride2_q && q >= 4);
       assign late = stride2_q ? !early[Two] : !early[One];
@@ -229,16 +240,20 @@ module bp_fetch #(
       assign write = read_move & (group_q ? (mine || part_q2 == '0) : part_rel == 3'(late));
       assign ok = group_q ? (stride2_q ? col_ok_q[GroupTwo+Far] : col_ok_q[GroupOne]) :
                             (stride2_q ? col_ok_q[Two+Far] : col_ok_q[One]);
+      // Of the columns that are wanted; taps of other columns of group mode are zero, as its padding.
+      assign keep = ok && (!group_q || mine);
       for (genvar r = 0; r < 3; r++) begin : gen_px
         logic [CG-1:0] px;
         always_comb begin
-          if (group_q) px = stride2_q ? gen_row[r].gen_col[GroupTwo].px : gen_row[r].gen_col[GroupOne].px;
-          else px = stride2_q ? gen_row[r].gen_col[Two].px : gen_row[r].gen_col[One].px;
-          if (group_q && !mine) px = '0;
-          else if (!ok || !row_ok_q[r]) px = pad_q;
+          unique case ({group_q, stride2_q})
+            2'b00: px = gen_row[r].gen_col[One].px;
+            2'b01: px = gen_row[r].gen_col[Two].px;
+            2'b10: px = gen_row[r].gen_col[GroupOne].px;
+            default: px = gen_row[r].gen_col[GroupTwo].px;
+          endcase
         end
         always_ff @(posedge clk_i) begin
-          if (write) window_q[q*K+(3*r+p)*CG +: CG] <= px;
+          if (write) window_q[q*K+(3*r+p)*CG +: CG] <= (keep && row_ok_q[r]) ? px : pad_q;
         end
       end
     end

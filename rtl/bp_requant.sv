@@ -1,6 +1,7 @@
-// Requantization, Drain lanes: code = clamp((sum * M + B) >> S, lo, hi), four cycles. Lane l holds
+// Requantization, Drain lanes: code = clamp((sum * M + B) >> S, lo, hi), five cycles. Lane l holds
 // channel l mod M; the scale vector advances with the filter group. For logits the first M lanes
-// also give the shifted value clamped to int32.
+// also give the shifted value clamped to int32. The product is made of two of 18 bits, low and high
+// part of the sum; both additions are those of the DSPs. Of lo and hi the low 10 bits count.
 module bp_requant #(
   parameter int unsigned M          = 16,
   parameter int unsigned Drain      = 32,
@@ -56,61 +57,108 @@ module bp_requant #(
     .clk_i, .we_i(scale_we_i), .waddr_i(scale_waddr_i), .wdata_i(scale_wdata_i),
     .re_i(start_i | group_end), .raddr_i(scale_d[Sw-1:0]), .rdata_o(scale));
 
-  // ---- control ----
-  logic [4:1] valid_q, last_q;
-  logic [7:0] step_q1, step_q2, step_q3;
+  // ---- control: index = cycles after the sums ----
+  logic [5:1] valid_q, last_q;
+  logic [7:0] step_q1, step_q2, step_q3, step_q4;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) valid_q <= '0;
-    else valid_q <= {valid_q[3:1], valid_i};
-    last_q  <= {last_q[3:1], last_i};
+    else valid_q <= {valid_q[4:1], valid_i};
+    last_q  <= {last_q[4:1], last_i};
     step_q1 <= step_i;
     step_q2 <= step_q1;
     step_q3 <= step_q2;
-    step_o  <= step_q3;
+    step_q4 <= step_q3;
+    step_o  <= step_q4;
   end
 
-  assign valid_o = valid_q[4];
-  assign last_o = last_q[4];
+  assign valid_o = valid_q[5];
+  assign last_o = last_q[5];
 
-  // ---- addends: one cycle after the multipliers ----
+  // ---- the vector, with the sums and a cycle later ----
   for (genvar m = 0; m < M; m++) begin : gen_channel
-    logic signed [17:0] mul;
+    logic signed [17:0] mul, mul_q;
     logic signed [47:0] add_q;
+    logic               negative_q;
     assign mul = scale[m*66 +: 18];
     always_ff @(posedge clk_i) begin
-      if (valid_i) add_q <= scale[m*66+18 +: 48];
+      if (valid_i) begin
+        mul_q <= mul;
+        add_q <= scale[m*66+18 +: 48];
+      end
+      if (valid_q[1]) negative_q <= add_q[47];
     end
   end
 
   for (genvar l = 0; l < Drain; l++) begin : gen_lane
-    logic signed [31:0] sum;
-    logic signed [49:0] product_q;
-    logic signed [51:0] total_q, value_q, lo, hi;
-    logic [7:0] code_q;
+    localparam int unsigned Out = (l < M) ? 32 : 10;
+    logic signed [17:0] low;
+    logic signed [14:0] high_q;
+    logic signed [35:0] low_product_q;
+    logic signed [32:0] high_product_q;
+    logic signed [47:0] low_sum_q;
+    logic signed [31:0] carry;
+    logic signed [33:0] high_sum_q;
+    logic [16:0]        rest_q;
+    logic [Out-1:0]     value, value_q;
+    logic               over, over_q, sign_q;
 
-    assign sum = sum_i[l*32 +: 32];
-    assign lo = 52'(lo_i);
-    assign hi = 52'(hi_i);
+    assign low = {1'b0, sum_i[l*32 +: 17]};
+    // Products are not negative: the sum wraps only if the addend is not negative either.
+    assign carry = {low_sum_q[47] & gen_channel[l%M].negative_q, low_sum_q[47:17]};
 
     always_ff @(posedge clk_i) begin
-      if (valid_i) product_q <= sum * gen_channel[l%M].mul;
-      if (valid_q[1]) total_q <= 52'(product_q) + 52'(gen_channel[l%M].add_q);
-      if (valid_q[2]) value_q <= total_q >>> shift_i;
-      if (valid_q[3]) code_q <= (value_q < lo) ? lo_i[7:0] : (value_q > hi) ? hi_i[7:0] : value_q[7:0];
+      if (valid_i) begin
+        low_product_q <= low * gen_channel[l%M].mul;
+        high_q        <= sum_i[l*32+17 +: 15];
+      end
+      if (valid_q[1]) begin
+        low_sum_q      <= 48'(low_product_q) + gen_channel[l%M].add_q;
+        high_product_q <= high_q * gen_channel[l%M].mul_q;
+      end
+      if (valid_q[2]) begin
+        high_sum_q <= 34'(high_product_q) + 34'(carry);
+        rest_q     <= low_sum_q[16:0];
+      end
+      if (valid_q[3]) begin
+        value_q <= value;
+        over_q  <= over;
+        sign_q  <= high_sum_q[33];
+      end
+    end
+
+    bp_shift #(.In(51), .Out(Out)) u_shift (
+      .data_i({high_sum_q, rest_q}), .shift_i, .data_o(value), .over_o(over));
+
+    // ---- code ----
+    logic signed [9:0] small_q, lo, hi;
+    logic [7:0]        code_q;
+    logic              over_small;
+    assign small_q = value_q[9:0];
+    assign lo = lo_i[9:0];
+    assign hi = hi_i[9:0];
+    always_ff @(posedge clk_i) begin
+      if (valid_q[4]) begin
+        if (over_small ? sign_q : small_q < lo) code_q <= lo[7:0];
+        else if (over_small || small_q > hi) code_q <= hi[7:0];
+        else code_q <= small_q[7:0];
+      end
     end
     assign code_o[l*8 +: 8] = code_q;
 
     if (l < M) begin : gen_logit
-      logic above, below;
-      assign below = value_q[51] && value_q[50:31] != '1;
-      assign above = !value_q[51] && value_q[50:31] != '0;
+      assign over_small = over_q || value_q[31:9] != {23{sign_q}};
       always_ff @(posedge clk_i) begin
-        if (valid_q[3] && logits_i) begin
-          logit_o[l*32 +: 32] <= below ? 32'h8000_0000 : above ? 32'h7fff_ffff : value_q[31:0];
+        if (valid_q[4] && logits_i) begin
+          logit_o[l*32 +: 32] <= over_q ? {sign_q, {31{!sign_q}}} : value_q;
         end
       end
+    end else begin : gen_small
+      assign over_small = over_q;
     end
   end
+
+  logic unused;
+  assign unused = ^{lo_i[15:10], hi_i[15:10]};
 
 endmodule

@@ -75,7 +75,6 @@ module bp_writeback #(
     if (!rst_ni || clear_i) collected_q <= 1'b0;
     else collected_q <= code_valid_i & code_last_i & !logits;
     if (collected_q) write_q <= collect_q;
-    else if (write_valid_q) write_q <= write_q >> Plane;
   end
 
   // ---- position: words in order, one plane a cycle ----
@@ -147,7 +146,7 @@ module bp_writeback #(
   assign left_addr_o = Aw'(addr - AddrW'(map_i.px_stride));
   assign right_we_o = x_q != last_block_i;
   assign right_addr_o = Aw'(addr + AddrW'(map_i.px_stride));
-  assign data_o = pool ? pool_plane_i : write_q[Plane-1:0];
+  assign data_o = pool ? pool_plane_i : write_q[plane_q[2:0]*Plane +: Plane];
 
   // ---- logits: pixel 0 of every tile ----
   logic [M*32-1:0] logit_q;

@@ -1,6 +1,8 @@
 #!/bin/bash
-# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series; prints LUT, FF, BRAM, DSP against the
-# board's budget. Not a timing run: there is no place and route here.
+# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series; prints LUT, FF, BRAM, DSP against the board's budget and
+# the longest path in cells. Not a timing run: there is no place and route here. Hierarchical: a unit of
+# the array is mapped once. SYNTH_FLAGS is added to synth_xilinx's; -nowidelut because it would spend
+# four LUTs on what two levels do with two.
 set -eu
 board=$1 build=$2
 shift 2
@@ -11,8 +13,9 @@ mkdir -p "$out"
 echo "yosys synth_xilinx -family xc7 on bp_kernel; log $log (takes minutes)"
 yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $*
     hierarchy -check -top bp_kernel
-    synth_xilinx -family xc7 -top bp_kernel ${SYNTH_FLAGS:-}
-    tee -q -o $out/$board.stat stat -top bp_kernel"
+    synth_xilinx -family xc7 -top bp_kernel -nowidelut ${SYNTH_FLAGS:-}
+    tee -q -o $out/$board.stat stat -top bp_kernel
+    flatten; clean; write_blif $out/$board.blif"
 awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
     function row(name, used, budget) {
         printf "  %-8s %8d of %8d  %5.1f %%\n", name, used, budget, budget ? 100 * used / budget : 0
@@ -40,3 +43,4 @@ awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
         row("LUT", lut, v["lut"]); row("FF", ff, v["ff"])
         row("BRAM36", bram, v["bram36"]); row("DSP", dsp, v["dsp"])
     }' "$out/$board.stat"
+awk -f "$root/scripts/depth.awk" "$out/$board.blif"

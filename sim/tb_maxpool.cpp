@@ -13,8 +13,10 @@ int main(int argc, char **argv)
     tb_edge(top);
     top->rst_ni = 1;
     static int code[kN][9][kC], got[kN][kC];
+    int taps = 0;
     for (int i = 0; i < 400; i++) {
-        int planes = 1 + tb.below(8), taps = 1 + tb.below(511);
+        int planes = 1 + tb.below(8);
+        if (i % 3 == 0) taps = 1 + tb.below(511);
         bool is_signed = planes > 1 && tb.chance(50);
         for (auto &lane : code)
             for (auto &tap : lane)
@@ -22,10 +24,17 @@ int main(int argc, char **argv)
         memset(got, 0, sizeof got);
         top->taps_i = taps;
         top->signed_i = is_signed;
+        if (i % 3 == 0) {                                  // a layer begins: else the taps stay
+            top->start_i = 1, top->valid_i = 0;
+            tb_settle(top);
+            tb_edge(top);
+            top->start_i = 0;
+        }
         for (int j = planes - 1; j >= -1; j--) {           // one more cycle for the last plane
             do {
                 top->valid_i = j >= 0 && tb.chance(80);
                 top->top_i = j == planes - 1;
+                top->last_i = j == 0;
                 for (int n = 0; n < kN * kK; n++)
                     tb_put(top->window_i, n, 1, top->valid_i ? code[n / kK][n % kK / kC][n % kC] >> j & 1 : tb.next() & 1);
                 tb_settle(top);

@@ -1,4 +1,4 @@
-// bp_requant against the definition in 128-bit arithmetic: codes four cycles after their sums, the scale
+// bp_requant against the definition in 128-bit arithmetic: codes five cycles after their sums, the scale
 // vector of each filter group, logits clamped to int32.
 // top: bp_requant -GM=4 -GDrain=12 -GScaleDepth=32
 #include <deque>
@@ -6,7 +6,7 @@
 #include "Vbp_requant.h"
 #include "tb.h"
 
-enum { kM = 4, kDrain = 12, kDepth = 32, kDelay = 4 };
+enum { kM = 4, kDrain = 12, kDepth = 32, kDelay = 5 };
 
 static int64_t mul[kDepth][kM], add[kDepth][kM];
 
@@ -18,6 +18,7 @@ static void fill(Tb &tb, Vbp_requant *top)
         for (int m = 0; m < kM; m++) {
             mul[a][m] = tb.chance(10) ? 131071 : tb.below(131072);
             add[a][m] = (int64_t)(tb.next() << 16) >> (16 + tb.below(40));
+            if (tb.chance(5)) add[a][m] = tb.chance(50) ? (INT64_C(1) << 47) - 1 - tb.below(9) : -(INT64_C(1) << 47) + 1;
             tb_put(top->scale_wdata_i, m * 66, 18, (uint64_t)mul[a][m]);
             tb_put(top->scale_wdata_i, m * 66 + 18, 48, (uint64_t)add[a][m]);
         }

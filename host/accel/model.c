@@ -1,7 +1,7 @@
 /* model: cycles of a run from the program alone, equal to the RTL's. The engine's schedule is static, and
  * all tiles of a filter group take the same time once its pace has settled, so a layer costs
  * a few steps per filter group. Cycle 0 is the cycle of the engine's start pulse.
- * Timing of the blocks: docs/rtl/microarchitecture.md. */
+ * Timing of the blocks: docs/rtl/engine.md. */
 #include "accel/accel_internal.h"
 #include "accel/model_mem.h"
 
@@ -9,7 +9,7 @@ enum {
     SEQ_GO = 4,                /* bp_seq: from the end of a layer (or the start) to the next one's Go */
     WALK_READ = 6,             /* from Go to the first word at the window register: bp_walk 5, read 1 */
     ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
-    REQUANT = 4,               /* bp_requant: from sums to codes */
+    REQUANT = 5,               /* bp_requant: from sums to codes */
     MAXPOOL = 1,               /* bp_maxpool: from an issue to the plane's write */
 };
 

@@ -1,0 +1,30 @@
+# depth.awk: longest path between registers in a mapped BLIF netlist: LUTs, and carry or wide-multiplexer
+# cells at a quarter of one. Registers, block RAMs and DSPs begin and end paths. No wire delays.
+$1 == ".subckt" || $1 == ".gate" {
+    type = $2
+    lut = type ~ /^LUT[1-6]$|^INV$/; fast = type ~ /^(CARRY4|MUXF[78])$/
+    if (lut || fast) { n++; weight[n] = lut ? 1 : 0.25; cell[n] = type }
+    for (i = 3; i <= NF; i++) {
+        at = index($i, "=")
+        pin = substr($i, 1, at - 1); net = substr($i, at + 1)
+        if (!(lut || fast)) { if (net in ends) continue; ends[net] = 1; continue }
+        if (pin ~ /^O/ || pin ~ /^CO/) driver[net] = n
+        else input[n] = input[n] " " net
+    }
+}
+# Arrival at a cell's output; deep recursion is bounded by the depth itself.
+function arrive(c,   k, m, list, d, best, from) {
+    if (c in time) return time[c]
+    time[c] = 0                            # a loop, were there one, ends here
+    m = split(input[c], list, " ")
+    for (k = 1; k <= m; k++)
+        if (list[k] in driver) { d = arrive(driver[list[k]]); if (d > best) { best = d; from = driver[list[k]] } }
+    before[c] = from
+    return time[c] = best + weight[c]
+}
+END {
+    for (net in ends)
+        if (net in driver && arrive(driver[net]) > worst) { worst = arrive(driver[net]); at_net = net }
+    for (c = driver[at_net]; c; c = before[c]) { if (weight[c] == 1) luts++; else carries++ }
+    printf "longest path between registers: %d LUTs and %d carry cells, into %s\n", luts, carries, at_net
+}

@@ -1,0 +1,191 @@
+/* accel_model against the engine's front stepped cycle by cycle: reads, window register and issue as rtl/bp_fetch.sv
+ * and rtl/bp_issue.sv have them. The RTL itself is compared in sim/net_tb.c. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include "accel/accel.h"
+#include "accel/model_mem.h"
+#include "accel_nets.h"
+
+struct window { int reads, planes; bool last; };
+struct windows { struct window *w; int n, cap; };
+
+static uint32_t bits(uint64_t w, int hi, int lo) { return (uint32_t)(w >> lo & ((2ull << (hi - lo)) - 1)); }
+
+static void add(struct windows *ws, int reads, int planes, bool last)
+{
+    if (ws->n == ws->cap)
+        ws->w = realloc(ws->w, sizeof *ws->w * (size_t)(ws->cap = 2 * ws->cap + 64));
+    ws->w[ws->n++] = (struct window){ reads, planes, last };
+}
+
+/* Blocks of eight whose words hold the 10 or 17 columns from ox on, slot 0 being column -1. */
+static int reads(int ox, bool stride2)
+{
+    int d = (ox + 1) & 7;
+    return stride2 ? 2 + (d >= 2) : 1 + (d >= 1);
+}
+
+struct program { const uint64_t *map, *layer, *kword; };
+
+static void add_list(struct windows *ws, const struct program *p, int *k)
+{
+    for (bool last = false; !last; ++*k) {
+        uint64_t w = p->kword[2 * *k];
+        int flags = (int)bits(w, 15, 8), planes = (int)bits(p->map[2 * bits(w, 7, 0)], 51, 48);
+        bool s2 = flags & PROGRAM_KW_STRIDE2;
+        int n = flags & PROGRAM_KW_GROUP ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads((int8_t)bits(w, 63, 56), s2);
+        last = flags & PROGRAM_KW_LAST;
+        for (int j = 0; j < planes; j++)
+            add(ws, n, (int)bits(w, 23, 16), last && j == planes - 1);
+    }
+}
+
+/* Windows of a layer in order. */
+static struct windows expand(const struct program *p, const uint64_t *l)
+{
+    struct windows ws = { 0 };
+    int tiles = (int)(bits(l[0], 47, 32) * ((bits(l[0], 63, 48) + 7) / 8)), next = (int)bits(l[1], 31, 16);
+    for (int g = 0; g < (int)bits(l[1], 15, 0); g++) {
+        int list = next;
+        for (int t = 0; t < tiles; t++) {
+            next = list;
+            if (bits(l[0], 7, 0) == PROGRAM_MAC)
+                add_list(&ws, p, &next);
+            else
+                for (int planes = (int)bits(p->map[2 * bits(l[1], 31, 16)], 51, 48); planes--;)
+                    add(&ws, reads((int8_t)bits(l[2], 15, 8), bits(l[2], 16, 16)), 1, planes == 0);
+        }
+    }
+    return ws;
+}
+
+/* Cycles from Go to the last issue; end[i]: of the i-th tile. */
+static int64_t step(const struct windows *ws, int gap, int64_t *end)
+{
+    int at = 0, part = 0, held = -1, full = -1, left = 0, wait = 0, tile = 0;
+    bool held_last = false, in_last = false;
+    for (int64_t c = 0;; c++) {
+        bool more = left > 0, have = full >= 0;
+        bool final = more ? left == 1 && in_last : have && ws->w[full].planes == 1 && ws->w[full].last;
+        bool issue = (more || have) && !(final && wait > 0), take = issue && !more;
+        bool move = held >= 0 && (!have || take), read = c >= 5 && at < ws->n && (held < 0 || move);
+        wait -= wait > 0;
+        if (issue) {
+            left = (more ? left : ws->w[full].planes) - 1;
+            if (take)
+                in_last = ws->w[full].last;
+            if (final) {
+                end[tile++] = c;
+                wait = gap - 1;
+            }
+            if (final && at == ws->n && held < 0 && full == (take ? ws->n - 1 : -1))
+                return c;
+        }
+        if (take)
+            full = -1;
+        if (move && held_last)
+            full = held;
+        if (move)
+            held = -1;
+        if (read) {
+            held = at;
+            held_last = ++part == ws->w[at].reads;
+            if (held_last)
+                at++, part = 0;
+        }
+    }
+}
+
+static int64_t layer_end(const struct program *p, const struct hw *hw, const uint64_t *l, int64_t *last_logit)
+{
+    struct windows ws = expand(p, l);
+    int64_t *end = malloc(sizeof *end * (size_t)(ws.n + 1)), done;
+    int steps = hw->m * hw->n / hw->drain, planes = (int)bits(p->map[2 * bits(l[0], 31, 16)], 51, 48);
+    if (bits(l[0], 7, 0) == PROGRAM_MAXPOOL) {
+        done = step(&ws, 1, end) + 1;
+    } else if (bits(l[0], 15, 8) & PROGRAM_LY_LOGITS) {
+        int logits = (int)bits(l[3], 31, 0), tiles = (int)bits(l[1], 15, 0), full = (logits - 1) / hw->m;
+        step(&ws, hw->m / 2, end);
+        *last_logit = end[full] + 11 + (logits - full * hw->m + 1) / 2;
+        done = full == tiles - 1 ? *last_logit : end[tiles - 1] + 12;
+    } else {
+        done = step(&ws, BASE_MAX(steps, planes), end) + 11 + steps + planes;
+    }
+    free(end);
+    free(ws.w);
+    return done;
+}
+
+static void compare(const struct hw *hw, const struct accel_program *a, uint64_t seed)
+{
+    struct program p = { .map = a->image + PROGRAM_HEADER_WORDS };
+    p.layer = p.map + 2 * bits(a->image[2], 31, 16);
+    p.kword = p.layer + 4 * bits(a->image[2], 15, 0);
+    struct accel_cycles model;
+    assert_ok(accel_model(&model, hw, a->image, a->image_words));
+    assert_int_equal(model.n_layer, a->n_layer);
+    int64_t now = accel_model_input(hw, a->image, 4), last_logit = 0;
+    assert_int_equal(model.layer[0], now);
+    for (int i = 1; i < a->n_layer; i++) {
+        int64_t logit = 0, end = 4 + layer_end(&p, hw, p.layer + 4 * i, &logit);
+        if (end != model.layer[i])
+            fail_msg("seed %llu: layer %d takes %lld, model %lld", (unsigned long long)seed, i, (long long)end, (long long)model.layer[i]);
+        last_logit = logit ? now + 4 + logit : last_logit;
+        now += end;
+    }
+    assert_int_equal(model.total, accel_model_finish(hw, a->image, last_logit, now));
+    assert_int_equal(model.load, accel_model_load(hw, a->image));
+}
+
+static void test_step(void **state)
+{
+    (void)state;
+    struct hw hw;
+    assert_ok(hw_load(&hw, "pynq-z2"));
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        static const int drain[] = { 32, 16, 64, 128 };
+        hw.drain = drain[seed % 4];
+        struct fixed_net *net = nets_random(seed, 16, 60);
+        struct accel_program *p;
+        if (!accel_compile(&p, net, &hw)) {
+            compare(&hw, p, seed);
+            accel_program_free(p);
+        }
+        fixed_net_free(net);
+    }
+}
+
+/* Whatever passes the check can be timed; whatever does not is refused. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    struct hw hw;
+    struct accel_cycles c;
+    struct accel_program *p;
+    struct base_rng rng;
+    base_rng_seed(&rng, 3);
+    assert_ok(hw_load(&hw, "pynq-z2"));
+    struct fixed_net *net = nets_random(5, 10, 30);
+    assert_ok(accel_compile(&p, net, &hw));
+    uint64_t *image = malloc(p->image_words * 8);
+    int timed = 0, count = 3000;
+    for (int i = 0; i < count; i++) {
+        memcpy(image, p->image, p->image_words * 8);
+        for (int n = 0; n < 1 + i % 2; n++)
+            image[2 + base_rng_below(&rng, 80)] ^= 1ull << base_rng_below(&rng, 64);
+        int code = accel_decode_check(&hw, image, p->image_words), rc = accel_model(&c, &hw, image, p->image_words);
+        assert_int_equal(rc, code ? BASE_INPUT : BASE_OK);
+        timed += !code;
+    }
+    assert_in_range(timed, 1, count - 1);
+    free(image);
+    accel_program_free(p);
+    fixed_net_free(net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_step), cmocka_unit_test(test_damaged) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
