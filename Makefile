@@ -29,7 +29,7 @@ DEPS := gcc g++ make pkg-config \
         libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
         libpng-dev libjpeg-dev \
         dataset-fashion-mnist libjs-chart.js
-DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium
+DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium jq
 
 # ---- flags, one per line with its reason ------------------------------------
 CFLAGS := -std=gnu11
@@ -96,7 +96,7 @@ GEN_HDR  := $(BUILD)/gen/onnx/onnx.pb-c.h
 GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
-.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-long \
+.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib sim-long \
         lint synth bench-sim bench-train asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -262,6 +262,9 @@ fuzz-test:
 # ---- hardware (rules in sim/Makefile) ---------------------------------------
 sim: gen ## RTL benches and whole networks in Verilator
 	@$(MAKE) -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+sim-lib: gen ## the simulated accelerator that the verilator backend loads
+	@$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 
 sim-long: gen ## the same, longer
 	@$(MAKE) -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))

@@ -46,6 +46,12 @@ int pipeline_check_fit(const struct graph *g, const struct data_set *s, const ch
     return BASE_OK;
 }
 
+bool pipeline_is_file(const char *model)
+{
+    size_t n = strlen(model);
+    return n > 5 && !strcmp(model + n - 5, ".onnx");
+}
+
 static int set_prep(struct graph *g, const char *input)
 {
     struct graph_prep p;
@@ -57,8 +63,7 @@ static int set_prep(struct graph *g, const char *input)
 
 int pipeline_model(struct graph **out, const char *model, const char *input)
 {
-    size_t n = strlen(model);
-    bool file = n > 5 && !strcmp(model + n - 5, ".onnx");
+    bool file = pipeline_is_file(model);
     int rc = file ? onnx_read(out, model) : graph_zoo(out, model);
     if (rc)
         return rc == BASE_INPUT && !file ? base_hint(rc, "a file must end in .onnx") : rc;
@@ -106,6 +111,38 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     nn_free(m);
     base_free(checkpoint);
     return rc;
+}
+
+enum { CALIBRATION_IMAGES = 512 };
+
+int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const struct pipeline_data *d, uint64_t seed, int pad, bool flip, struct base_pool *pool)
+{
+    memset(b, 0, sizeof *b);
+    int n = BASE_MIN(CALIBRATION_IMAGES, d->split.n_train);
+    struct data_feed_options fo = DATA_FEED_OPTIONS_INIT;
+    fo.seed = seed;
+    fo.pad = pad;
+    fo.flip = flip;
+    fo.pool = pool;
+    b->calibration = base_alloc((size_t)n * (size_t)d->train.h * (size_t)d->train.w * (size_t)d->train.c);
+    int rc = b->calibration ? data_feed_new(&b->feed, &d->train, d->split.train, d->split.n_train, &fo) : BASE_NOMEM;
+    if (!rc) {
+        data_gather(&d->train, d->split.train, n, b->calibration, NULL);
+        struct compress_data cd = { .calibration = b->calibration, .n_calibration = n, .train = { data_feed_fill, b->feed }, .n_train = d->split.n_train,
+                                    .val_pixels = d->val_pixels, .val_labels = d->val_label, .n_val = d->n_val };
+        rc = compress_cache_new(&b->cache, g, &cd, pool);
+    }
+    if (rc)
+        pipeline_bench_free(b);
+    return rc;
+}
+
+void pipeline_bench_free(struct pipeline_bench *b)
+{
+    compress_cache_free(b->cache);
+    data_feed_free(b->feed);
+    base_free(b->calibration);
+    memset(b, 0, sizeof *b);
 }
 
 int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out)

@@ -1,10 +1,12 @@
 /* pipeline: the steps that several subcommands share: data with its split, the float network
- * (trained or read), accuracy of float and integer networks, a pack from an integer network. */
+ * (trained or read), what compression needs of both, accuracy of float and integer networks, a
+ * pack from an integer network. */
 #ifndef CMD_PIPELINE_H
 #define CMD_PIPELINE_H
 
 #include "accel/accel.h"
 #include "cmd/run_config.h"
+#include "compress/compress.h"
 #include "data/data.h"
 #include "graph/graph.h"
 #include "nn/nn.h"
@@ -24,6 +26,7 @@ void pipeline_data_free(struct pipeline_data *d);
 /* BASE_INPUT unless images and labels fit the network. */
 int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec);
 
+bool pipeline_is_file(const char *model);
 /* A built-in network's name or a file *.onnx, which must say how pixels become its input, if `input`,
  * a YAML file with `input: {scale, mean, std}` that goes before the model's own, does not (NULL: none). */
 int pipeline_model(struct graph **out, const char *model, const char *input);
@@ -31,6 +34,16 @@ int pipeline_model(struct graph **out, const char *model, const char *input);
 /* Train g in place by the configuration; progress on stderr; checkpoint in `dir`/train.ckpt
  * (continued when `resume`). */
 int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume);
+
+/* What compressing a network needs of its data: calibration images, augmented batches, validation images. */
+struct pipeline_bench {
+    struct data_feed *feed;
+    uint8_t *calibration;
+    struct compress_cache *cache;
+};
+/* `pad` and `flip`: the augmentation. `g` is copied; `d` and `pool` must outlive the bench. */
+int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const struct pipeline_data *d, uint64_t seed, int pad, bool flip, struct base_pool *pool);
+void pipeline_bench_free(struct pipeline_bench *b);
 
 int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);
 /* The integer reference: fractions of n. */

@@ -174,22 +174,46 @@ void run_config_free(struct run_config *c)
     memset(c, 0, sizeof *c);
 }
 
+/* What only says how much is done, or what follows the trials. */
+static bool affects_trials(const struct key *k)
+{
+    if (k->section)
+        return strcmp(k->section, "finetune") != 0 && strcmp(k->name, "trials") != 0;
+    return strcmp(k->name, "out") != 0 && strcmp(k->name, "verify") != 0;
+}
+
+static void add_value(struct base_text *t, const struct run_config *c, const struct key *k)
+{
+    const void *from = (const char *)c + k->at;
+    switch (k->kind) {
+    case TEXT: base_text_add(t, "%s", *(const char *const *)from); break;
+    case INT: base_text_add(t, "%ld", *(const long *)from); break;
+    case NUMBER: base_text_add(t, "%g", *(const double *)from); break;
+    case BOOL: base_text_add(t, "%s", *(const bool *)from ? "true" : "false"); break;
+    }
+}
+
+bool run_config_item(const struct run_config *c, int i, struct base_text *key, struct base_text *value, bool *shapes_trials)
+{
+    if (i >= BASE_COUNT(keys))
+        return false;
+    base_text_add(key, "%s%s%s", keys[i].section ? keys[i].section : "", keys[i].section ? "." : "", keys[i].name);
+    add_value(value, c, &keys[i]);
+    *shapes_trials = affects_trials(&keys[i]);
+    return true;
+}
+
 char *run_config_text(const struct run_config *c)
 {
     struct base_text t = { 0 };
     const char *section = NULL;
     for (int i = 0; i < BASE_COUNT(keys); i++) {
         const struct key *k = &keys[i];
-        const void *from = (const char *)c + k->at;
         if (k->section && (!section || strcmp(section, k->section)))
             base_text_add(&t, "%s:\n", section = k->section);
         base_text_add(&t, "%s%s: ", k->section ? "  " : "", k->name);
-        switch (k->kind) {
-        case TEXT: base_text_add(&t, "%s\n", *(const char *const *)from); break;
-        case INT: base_text_add(&t, "%ld\n", *(const long *)from); break;
-        case NUMBER: base_text_add(&t, "%g\n", *(const double *)from); break;
-        case BOOL: base_text_add(&t, "%s\n", *(const bool *)from ? "true" : "false"); break;
-        }
+        add_value(&t, c, k);
+        base_text_add(&t, "\n");
     }
     if (c->input)
         base_text_add(&t, "%s", c->input);

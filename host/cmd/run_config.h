@@ -26,6 +26,9 @@ struct run_config {
 /* BASE_INPUT with file, line, key and remedy. */
 int run_config_load(struct run_config *out, const char *path);
 void run_config_free(struct run_config *c);
+/* Item `i` of the resolved configuration, added to key ("search.agent") and value; *shapes_trials: the
+ * trials of a search depend on it. false: there are no more. */
+bool run_config_item(const struct run_config *c, int i, struct base_text *key, struct base_text *value, bool *shapes_trials);
 /* The resolved configuration as YAML text, the caller's. */
 char *run_config_text(const struct run_config *c);
 

@@ -242,6 +242,8 @@ static int finetune(struct compress_model *m, struct nn *nn, const struct compre
 /* Fine-tune (its own memory for backward), then measure on an engine for inference. */
 static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
 {
+    if (m->recipe.finetune.mode == COMPRESS_FAST && o->batchnorm_images <= 0 && o->val_images < 0)
+        return BASE_OK;                  /* scales alone: no engine to set up */
     struct nn *nn = NULL;
     struct nn_options no = NN_OPTIONS_INIT;
     no.pool = c->pool;

@@ -187,6 +187,9 @@ static int open_db(struct search_study *s, enum search_open how)
         rc = db_exec(s, schema);
     if (!rc && how == SEARCH_CREATE)
         rc = check_empty(s);
+    /* without a trial nothing depends on what an earlier, interrupted run noted */
+    if (!rc && how == SEARCH_CREATE)
+        rc = db_exec(s, "DELETE FROM meta");
     if (!rc && how != SEARCH_READ)
         rc = db_exec(s, "DELETE FROM trial WHERE state='running'");
     return rc;

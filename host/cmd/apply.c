@@ -1,0 +1,145 @@
+/* apply: one recipe put into force, no search: pack, ONNX and report. */
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/contender.h"
+#include "cmd/outcome.h"
+#include "cmd/pipeline.h"
+
+struct apply {
+    const struct cmd *cmd;
+    const char *model, *recipe, *data, *board, *out, *backend;
+    long held_out, verify;
+    struct hw hw;
+    struct base_pool *pool;
+    struct pipeline_data images;
+    struct graph *graph;
+    struct pipeline_bench bench;
+    struct contender result;
+    struct outcome outcome;
+};
+
+static int build(struct apply *a)
+{
+    struct compress_recipe recipe;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    const struct graph_layers *ls = compress_cache_layers(a->bench.cache);
+    char *checkpoint = base_format("%s/finetune.ckpt", a->out);
+    o.label = "fine-tune";
+    o.checkpoint = checkpoint;
+    double start = base_seconds();
+    int rc = checkpoint ? compress_recipe_read(&recipe, a->recipe, compress_cache_graph(a->bench.cache), ls) : BASE_NOMEM;
+    if (!rc) {
+        rc = contender_build(&a->result, "recipe", -1, &recipe, a->bench.cache, &a->hw, &o);
+        compress_recipe_free(&recipe);
+    }
+    outcome_time(&a->outcome, "apply", base_seconds() - start);
+    base_free(checkpoint);
+    return rc;
+}
+
+static int judge(struct apply *a, const struct data_set *test)
+{
+    struct nn_result v;
+    double start = base_seconds();
+    a->outcome.verified = BASE_MIN((int)a->verify, test->n);
+    int rc = contender_score(&a->result, a->backend, test->pixels, a->outcome.verified, NULL);
+    if (!rc)
+        rc = pipeline_eval_float(a->graph, test->pixels, test->label, test->n, a->pool, &v);
+    if (!rc) {
+        a->outcome.float_test = v.top1;
+        rc = pipeline_eval_fixed(a->result.net, test->pixels, test->label, test->n, a->pool, &v);
+    }
+    a->result.test_top1 = rc ? -1 : v.top1;
+    a->outcome.test_images = test->n;
+    a->outcome.test_openings = 1;
+    outcome_time(&a->outcome, "verify", base_seconds() - start);
+    return rc;
+}
+
+static int finish(struct apply *a, double start)
+{
+    struct data_set test = { 0 };
+    struct contender *row[] = { &a->result };
+    int rc = data_open(&test, a->data, DATA_TEST);
+    if (!rc)
+        rc = pipeline_check_fit(a->graph, &test, a->data);
+    if (!rc)
+        rc = judge(a, &test);
+    char *config = rc ? NULL : compress_recipe_text(&a->result.recipe, compress_cache_layers(a->bench.cache));
+    if (!rc && !config)
+        rc = BASE_NOMEM;
+    if (!rc) {
+        a->outcome.row = row;
+        a->outcome.n_row = 1;
+        a->outcome.config = config;
+        a->outcome.wall_s = base_seconds() - start;
+        rc = outcome_write(&a->outcome, compress_cache_layers(a->bench.cache), test.pixels);
+    }
+    if (!rc)
+        rc = outcome_print(&a->outcome, a->cmd);
+    base_free(config);
+    data_free(&test);
+    return rc;
+}
+
+static int apply(struct apply *a)
+{
+    char title[160];
+    double start = base_seconds();
+    uint64_t seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
+    int rc = hw_load(&a->hw, a->board);
+    if (!rc)
+        rc = base_mkdirs(a->out);
+    if (!rc)
+        rc = (a->pool = base_pool_new((int)a->cmd->threads)) ? BASE_OK : BASE_NOMEM;
+    if (!rc)
+        rc = pipeline_model(&a->graph, a->model);
+    if (!rc)
+        rc = pipeline_data_open(&a->images, a->data, (int)a->held_out, seed);
+    if (!rc)
+        rc = pipeline_check_fit(a->graph, &a->images.train, a->data);
+    if (!rc)
+        rc = pipeline_bench_open(&a->bench, a->graph, &a->images, seed, 0, false, a->pool);
+    if (rc)
+        return rc;
+    snprintf(title, sizeof title, "%.60s on %.60s", a->model, a->hw.board);
+    a->outcome = (struct outcome){ .title = title, .objective = "One recipe, no search", .dir = a->out, .data = a->data, .model = a->model, .hw = &a->hw, .baseline = -1, .seed = seed };
+    rc = build(a);
+    return rc ? rc : finish(a, start);
+}
+
+int cmd_apply(int argc, char **argv)
+{
+    struct apply a = { .board = "pynq-z2", .out = "apply", .backend = "verilator", .held_out = 5000, .verify = 20 };
+    const struct cmd_option options[] = {
+        { "recipe", CMD_TEXT, &a.recipe, "FILE", "the recipe (YAML)" },
+        { "data", CMD_TEXT, &a.data, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
+        { "board", CMD_TEXT, &a.board, "NAME", "board description (default pynq-z2)" },
+        { "out", CMD_TEXT, &a.out, "DIR", "where everything goes (default: apply)" },
+        { "backend", CMD_TEXT, &a.backend, "NAME", "who measures the cycles (default: verilator)" },
+        { "held-out", CMD_INT, &a.held_out, "N", "training images kept for validation (default 5000)" },
+        { "verify", CMD_INT, &a.verify, "N", "whole test images run through the backend (default 20)" },
+    };
+    const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
+    struct cmd c = { 0 };
+    int rc = cmd_parse(&c, &u, argc, argv);
+    if (rc)
+        return rc > 0 ? 0 : cmd_fail(rc);
+    a.cmd = &c;
+    a.model = c.arg[0];
+    if (!a.recipe || !a.data)
+        rc = base_fail(BASE_INPUT, "apply: --%s is missing", a.recipe ? "data" : "recipe");
+    else if (!pipeline_is_file(a.model))
+        rc = base_hint(base_fail(BASE_INPUT, "apply: '%s' is not a trained network (.onnx)", a.model), "bitpress train CONFIG makes one");
+    else if (a.verify < 1 || a.held_out < 1 || a.held_out > 1000000)
+        rc = base_fail(BASE_INPUT, "apply: --verify and --held-out must be at least 1");
+    else
+        rc = apply(&a);
+    contender_free(&a.result);
+    pipeline_bench_free(&a.bench);
+    pipeline_data_free(&a.images);
+    graph_free(a.graph);
+    base_pool_free(a.pool);
+    return rc ? cmd_fail(rc) : 0;
+}

@@ -1,0 +1,548 @@
+/* compress: the main job. Float network, search over recipes with every candidate scored on the
+ * accelerator, fine-tuning of the best few beside their uniform rivals, one choice on held-out
+ * images, then - once - the test images, the report and the pack. */
+#include <math.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/contender.h"
+#include "cmd/outcome.h"
+#include "cmd/pipeline.h"
+#include "cmd/run_config.h"
+#include "cmd/space.h"
+#include "onnx/onnx.h"
+
+enum { MAX_FINALISTS = 16, MAX_BITS = 8, MAX_SETTINGS = 64 };
+
+struct run {
+    const struct cmd *cmd;
+    struct run_config config;
+    bool resume;
+    struct hw hw;
+    struct base_pool *pool;
+    struct pipeline_data data;
+    struct graph *graph;             /* the float network */
+    struct pipeline_bench bench;
+    struct search_study *study;
+    struct search_objective goal;
+    struct space space;
+    double float_val;                /* on the images that candidates are judged by */
+    char *cache_dir;
+    struct search_trials trials;
+    struct contender uniform8, uniform, searched;
+    struct outcome outcome;
+};
+
+static const struct graph_layers *layers_of(const struct run *r)
+{
+    return compress_cache_layers(r->bench.cache);
+}
+
+static char *file_in(const struct run *r, const char *name)
+{
+    return base_format("%s/%s", r->config.out, name);
+}
+
+/* ---- the study ------------------------------------------------------------------------ */
+
+/* What trials depend on; the study refuses to go on under another configuration. */
+static int bind_study(struct run *r)
+{
+    struct search_setting s[MAX_SETTINGS];
+    struct base_text key[MAX_SETTINGS] = { 0 }, value[MAX_SETTINGS] = { 0 };
+    int n = 0, rc = BASE_OK;
+    bool shapes_trials;
+    for (int i = 0; i < MAX_SETTINGS && run_config_item(&r->config, i, &key[i], &value[i], &shapes_trials); i++) {
+        if (key[i].failed || value[i].failed)
+            rc = BASE_NOMEM;
+        if (shapes_trials)
+            s[n++] = (struct search_setting){ key[i].s, value[i].s };
+    }
+    if (!rc)
+        rc = search_study_bind(r->study, s, n);
+    for (int i = 0; i < MAX_SETTINGS; i++) {
+        base_text_free(&key[i]);
+        base_text_free(&value[i]);
+    }
+    return rc;
+}
+
+static int open_study(struct run *r)
+{
+    char *path = file_in(r, "study.db");
+    if (!path)
+        return BASE_NOMEM;
+    bool there = base_file_exists(path);
+    int rc = search_study_open(&r->study, path, r->resume && there ? SEARCH_RESUME : SEARCH_CREATE);
+    if (!rc)
+        rc = bind_study(r);
+    base_free(path);
+    return rc;
+}
+
+/* The first run notes the float network's hash, a resumed one must have the same. */
+static int bind_float(struct run *r, const char *path)
+{
+    uint8_t *bytes;
+    size_t len;
+    int rc = base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
+    if (rc)
+        return rc;
+    char hash[24], *noted = NULL;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)base_hash64(0, bytes, len));
+    base_free(bytes);
+    rc = search_study_get(r->study, "float_hash", &noted);
+    if (!rc && noted && strcmp(noted, hash))
+        rc = base_hint(base_fail(BASE_INPUT, "%s is not the network that this study began with", path), "restore it, or start anew in another folder (out)");
+    if (!rc && !noted)
+        rc = search_study_set(r->study, "float_hash", hash);
+    base_free(noted);
+    return rc;
+}
+
+/* ---- the float network ------------------------------------------------------------------ */
+
+static int train_float(struct run *r, const char *path)
+{
+    double start = base_seconds();
+    int rc = pipeline_train(r->graph, &r->config, &r->data, r->pool, r->config.out, r->resume);
+    if (!rc)
+        rc = onnx_write(r->graph, path);
+    outcome_time(&r->outcome, "train", base_seconds() - start);
+    return rc;
+}
+
+/* A built-in network is trained and from then on read from its file, as any other. */
+static int float_network(struct run *r)
+{
+    const char *model = r->config.model;
+    char *trained = file_in(r, "model.onnx");
+    if (!trained)
+        return BASE_NOMEM;
+    bool built_in = !pipeline_is_file(model);
+    const char *path = built_in ? trained : model;
+    int rc = pipeline_model(&r->graph, model);
+    if (!rc)
+        rc = pipeline_check_fit(r->graph, &r->data.train, r->config.data);
+    if (!rc && built_in && !(r->resume && base_file_exists(trained)))
+        rc = train_float(r, trained);
+    if (!rc && built_in) {
+        graph_free(r->graph);
+        r->graph = NULL;
+        rc = onnx_read(&r->graph, path);
+    }
+    if (!rc)
+        rc = bind_float(r, path);
+    struct nn_result v;
+    int n = BASE_MIN((int)r->config.search.validation, r->data.n_val);
+    if (!rc)
+        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, n, r->pool, &v);
+    if (!rc) {
+        r->float_val = v.top1;
+        base_log("float network: %.2f %% of %d held-out images", 100 * v.top1, n);
+    }
+    base_free(trained);
+    return rc;
+}
+
+/* ---- the search --------------------------------------------------------------------------- */
+
+static struct compress_options cheap_options(const struct run *r)
+{
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    o.batchnorm_images = (int)r->config.search.batchnorm;
+    o.val_images = (int)r->config.search.validation;
+    return o;
+}
+
+static int64_t cost(void *ctx, const int *genes)
+{
+    struct run *r = ctx;
+    struct compress_recipe recipe;
+    int rc = space_recipe(&recipe, &r->space, genes);
+    if (rc)
+        return rc;
+    int64_t cycles = contender_model_cycles(&recipe, r->bench.cache, &r->hw);
+    compress_recipe_free(&recipe);
+    return cycles;
+}
+
+static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_result *out)
+{
+    (void)seed;                      /* nothing here is random */
+    struct run *r = ctx;
+    struct compress_recipe recipe;
+    struct contender c;
+    int rc = space_recipe(&recipe, &r->space, genes);
+    if (rc)
+        return rc;
+    const struct compress_options o = cheap_options(r);
+    out->recipe_yaml = compress_recipe_text(&recipe, layers_of(r));
+    rc = contender_build(&c, "candidate", -1, &recipe, r->bench.cache, &r->hw, &o);
+    compress_recipe_free(&recipe);
+    if (rc)
+        return rc;
+    rc = contender_score(&c, r->config.search.backend, r->data.val_pixels, 1, r->cache_dir);
+    if (!rc) {
+        out->top1 = c.val_top1;
+        out->loss = r->float_val - c.val_top1;
+        out->cycles = c.score->cycles;
+        out->size_bytes = c.size_bytes;
+        out->cycles_source = c.score->cycles_source;
+    }
+    contender_free(&c);
+    return rc;
+}
+
+static int run_search(struct run *r)
+{
+    double start = base_seconds();
+    const struct run_config *c = &r->config;
+    struct space_range range = { (int)c->search.w_min, (int)c->search.w_max, (int)c->search.a_min, (int)c->search.a_max };
+    int rc = pipeline_bench_open(&r->bench, r->graph, &r->data, (uint64_t)c->seed, (int)c->train.pad, c->train.flip, r->pool);
+    if (!rc)
+        rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
+    struct search_job job = { .space = &r->space.search, .objective = r->goal, .agent = c->search.agent, .seed = (uint64_t)c->seed,
+                              .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
+    if (!rc)
+        rc = search_run(r->study, &job);
+    if (!rc)
+        rc = search_study_trials(r->study, &r->trials);
+    outcome_time(&r->outcome, "search", base_seconds() - start);
+    return rc;
+}
+
+/* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
+
+/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images. */
+static int finalist(struct run *r, struct contender *out, const char *name, int trial, struct compress_recipe *recipe)
+{
+    const struct run_config *c = &r->config;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    o.batchnorm_images = (int)c->search.batchnorm;
+    o.label = name;
+    o.resume = r->resume;
+    recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_SHORT : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
+    char *text = compress_recipe_text(recipe, layers_of(r));
+    char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
+    o.checkpoint = checkpoint;
+    int rc = checkpoint ? contender_build(out, name, trial, recipe, r->bench.cache, &r->hw, &o) : BASE_NOMEM;
+    if (!rc)
+        base_log("%s: %.2f %% of %d held-out images after fine-tuning", name, 100 * out->val_top1, r->data.n_val);
+    base_free(checkpoint);
+    base_free(text);
+    return rc;
+}
+
+/* Keep the more accurate of two; on a tie the one that came first. */
+static void keep_better(struct contender *best, struct contender *c)
+{
+    if (best->net && best->val_top1 >= c->val_top1) {
+        contender_free(c);
+        return;
+    }
+    contender_free(best);
+    *best = *c;
+}
+
+static int finalists_of_search(struct run *r)
+{
+    bool taken[1 << 12] = { false };
+    int n = BASE_MIN(r->trials.n, BASE_COUNT(taken)), rc = BASE_OK;
+    if (search_best(&r->goal, &r->trials) < 0)
+        return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)r->goal.cycles_limit);
+    for (int k = 0; !rc && k < BASE_MIN((int)r->config.finetune.top, MAX_FINALISTS); k++) {
+        int best = -1;
+        for (int i = 0; i < n; i++) {
+            const struct search_trial *t = &r->trials.trial[i];
+            if (!taken[i] && t->state == SEARCH_DONE && t->feasible && (best < 0 || search_better(&r->goal, t, &r->trials.trial[best])))
+                best = i;
+        }
+        if (best < 0)
+            break;
+        taken[best] = true;
+        struct compress_recipe recipe;
+        struct contender c;
+        rc = space_recipe(&recipe, &r->space, r->trials.trial[best].genes);
+        if (!rc) {
+            rc = finalist(r, &c, "searched", best, &recipe);
+            compress_recipe_free(&recipe);
+        }
+        if (!rc)
+            keep_better(&r->searched, &c);
+    }
+    return rc;
+}
+
+struct pair { int w, a; double val; };
+
+/* Uniform (w, a) pairs within the limit that no wider pair within it contains, judged as candidates are. */
+static int uniform_rivals(struct run *r, struct pair *pair, int *n)
+{
+    int64_t cycles[MAX_BITS + 2][MAX_BITS + 2];
+    int genes[SEARCH_MAX_DIMS], rc = BASE_OK;
+    const struct run_config *c = &r->config;
+    int w_max = (int)c->search.w_max, a_max = (int)c->search.a_max;
+    for (int w = 0; w < MAX_BITS + 2; w++)
+        for (int a = 0; a < MAX_BITS + 2; a++) {
+            cycles[w][a] = INT64_MAX;
+            if (w < c->search.w_min || w > w_max || a < BASE_MAX(c->search.a_min, 2) || a > a_max)
+                continue;
+            space_uniform(&r->space, w, a, genes);
+            cycles[w][a] = cost(r, genes);
+            if (cycles[w][a] < 0)
+                return (int)cycles[w][a];
+        }
+    *n = 0;
+    const struct compress_options o = cheap_options(r);
+    for (int w = 1; !rc && w <= w_max; w++)
+        for (int a = 1; !rc && a <= a_max; a++) {
+            int64_t limit = r->goal.cycles_limit;
+            if (cycles[w][a] > limit || cycles[w + 1][a] <= limit || cycles[w][a + 1] <= limit)
+                continue;
+            struct compress_recipe recipe;
+            struct nn_result val;
+            rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
+            if (rc)
+                break;
+            rc = compress_evaluate(&val, NULL, r->bench.cache, &recipe, &o);
+            compress_recipe_free(&recipe);
+            pair[(*n)++] = (struct pair){ w, a, val.top1 };
+        }
+    return rc;
+}
+
+static int finalist_uniform(struct run *r, struct contender *out, const char *name, int w, int a)
+{
+    struct compress_recipe recipe;
+    int rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
+    if (rc)
+        return rc;
+    rc = finalist(r, out, name, -1, &recipe);
+    compress_recipe_free(&recipe);
+    return rc;
+}
+
+/* The best few uniform pairs get what the best few candidates get. */
+static int finalists_of_uniform(struct run *r)
+{
+    struct pair pair[MAX_BITS * MAX_BITS];
+    int n, rc = uniform_rivals(r, pair, &n);
+    for (int k = 0; !rc && k < BASE_MIN((int)r->config.finetune.top, n); k++) {
+        int best = k;
+        for (int i = k + 1; i < n; i++)
+            if (pair[i].val > pair[best].val)
+                best = i;
+        struct pair p = pair[best];
+        pair[best] = pair[k];
+        struct contender c;
+        rc = finalist_uniform(r, &c, "best uniform", p.w, p.a);
+        if (!rc)
+            keep_better(&r->uniform, &c);
+    }
+    return rc;
+}
+
+static int run_finalists(struct run *r)
+{
+    double start = base_seconds();
+    int rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
+    if (!rc)
+        rc = finalists_of_uniform(r);
+    if (!rc)
+        rc = finalists_of_search(r);
+    outcome_time(&r->outcome, "fine-tune", base_seconds() - start);
+    return rc;
+}
+
+/* ---- the verdict ------------------------------------------------------------------------------- */
+
+/* Every row is measured afresh, the chosen one on `verify` whole images. */
+static int measure(struct run *r, const struct data_set *test)
+{
+    double start = base_seconds();
+    int images = BASE_MIN((int)r->config.verify, test->n);
+    int rc = contender_score(&r->uniform8, r->config.search.backend, test->pixels, 1, NULL);
+    if (!rc && r->uniform.net)
+        rc = contender_score(&r->uniform, r->config.search.backend, test->pixels, 1, NULL);
+    if (!rc)
+        rc = contender_score(&r->searched, r->config.search.backend, test->pixels, images, NULL);
+    if (!rc && r->searched.score->cycles > r->goal.cycles_limit)
+        rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)r->goal.cycles_limit);
+    r->outcome.verified = images;
+    outcome_time(&r->outcome, "verify", base_seconds() - start);
+    return rc;
+}
+
+static int test_one(struct run *r, struct contender *c, const struct data_set *test, struct base_text *text)
+{
+    struct nn_result v;
+    if (!c->net)
+        return BASE_OK;
+    int rc = pipeline_eval_fixed(c->net, test->pixels, test->label, test->n, r->pool, &v);
+    if (rc)
+        return rc;
+    c->test_top1 = v.top1;
+    base_text_add(text, ", %s %.4f", c->name, v.top1);
+    return BASE_OK;
+}
+
+/* The choice is in the study before the test images are looked at, and so is the look. */
+static int run_test(struct run *r, const struct data_set *test)
+{
+    struct base_text chosen = { 0 }, result = { 0 };
+    struct nn_result v;
+    int64_t id = 0;
+    base_text_add(&chosen, "trial %d, %.4f of %d held-out images after fine-tuning", r->searched.trial, r->searched.val_top1, r->data.n_val);
+    int rc = chosen.failed ? BASE_NOMEM : search_study_set(r->study, "chosen", chosen.s);
+    if (!rc)
+        rc = search_study_test_open(r->study, "float, uniform 8 bit, best uniform, searched", &id);
+    if (!rc)
+        rc = pipeline_eval_float(r->graph, test->pixels, test->label, test->n, r->pool, &v);
+    if (!rc) {
+        r->outcome.float_test = v.top1;
+        base_text_add(&result, "float %.4f", v.top1);
+        rc = test_one(r, &r->uniform8, test, &result);
+    }
+    if (!rc)
+        rc = test_one(r, &r->uniform, test, &result);
+    if (!rc)
+        rc = test_one(r, &r->searched, test, &result);
+    if (!rc)
+        rc = search_study_test_result(r->study, id, result.s);
+    if (!rc)
+        rc = search_study_test_openings(r->study, &r->outcome.test_openings);
+    base_text_free(&chosen);
+    base_text_free(&result);
+    return rc;
+}
+
+static int finish(struct run *r, double start)
+{
+    struct data_set test = { 0 };
+    struct outcome *o = &r->outcome;
+    struct contender *row[3];
+    int rc = data_open(&test, r->config.data, DATA_TEST);
+    if (!rc)
+        rc = pipeline_check_fit(r->graph, &test, r->config.data);
+    if (!rc)
+        rc = measure(r, &test);
+    if (!rc)
+        rc = run_test(r, &test);
+    char *config = rc ? NULL : run_config_text(&r->config);
+    if (!rc && config) {
+        row[o->n_row++] = &r->uniform8;
+        if (r->uniform.net)
+            row[o->n_row++] = &r->uniform;
+        o->best = o->n_row;
+        row[o->n_row++] = &r->searched;
+        o->row = row;
+        o->config = config;
+        o->trials = &r->trials;
+        o->goal = &r->goal;
+        o->test_images = test.n;
+        o->wall_s = base_seconds() - start;
+        rc = outcome_write(o, layers_of(r), test.pixels);
+        if (!rc)
+            rc = outcome_print(o, r->cmd);
+    } else if (!rc) {
+        rc = BASE_NOMEM;
+    }
+    base_free(config);
+    data_free(&test);
+    return rc;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------ */
+
+static int set_goal(struct run *r)
+{
+    const struct run_config *c = &r->config;
+    double limit = c->target.cycles ? (double)c->target.cycles : floor(c->target.latency_ms * r->hw.clock_mhz * 1e3);
+    if (limit < 1)
+        return base_hint(base_fail(BASE_INPUT, "%s: no target", c->path), "target: {latency_ms: 0.1} or target: {cycles: 10000}");
+    r->goal = (struct search_objective){ .goal = SEARCH_MAX_TOP1, .cycles_limit = (int64_t)limit };
+    return BASE_OK;
+}
+
+static int prepare(struct run *r, const char *path, const char *out, long trials)
+{
+    int rc = run_config_load(&r->config, path);
+    if (rc)
+        return rc;
+    if (out)
+        r->config.out = out;
+    if (r->cmd->seed >= 0)
+        r->config.seed = r->cmd->seed;
+    if (trials > 0)
+        r->config.search.trials = trials;
+    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = set_goal(r)) || (rc = base_mkdirs(r->config.out)))
+        return rc;
+    r->pool = base_pool_new((int)r->cmd->threads);
+    r->cache_dir = file_in(r, "cycles");
+    return r->pool && r->cache_dir ? BASE_OK : BASE_NOMEM;
+}
+
+static int compress(struct run *r)
+{
+    double start = base_seconds();
+    char title[160], objective[160];
+    const struct run_config *c = &r->config;
+    snprintf(title, sizeof title, "%.60s on %.60s", c->model, r->hw.board);
+    snprintf(objective, sizeof objective, "The most accurate network within %lld cycles an image (%.4f ms at %g MHz, %s)", (long long)r->goal.cycles_limit,
+             (double)r->goal.cycles_limit / (r->hw.clock_mhz * 1e3), r->hw.clock_mhz, r->hw.clock_is);
+    r->outcome = (struct outcome){ .title = title, .objective = objective, .dir = c->out, .data = c->data, .model = c->model, .hw = &r->hw, .seed = (uint64_t)c->seed };
+    int rc = open_study(r);
+    if (!rc)
+        rc = pipeline_data_open(&r->data, c->data, (int)c->held_out, (uint64_t)c->seed);
+    if (!rc)
+        rc = float_network(r);
+    if (!rc)
+        rc = run_search(r);
+    if (!rc)
+        rc = run_finalists(r);
+    return rc ? rc : finish(r, start);
+}
+
+static void run_free(struct run *r)
+{
+    contender_free(&r->uniform8);
+    contender_free(&r->uniform);
+    contender_free(&r->searched);
+    search_trials_free(&r->trials);
+    search_study_close(r->study);
+    pipeline_bench_free(&r->bench);
+    pipeline_data_free(&r->data);
+    graph_free(r->graph);
+    base_pool_free(r->pool);
+    base_free(r->cache_dir);
+    run_config_free(&r->config);
+}
+
+int cmd_compress(int argc, char **argv)
+{
+    const char *out = NULL;
+    long trials = 0;
+    bool resume = false;
+    const struct cmd_option options[] = {
+        { "out", CMD_TEXT, &out, "DIR", "where everything goes (default: the configuration's out)" },
+        { "trials", CMD_INT, &trials, "N", "candidates in all (default: the configuration's search.trials)" },
+        { "resume", CMD_FLAG, &resume, NULL, "go on with an interrupted run" },
+    };
+    const struct cmd_usage u = { "CONFIG", "The main job: train or read the float network, search recipes for the target with the accelerator\nin the loop, fine-tune the best, verify; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
+    struct cmd c = { 0 };
+    int rc = cmd_parse(&c, &u, argc, argv);
+    if (rc)
+        return rc > 0 ? 0 : cmd_fail(rc);
+    struct run *r = BASE_NEW(struct run);
+    if (!r)
+        return cmd_fail(BASE_NOMEM);
+    r->cmd = &c;
+    r->resume = resume;
+    rc = prepare(r, c.arg[0], out, trials);
+    if (!rc)
+        rc = compress(r);
+    run_free(r);
+    base_free(r);
+    return rc ? cmd_fail(rc) : 0;
+}

@@ -1,0 +1,64 @@
+#include "cmd/contender.h"
+
+#include <string.h>
+
+#include "pack/pack.h"
+
+static int fill(struct contender *c, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
+{
+    struct nn_result val = { 0 };
+    int rc = compress_recipe_copy(&c->recipe, recipe);
+    if (!rc)
+        rc = compress_evaluate(&val, &c->net, cache, recipe, o);
+    if (!rc)
+        rc = accel_compile(&c->program, c->net, hw);
+    if (rc)
+        return rc;
+    c->val_top1 = val.n ? val.top1 : -1;
+    c->size_bytes = (int64_t)pack_weight_bytes(c->net);
+    return BASE_OK;
+}
+
+int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
+{
+    *out = (struct contender){ .name = name, .trial = trial, .test_top1 = -1 };
+    int rc = fill(out, recipe, cache, hw, o);
+    if (rc)
+        contender_free(out);
+    return rc;
+}
+
+int contender_score(struct contender *c, const char *backend, const uint8_t *pixels, int images, const char *cache_dir)
+{
+    if (!c->score && !(c->score = BASE_NEW(struct score_result)))
+        return BASE_NOMEM;
+    struct score_job job = { .net = c->net, .program = c->program, .pixels = pixels, .images = images, .cache_dir = cache_dir };
+    return score_run(c->score, backend, &job);
+}
+
+void contender_free(struct contender *c)
+{
+    compress_recipe_free(&c->recipe);
+    accel_program_free(c->program);
+    fixed_net_free(c->net);
+    base_free(c->score);
+    *c = (struct contender){ .name = c->name };
+}
+
+int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw)
+{
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct contender c;
+    struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
+    o.batchnorm_images = 0;
+    o.val_images = -1;
+    int rc = cycles ? contender_build(&c, "model", -1, recipe, cache, hw, &o) : BASE_NOMEM;
+    int64_t total = 0;
+    if (!rc) {
+        rc = accel_model(cycles, hw, c.program->image, c.program->image_words);
+        total = cycles->total;
+        contender_free(&c);
+    }
+    base_free(cycles);
+    return rc ? rc : total;
+}

@@ -1,0 +1,30 @@
+/* contender: one compressed network on its way into the final table: its recipe, the integer
+ * network it became, the program, and what was measured. */
+#ifndef CMD_CONTENDER_H
+#define CMD_CONTENDER_H
+
+#include "accel/accel.h"
+#include "compress/compress.h"
+#include "score/score.h"
+
+struct contender {
+    const char *name;                /* static text */
+    int trial;                       /* of the study, -1 = none */
+    struct compress_recipe recipe;
+    double val_top1, test_top1;      /* 0..1; < 0 = not measured */
+    struct fixed_net *net;
+    struct accel_program *program;
+    struct score_result *score;
+    int64_t size_bytes;              /* integer weights, bit-packed */
+};
+
+/* Apply `recipe` (copied) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
+int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
+/* Cycles and, image by image, bit-exactness; `cache_dir` as in score.h. */
+int contender_score(struct contender *c, const char *backend, const uint8_t *pixels, int images, const char *cache_dir);
+void contender_free(struct contender *c);
+
+/* Cycles of a recipe by the model, without running the network; negative = base_code. */
+int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw);
+
+#endif

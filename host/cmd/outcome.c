@@ -1,0 +1,269 @@
+#include "cmd/outcome.h"
+
+#include <cblas.h>
+#include <jansson.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "cmd/pipeline.h"
+#include "onnx/onnx.h"
+#include "report/report.h"
+
+enum { MAX_ROWS = 8 };
+
+/* A report_data with the memory it points to. */
+struct page {
+    struct report_data d;
+    struct base_arena *arena;
+    struct report_row row[MAX_ROWS];
+    struct report_setting version[8], fact[12 + OUTCOME_MAX_TIMES];
+};
+
+void outcome_time(struct outcome *o, const char *name, double seconds)
+{
+    if (o->n_time < OUTCOME_MAX_TIMES) {
+        o->time[o->n_time].name = name;
+        o->time[o->n_time++].s = seconds;
+    }
+}
+
+static const struct contender *best_of(const struct outcome *o)
+{
+    return o->row[o->best];
+}
+
+static char *file_in(const struct outcome *o, const char *name)
+{
+    return base_format("%s/%s", o->dir, name);
+}
+
+/* ---- the report's data ------------------------------------------------------------ */
+
+static const char *text(struct page *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static const char *text(struct page *p, const char *fmt, ...)
+{
+    char buf[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    const char *s = base_arena_strdup(p->arena, buf);
+    return s ? s : "";
+}
+
+static void add_rows(struct page *p, const struct outcome *o)
+{
+    p->row[0] = (struct report_row){ .name = "float", .top1 = o->float_test };
+    for (int i = 0; i < o->n_row && i + 1 < MAX_ROWS; i++) {
+        const struct contender *c = o->row[i];
+        p->row[i + 1] = (struct report_row){ .name = c->name, .top1 = c->test_top1, .cycles = c->score->cycles, .latency_ms = c->score->latency_ms, .size_bytes = c->size_bytes };
+    }
+    p->d.row = p->row;
+    p->d.n_row = BASE_MIN(o->n_row + 1, MAX_ROWS);
+    p->d.baseline = o->baseline < 0 ? -1 : o->baseline + 1;
+    p->d.best_row = o->best + 1;
+}
+
+static int add_trials(struct page *p, const struct outcome *o)
+{
+    p->d.best_trial = best_of(o)->trial;
+    if (!o->trials || !o->trials->n)
+        return BASE_OK;
+    int n = o->trials->n, kept = 0;
+    struct report_trial *t = BASE_ARENA_NEW_N(p->arena, struct report_trial, n);
+    bool *front = BASE_ARENA_NEW_N(p->arena, bool, n);
+    if (!t || !front)
+        return BASE_NOMEM;
+    search_pareto(o->trials, front);
+    for (int i = 0; i < n; i++) {
+        const struct search_trial *s = &o->trials->trial[i];
+        if (s->state == SEARCH_DONE)
+            t[kept++] = (struct report_trial){ .id = s->id, .top1 = s->top1, .cycles = s->cycles, .size_bytes = s->size_bytes, .pareto = front[i], .feasible = s->feasible, .agent = s->agent };
+    }
+    p->d.trial = t;
+    p->d.n_trial = kept;
+    p->d.cycles_limit = o->goal ? o->goal->cycles_limit : 0;
+    return BASE_OK;
+}
+
+static int64_t cycles_by_name(const struct score_result *s, const char *name)
+{
+    for (int i = 0; s && i < s->n_layer; i++)
+        if (!strcmp(s->layer[i].name, name))
+            return s->layer[i].cycles;
+    return 0;
+}
+
+static int add_layers(struct page *p, const struct outcome *o)
+{
+    const struct score_result *s = best_of(o)->score, *was = o->baseline < 0 ? NULL : o->row[o->baseline]->score;
+    struct report_layer *l = BASE_ARENA_NEW_N(p->arena, struct report_layer, s->n_layer);
+    if (!l)
+        return BASE_NOMEM;
+    for (int i = 0; i < s->n_layer; i++) {
+        const struct score_layer *k = &s->layer[i];
+        l[i] = (struct report_layer){ .name = k->name, .kind = k->kind, .w_bits = k->w_bits, .a_bits = k->a_bits, .macs = k->macs,
+                                      .cycles_before = cycles_by_name(was, k->name), .cycles_after = k->cycles, .ideal_cycles = k->ideal_cycles };
+    }
+    p->d.layer = l;
+    p->d.n_layer = s->n_layer;
+    return BASE_OK;
+}
+
+static void add_version(struct page *p, const char *key, const char *value)
+{
+    p->version[p->d.n_version++] = (struct report_setting){ key, value };
+}
+
+static void add_fact(struct page *p, const char *key, const char *value)
+{
+    p->fact[p->d.n_fact++] = (struct report_setting){ key, value };
+}
+
+/* First line that a tool prints about itself. */
+static const char *tool_version(struct page *p, const char *command)
+{
+    char line[160] = "";
+    FILE *f = popen(command, "r");
+    if (f) {
+        if (!fgets(line, sizeof line, f))
+            line[0] = '\0';
+        pclose(f);
+    }
+    line[strcspn(line, "\r\n")] = '\0';
+    return line[0] ? text(p, "%s", line) : "not found";
+}
+
+static void add_texts(struct page *p, const struct outcome *o)
+{
+    const struct score_result *s = best_of(o)->score;
+    add_version(p, "Bitpress", BITPRESS_VERSION);
+    add_version(p, "compiler", text(p, "%s", __VERSION__));
+    add_version(p, "OpenBLAS", text(p, "%s", openblas_get_config()));
+    add_version(p, "SQLite", sqlite3_libversion());
+    add_version(p, "jansson", JANSSON_VERSION);
+    add_version(p, "Verilator", tool_version(p, "verilator --version 2>/dev/null"));
+    add_version(p, "hardware hash", text(p, "%016llx", (unsigned long long)o->hw->hash));
+    add_fact(p, "model", o->model);
+    add_fact(p, "data", o->data);
+    add_fact(p, "seed", text(p, "%llu", (unsigned long long)o->seed));
+    add_fact(p, "test images", text(p, "%d, by the integer reference", o->test_images));
+    if (s->bit_exact >= 0)
+        add_fact(p, "bit-exactness", text(p, "%d images of the best pack on backend %s: %s", o->verified, s->backend, s->bit_exact ? "every logit equals the reference" : "DIFFERS"));
+    add_fact(p, "load, once", text(p, "%lld cycles for program and weights", (long long)s->load_cycles));
+    for (int i = 0; i < o->n_time; i++)
+        add_fact(p, text(p, "time: %s", o->time[i].name), text(p, "%.1f s", o->time[i].s));
+}
+
+static int page_make(struct page *p, const struct outcome *o)
+{
+    const struct score_result *s = best_of(o)->score;
+    memset(p, 0, sizeof *p);
+    if (!(p->arena = base_arena_new()))
+        return BASE_NOMEM;
+    p->d.title = o->title;
+    p->d.objective = o->objective;
+    p->d.config = o->config;
+    p->d.version = p->version;
+    p->d.fact = p->fact;
+    p->d.test_openings = o->test_openings;
+    p->d.cycles_source = s->cycles_source;
+    p->d.board = o->hw->board;
+    p->d.clock_is = o->hw->clock_is;
+    p->d.clock_mhz = o->hw->clock_mhz;
+    p->d.pack_file = "best.bpk";
+    p->d.pack_info = text(p, "%lld bytes of weights, compiled for %s", (long long)best_of(o)->size_bytes, o->hw->name);
+    p->d.wall_s = o->wall_s;
+    add_rows(p, o);
+    add_texts(p, o);
+    int rc = add_trials(p, o);
+    return rc ? rc : add_layers(p, o);
+}
+
+/* ---- files ---------------------------------------------------------------------------- */
+
+static int write_pack(const struct outcome *o, const char *path, const uint8_t *pixels, const struct graph_layers *ls)
+{
+    const struct contender *c = best_of(o);
+    char *recipe = compress_recipe_text(&c->recipe, ls);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:s}", "tool", "bitpress " BITPRESS_VERSION, "model", o->model, "data", o->data, "seed", (json_int_t)o->seed,
+                          "validation_top1", c->val_top1, "test_top1", c->test_top1, "cycles", (json_int_t)c->score->cycles, "cycles_source", c->score->cycles_source);
+    char *origin = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
+    int rc = recipe && origin ? pipeline_write_pack(path, c->net, c->program, pixels, recipe, origin) : base_fail(BASE_NOMEM, "out of memory");
+    free(origin);
+    json_decref(j);
+    base_free(recipe);
+    return rc;
+}
+
+int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels)
+{
+    struct page p;
+    static const char *const names[] = { "best.bpk", "best.onnx", "summary.json", "layers.csv", "report.html" };
+    char *path[BASE_COUNT(names)] = { NULL };
+    int rc = page_make(&p, o);
+    for (int i = 0; !rc && i < BASE_COUNT(names); i++)
+        rc = (path[i] = file_in(o, names[i])) ? BASE_OK : BASE_NOMEM;
+    if (!rc)
+        rc = write_pack(o, path[0], pixels, ls);
+    if (!rc)
+        rc = onnx_write_qdq(best_of(o)->net, path[1]);
+    if (!rc)
+        rc = report_json(&p.d, path[2]);
+    if (!rc)
+        rc = report_csv(&p.d, path[3]);
+    if (!rc)
+        rc = report_html(&p.d, path[4], NULL);
+    for (int i = 0; i < BASE_COUNT(names); i++)
+        base_free(path[i]);
+    base_arena_free(p.arena);
+    return rc;
+}
+
+/* ---- the terminal -------------------------------------------------------------------------- */
+
+static void print_row(const char *name, double top1, const struct contender *c)
+{
+    printf("%-22s %8.2f %%", name, 100 * top1);
+    if (c)
+        printf(" %10lld %10.4f %9.1f\n", (long long)c->score->cycles, c->score->latency_ms, (double)c->size_bytes / 1024);
+    else
+        printf(" %10s %10s %9s\n", "-", "-", "-");
+}
+
+static void print_table(const struct outcome *o)
+{
+    const struct score_result *s = best_of(o)->score;
+    printf("%-22s %10s %10s %10s %9s\n", "", "test top-1", "cycles", "ms", "size KiB");
+    print_row("float", o->float_test, NULL);
+    for (int i = 0; i < o->n_row; i++)
+        print_row(o->row[i]->name, o->row[i]->test_top1, o->row[i]);
+    printf("%d test images, opened %d time%s; cycles: %s; ms at %g MHz (%s)\n", o->test_images, o->test_openings, o->test_openings == 1 ? "" : "s", s->cycles_source, s->clock_mhz, s->clock_is);
+    if (s->bit_exact == 1)
+        printf("bit-exact: %d whole images, every logit\n", o->verified);
+    if (o->n_time) {
+        printf("time:");
+        for (int i = 0; i < o->n_time; i++)
+            printf("%s %s %.0f s", i ? "," : "", o->time[i].name, o->time[i].s);
+        printf("\n");
+    }
+    printf("pack:   %s/best.bpk\nreport: %s/report.html\n", o->dir, o->dir);
+}
+
+int outcome_print(const struct outcome *o, const struct cmd *c)
+{
+    if (!c->json) {
+        print_table(o);
+        return BASE_OK;
+    }
+    struct page p;
+    struct base_text t = { 0 };
+    int rc = page_make(&p, o);
+    if (!rc)
+        rc = report_json_text(&p.d, &t);
+    if (!rc)
+        fputs(t.s, stdout);
+    base_text_free(&t);
+    base_arena_free(p.arena);
+    return rc;
+}

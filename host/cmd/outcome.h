@@ -1,0 +1,35 @@
+/* outcome: what a run leaves behind: pack, ONNX, report, tables, and the table on the terminal. */
+#ifndef CMD_OUTCOME_H
+#define CMD_OUTCOME_H
+
+#include "cmd/cmd.h"
+#include "cmd/contender.h"
+#include "search/search.h"
+
+enum { OUTCOME_MAX_TIMES = 8 };
+
+struct outcome {
+    const char *title, *objective, *dir;
+    const char *config;                      /* the resolved configuration or recipe, text */
+    const char *data, *model;
+    const struct hw *hw;
+    double float_test;                       /* top-1 of the float network on the test images */
+    struct contender *const *row;            /* quantized networks, in the table's order */
+    int n_row, baseline, best;               /* indices into row */
+    const struct search_trials *trials;      /* NULL = no search */
+    const struct search_objective *goal;     /* with trials */
+    int test_images, test_openings, verified;
+    uint64_t seed;
+    struct { const char *name; double s; } time[OUTCOME_MAX_TIMES];
+    int n_time;
+    double wall_s;
+};
+
+/* Remember how long a phase took. */
+void outcome_time(struct outcome *o, const char *name, double seconds);
+/* DIR/best.bpk, best.onnx, summary.json, layers.csv, report.html. `ls`: layers of the recipe; `pixels`: the pack's self-test image. */
+int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels);
+/* The table, or with --json the summary. */
+int outcome_print(const struct outcome *o, const struct cmd *c);
+
+#endif

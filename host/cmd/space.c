@@ -1,0 +1,66 @@
+#include "cmd/space.h"
+
+#include <string.h>
+
+static const char w_field[] = "w_bits", a_field[] = "a_bits";
+
+static int add(struct space *s, int layer, const char *field, int lo, int hi)
+{
+    if (s->search.n == SEARCH_MAX_DIMS)
+        return base_fail(BASE_INPUT, "search: more than %d widths to choose: give some layers a width of their own", SEARCH_MAX_DIMS);
+    s->dim[s->search.n] = (struct search_dim){ .layer = s->layers->layer[layer].name, .field = field, .lo = lo, .hi = hi };
+    s->layer[s->search.n++] = layer;
+    return BASE_OK;
+}
+
+int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r)
+{
+    memset(s, 0, sizeof *s);
+    s->graph = g;
+    s->layers = ls;
+    s->search.dim = s->dim;
+    int first = -1, last = -1, rc = BASE_OK;
+    for (int i = 0; i < ls->n; i++)
+        if (ls->layer[i].has_weights) {
+            first = first < 0 ? i : first;
+            last = i;
+        }
+    for (int i = 0; !rc && i < ls->n; i++) {
+        if (i == first || i == last)
+            continue;
+        if (ls->layer[i].has_weights)
+            rc = add(s, i, w_field, r->w_min, r->w_max);
+        if (!rc && ls->layer[i].kind == GRAPH_LAYER_MAC && compress_recipe_decider(g, ls, i) == i) {
+            /* an edge that can be negative takes at least 2 bits */
+            int lo = BASE_MAX(r->a_min, 2);
+            rc = add(s, i, a_field, lo, BASE_MAX(lo, r->a_max));
+        }
+    }
+    if (!rc && !s->search.n)
+        rc = base_fail(BASE_INPUT, "search: network '%s' has no layer between the first and the last: there is nothing to search (use apply)", g->name);
+    return rc;
+}
+
+int space_recipe(struct compress_recipe *out, const struct space *s, const int *genes)
+{
+    int rc = compress_recipe_default(out, s->graph, s->layers, 8, 8);
+    if (rc)
+        return rc;
+    for (int i = 0; i < s->search.n; i++) {
+        struct compress_choice *c = &out->layer[s->layer[i]];
+        *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
+    }
+    compress_recipe_tie(out, s->graph, s->layers);
+    rc = compress_recipe_check(out, s->graph, s->layers);
+    if (rc)
+        compress_recipe_free(out);
+    return rc;
+}
+
+void space_uniform(const struct space *s, int w, int a, int *genes)
+{
+    for (int i = 0; i < s->search.n; i++) {
+        const struct search_dim *d = &s->dim[i];
+        genes[i] = BASE_MIN(BASE_MAX(d->field == w_field ? w : a, d->lo), d->hi);
+    }
+}
