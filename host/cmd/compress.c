@@ -214,13 +214,14 @@ static int run_search(struct run *r)
 
 /* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
 
-/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images. */
-static int finalist(struct run *r, struct contender *out, const char *name, int trial, struct compress_recipe *recipe)
+/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images.
+ * `label`: of the progress line. */
+static int finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe)
 {
     const struct run_config *c = &r->config;
     struct compress_options o = COMPRESS_OPTIONS_INIT;
     o.batchnorm_images = (int)c->search.batchnorm;
-    o.label = name;
+    o.label = label;
     o.resume = r->resume;
     recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_SHORT : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
     char *text = compress_recipe_text(recipe, layers_of(r));
@@ -228,7 +229,7 @@ static int finalist(struct run *r, struct contender *out, const char *name, int 
     o.checkpoint = checkpoint;
     int rc = checkpoint ? contender_build(out, name, trial, recipe, r->bench.cache, &r->hw, &o) : BASE_NOMEM;
     if (!rc)
-        base_log("%s: %.2f %% of %d held-out images after fine-tuning", name, 100 * out->val_top1, r->data.n_val);
+        base_log("%s: %.2f %% of %d held-out images", label, 100 * out->val_top1, r->data.n_val);
     base_free(checkpoint);
     base_free(text);
     return rc;
@@ -263,9 +264,11 @@ static int finalists_of_search(struct run *r)
         taken[best] = true;
         struct compress_recipe recipe;
         struct contender c;
+        char label[48];
+        snprintf(label, sizeof label, "fine-tune trial %d", best);
         rc = space_recipe(&recipe, &r->space, r->trials.trial[best].genes);
         if (!rc) {
-            rc = finalist(r, &c, "searched", best, &recipe);
+            rc = finalist(r, &c, "searched", label, best, &recipe);
             compress_recipe_free(&recipe);
         }
         if (!rc)
@@ -318,7 +321,9 @@ static int finalist_uniform(struct run *r, struct contender *out, const char *na
     int rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
     if (rc)
         return rc;
-    rc = finalist(r, out, name, -1, &recipe);
+    char label[48];
+    snprintf(label, sizeof label, "fine-tune uniform w%d a%d", w, a);
+    rc = finalist(r, out, name, label, -1, &recipe);
     compress_recipe_free(&recipe);
     return rc;
 }
@@ -327,7 +332,7 @@ static int finalist_uniform(struct run *r, struct contender *out, const char *na
 static int finalists_of_uniform(struct run *r)
 {
     struct pair pair[MAX_BITS * MAX_BITS];
-    int n, rc = uniform_rivals(r, pair, &n);
+    int n = 0, rc = uniform_rivals(r, pair, &n);
     for (int k = 0; !rc && k < BASE_MIN((int)r->config.finetune.top, n); k++) {
         int best = k;
         for (int i = k + 1; i < n; i++)
@@ -336,7 +341,9 @@ static int finalists_of_uniform(struct run *r)
         struct pair p = pair[best];
         pair[best] = pair[k];
         struct contender c;
-        rc = finalist_uniform(r, &c, "best uniform", p.w, p.a);
+        char name[32];
+        snprintf(name, sizeof name, "best uniform (w%d a%d)", p.w, p.a);
+        rc = finalist_uniform(r, &c, name, p.w, p.a);
         if (!rc)
             keep_better(&r->uniform, &c);
     }

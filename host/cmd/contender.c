@@ -21,7 +21,8 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
 
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
 {
-    *out = (struct contender){ .name = name, .trial = trial, .test_top1 = -1 };
+    *out = (struct contender){ .trial = trial, .test_top1 = -1 };
+    snprintf(out->name, sizeof out->name, "%s", name);
     int rc = fill(out, recipe, cache, hw, o);
     if (rc)
         contender_free(out);
@@ -42,7 +43,7 @@ void contender_free(struct contender *c)
     accel_program_free(c->program);
     fixed_net_free(c->net);
     base_free(c->score);
-    *c = (struct contender){ .name = c->name };
+    memset(c, 0, sizeof *c);
 }
 
 int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw)

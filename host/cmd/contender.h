@@ -8,7 +8,7 @@
 #include "score/score.h"
 
 struct contender {
-    const char *name;                /* static text */
+    char name[32];
     int trial;                       /* of the study, -1 = none */
     struct compress_recipe recipe;
     double val_top1, test_top1;      /* 0..1; < 0 = not measured */

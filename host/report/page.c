@@ -40,6 +40,7 @@ const char report_css[] =
     "th { color: var(--soft); font-weight: 600; font-size: 13px; }\n"
     "th:first-child, td:first-child, td.text, .kind { text-align: left; }\n"
     "td.text { white-space: normal; overflow-wrap: anywhere; }\n"
+    "td.text:first-child { white-space: nowrap; }\n"
     "tbody tr:last-child td { border-bottom: 0; }\n"
     "tr.best td { background: var(--accent-soft); font-weight: 600; }\n"
     "pre { margin: 8px 0 0; padding: 14px; background: var(--bg); border: 1px solid var(--line); border-radius: 8px;\n"
