@@ -8,7 +8,7 @@
 
 struct apply {
     const struct cmd *cmd;
-    const char *model, *recipe, *data, *board, *out, *backend;
+    const char *model, *input, *recipe, *data, *board, *out, *backend;
     long held_out, verify;
     struct hw hw;
     struct base_pool *pool;
@@ -94,7 +94,7 @@ static int apply(struct apply *a)
     if (!rc)
         rc = (a->pool = base_pool_new((int)a->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc)
-        rc = pipeline_model(&a->graph, a->model);
+        rc = pipeline_model(&a->graph, a->model, a->input);
     if (!rc)
         rc = pipeline_data_open(&a->images, a->data, (int)a->held_out, seed);
     if (!rc)
@@ -115,6 +115,7 @@ int cmd_apply(int argc, char **argv)
     const struct cmd_option options[] = {
         { "recipe", CMD_TEXT, &a.recipe, "FILE", "the recipe (YAML)" },
         { "data", CMD_TEXT, &a.data, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
+        { "input", CMD_TEXT, &a.input, "FILE", "YAML with `input: {scale, mean, std}`: how pixels become the network's input" },
         { "board", CMD_TEXT, &a.board, "NAME", "board description (default pynq-z2)" },
         { "out", CMD_TEXT, &a.out, "DIR", "where everything goes (default: apply)" },
         { "backend", CMD_TEXT, &a.backend, "NAME", "who measures the cycles (default: verilator)" },

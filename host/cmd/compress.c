@@ -52,12 +52,13 @@ static int bind_study(struct run *r)
     struct base_text key[MAX_SETTINGS] = { 0 }, value[MAX_SETTINGS] = { 0 };
     int n = 0, rc = BASE_OK;
     bool shapes_trials;
-    for (int i = 0; i < MAX_SETTINGS && run_config_item(&r->config, i, &key[i], &value[i], &shapes_trials); i++) {
+    for (int i = 0; i < MAX_SETTINGS - 1 && run_config_item(&r->config, i, &key[i], &value[i], &shapes_trials); i++) {
         if (key[i].failed || value[i].failed)
             rc = BASE_NOMEM;
         if (shapes_trials)
             s[n++] = (struct search_setting){ key[i].s, value[i].s };
     }
+    s[n++] = (struct search_setting){ "input", r->config.input ? r->config.input : "as the model says" };
     if (!rc)
         rc = search_study_bind(r->study, s, n);
     for (int i = 0; i < MAX_SETTINGS; i++) {
@@ -121,7 +122,7 @@ static int float_network(struct run *r)
         return BASE_NOMEM;
     bool built_in = !pipeline_is_file(model);
     const char *path = built_in ? trained : model;
-    int rc = pipeline_model(&r->graph, model);
+    int rc = pipeline_model(&r->graph, model, r->config.input ? r->config.path : NULL);
     if (!rc)
         rc = pipeline_check_fit(r->graph, &r->data.train, r->config.data);
     if (!rc && built_in && !(r->resume && base_file_exists(trained)))

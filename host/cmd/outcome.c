@@ -207,7 +207,7 @@ int outcome_write(const struct outcome *o, const struct graph_layers *ls, const 
     if (!rc)
         rc = write_pack(o, path[0], pixels, ls);
     if (!rc)
-        rc = 0;
+        rc = onnx_write_qdq(best_of(o)->net, path[1]);
     if (!rc)
         rc = report_json(&p.d, path[2]);
     if (!rc)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/config.h"
 
@@ -170,34 +171,52 @@ static int load_file(struct hw *out, const char *path)
     return rc;
 }
 
-/* The folders that hold NAME/board.yaml, in order of search. */
-static int search_path(const char *dir[3])
+/* The folders that hold NAME/board.yaml, in order of search: what the user says, the working folder, the
+ * source tree that the program was built in, where it is installed. */
+enum { MAX_DIRS = 6, DIR_LEN = 4096 };
+struct dirs { int n; char at[MAX_DIRS][DIR_LEN]; };
+
+static void add_dir(struct dirs *d, const char *base, const char *rest)
 {
-    int n = 0;
+    if ((size_t)snprintf(d->at[d->n], DIR_LEN, "%s%s", base, rest) < DIR_LEN)
+        d->n++;
+}
+
+static void search_path(struct dirs *d)
+{
+    char exe[DIR_LEN];
     const char *env = getenv("BITPRESS_BOARDS");
+    d->n = 0;
     if (env && *env)
-        dir[n++] = env;
-    dir[n++] = "boards";
-    dir[n++] = BITPRESS_SHARE_DIR "/boards";
-    return n;
+        add_dir(d, env, "");
+    add_dir(d, "boards", "");
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    exe[BASE_MAX(len, 0)] = '\0';
+    char *slash = strrchr(exe, '/');
+    if (slash) {
+        *slash = '\0';
+        add_dir(d, exe, "/../boards");           /* build/bitpress */
+        add_dir(d, exe, "/../../boards");        /* build/tests/NAME */
+        add_dir(d, exe, "/../share/bitpress/boards");
+    }
+    add_dir(d, BITPRESS_SHARE_DIR, "/boards");
 }
 
 int hw_load(struct hw *out, const char *name_or_path)
 {
     if (strchr(name_or_path, '/') || strstr(name_or_path, ".yaml"))
         return load_file(out, name_or_path);
-    const char *dir[3];
-    int n = search_path(dir);
-    for (int i = 0; i < n; i++) {
-        char path[4096];
-        if ((size_t)snprintf(path, sizeof path, "%s/%s/board.yaml", dir[i], name_or_path) >= sizeof path)
+    struct dirs d;
+    search_path(&d);
+    for (int i = 0; i < d.n; i++) {
+        char path[DIR_LEN + 64];
+        if ((size_t)snprintf(path, sizeof path, "%s/%s/board.yaml", d.at[i], name_or_path) >= sizeof path)
             return base_fail(BASE_INPUT, "board name of %zu characters is too long", strlen(name_or_path));
         if (base_file_exists(path))
             return load_file(out, path);
     }
-    int rc = base_fail(BASE_INPUT, "board '%.60s' is unknown; looked for %.60s/board.yaml in %s%sboards and %s", name_or_path,
-                       name_or_path, n == 3 ? dir[0] : "", n == 3 ? ", " : "", dir[n - 1]);
-    return base_hint(rc, "bitpress board list");
+    int rc = base_fail(BASE_INPUT, "board '%.60s' is unknown", name_or_path);
+    return base_hint(rc, "`bitpress board list` lists those that are found; BITPRESS_BOARDS names a folder with more, as NAME/board.yaml");
 }
 
 static bool listed(char names[][32], int n, const char *name)
@@ -231,10 +250,11 @@ static int by_name(const void *a, const void *b)
 
 int hw_list(char names[][32], int max)
 {
-    const char *dir[3];
-    int dirs = search_path(dir), n = 0;
-    for (int i = 0; i < dirs; i++)
-        n = list_one(names, n, max, dir[i]);
+    struct dirs d;
+    int n = 0;
+    search_path(&d);
+    for (int i = 0; i < d.n; i++)
+        n = list_one(names, n, max, d.at[i]);
     qsort(names, (size_t)n, sizeof names[0], by_name);
     return n;
 }

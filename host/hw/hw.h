@@ -33,7 +33,7 @@ struct hw {
 };
 
 /* Load and check boards/NAME/board.yaml; name_or_path: a name (searched in BITPRESS_BOARDS,
- * ./boards, the installed share) or a file. */
+ * ./boards, the boards beside the program, the installed share) or a file. */
 int hw_load(struct hw *out, const char *name_or_path);
 int hw_list(char names[][32], int max);
 /* Generated files. */
