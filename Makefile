@@ -218,8 +218,9 @@ test-e2e: $(BUILD)/bitpress ## end-to-end tests (tests/e2e/*.sh)
 	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
 	@tests/summary.sh $(RESULTS)
 
-check: ## room levels, shell syntax
+check: ## room levels, rules of the HLS C, shell syntax
 	@tests/check_levels.sh host
+	@tests/check_hls.sh hls
 	@for f in $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh .ci/run); do bash -n $$f || exit 1; done
 
 asan: ## unit and command-line tests under ASan and UBSan
