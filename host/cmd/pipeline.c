@@ -52,7 +52,7 @@ bool pipeline_is_file(const char *model)
     return n > 5 && !strcmp(model + n - 5, ".onnx");
 }
 
-static int set_prep(struct graph *g, const char *input)
+int pipeline_prep(struct graph *g, const char *input)
 {
     struct graph_prep p;
     int rc = input ? onnx_prep_read(&p, input, g->node[0].shape.c) : BASE_OK;
@@ -67,7 +67,7 @@ int pipeline_model(struct graph **out, const char *model, const char *input)
     int rc = file ? onnx_read(out, model) : graph_zoo(out, model);
     if (rc)
         return rc == BASE_INPUT && !file ? base_hint(rc, "a file must end in .onnx") : rc;
-    if ((rc = set_prep(*out, input))) {
+    if ((rc = pipeline_prep(*out, input))) {
         graph_free(*out);
         *out = NULL;
     }

@@ -30,6 +30,8 @@ bool pipeline_is_file(const char *model);
 /* A built-in network's name or a file *.onnx, which must say how pixels become its input, if `input`,
  * a YAML file with `input: {scale, mean, std}` that goes before the model's own, does not (NULL: none). */
 int pipeline_model(struct graph **out, const char *model, const char *input);
+/* The same for a model at hand: the preprocessing of `input` if that is not NULL; BASE_INPUT if none is known then. */
+int pipeline_prep(struct graph *g, const char *input);
 
 /* Train g in place by the configuration; progress on stderr; checkpoint in `dir`/train.ckpt
  * (continued when `resume`). */

@@ -1,0 +1,386 @@
+/* check: before any data: what of a model is read, lowered, refused, and what it costs on a board. The cycles
+ * are the model's, for the network quantized on made-up images: they depend on shapes and widths alone. */
+#include <string.h>
+
+#include "accel/accel.h"
+#include "cmd/output.h"
+#include "cmd/pipeline.h"
+#include "compress/compress.h"
+#include "onnx/onnx.h"
+
+enum { CALIBRATION = 4, WHY = 1024 };
+
+/* The network at one width. */
+struct trial {
+    const char *name;
+    int bits;
+    bool fits;
+    char why[WHY];                   /* not */
+    int64_t weight_bytes, cycles;
+    double ms;
+    struct accel_program *program;   /* NULL where it does not fit */
+    int64_t *layer_cycles;           /* [layers] */
+};
+
+struct check {
+    const char *model, *board, *input;
+    bool file;
+    struct hw hw;
+    struct onnx_report report;
+    struct graph *g;
+    struct graph_layers ls;
+    bool runs;                       /* everything is supported, the preprocessing known */
+    char why[8 * WHY], hint[WHY];    /* not */
+    struct trial trial[2];
+};
+
+/* ---- looking ------------------------------------------------------------------------- */
+
+/* Whatever is wrong with the model is a result; other errors stay errors. */
+static int finding(struct check *k, int rc)
+{
+    if (rc == BASE_INPUT) {
+        snprintf(k->why, sizeof k->why, "%s", base_error());
+        snprintf(k->hint, sizeof k->hint, "%s", base_error_hint());
+        return 1;
+    }
+    return rc;
+}
+
+static int read_model(struct check *k)
+{
+    k->file = pipeline_is_file(k->model);
+    int rc = k->file ? onnx_read_report(&k->g, &k->report, k->model) : pipeline_model(&k->g, k->model, k->input);
+    if (rc)
+        return k->report.refused ? finding(k, rc) : rc;
+    if (!k->file)
+        nn_init_parameters(k->g, 1); /* built-in networks come without */
+    rc = finding(k, graph_make_layers(k->g, &k->ls));
+    return rc ? rc : finding(k, pipeline_prep(k->g, k->input));
+}
+
+static int fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
+{
+    (void)ctx, (void)batch, (void)n, (void)pixels, (void)labels;
+    return base_fail(BASE_INTERNAL, "check has no training images");
+}
+
+/* Lower, compile and count; what is refused on the way is the trial's `why`. */
+static int lower(struct trial *t, const struct check *k, struct compress_cache *cache, const struct compress_recipe *r)
+{
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct compress_model *m = NULL;
+    struct fixed_net *net = NULL;
+    struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
+    o.batchnorm_images = 0;
+    o.val_images = -1;
+    int rc = cycles ? compress_apply(&m, cache, r, &o) : BASE_NOMEM;
+    if (!rc)
+        rc = compress_lower(&net, m);
+    if (!rc)
+        rc = accel_compile(&t->program, net, &k->hw);
+    if (!rc)
+        rc = accel_model(cycles, &k->hw, t->program->image, t->program->image_words);
+    for (int i = 0; !rc && i < t->program->n_layer && i < cycles->n_layer; i++)
+        if (t->program->layer[i].fixed_layer >= 0)
+            t->layer_cycles[t->program->layer[i].fixed_layer] += cycles->layer[i];
+    if (!rc) {
+        t->fits = true;
+        t->cycles = cycles->total;
+        t->ms = (double)cycles->total / (k->hw.clock_mhz * 1e3);
+    } else if (rc == BASE_INPUT) {
+        snprintf(t->why, sizeof t->why, "%s", base_error());
+        rc = BASE_OK;
+    }
+    base_free(cycles);
+    fixed_net_free(net);
+    compress_model_free(m);
+    return rc;
+}
+
+static int try_width(struct trial *t, const struct check *k, struct compress_cache *cache)
+{
+    struct compress_recipe r;
+    struct compress_size size;
+    int rc = compress_recipe_default(&r, compress_cache_graph(cache), compress_cache_layers(cache), t->bits, t->bits);
+    if (rc)
+        return rc;
+    compress_recipe_size(&size, &r, compress_cache_graph(cache), compress_cache_layers(cache));
+    t->weight_bytes = size.weight_bytes;
+    t->layer_cycles = BASE_NEW_N(int64_t, k->ls.n);
+    rc = t->layer_cycles ? lower(t, k, cache, &r) : BASE_NOMEM;
+    compress_recipe_free(&r);
+    return rc;
+}
+
+/* Images of noise: every edge gets some range. */
+static int try_widths(struct check *k, struct base_pool *pool)
+{
+    struct graph_shape s = k->g->node[0].shape;
+    size_t n = (size_t)s.h * (size_t)s.w * (size_t)s.c * CALIBRATION;
+    struct compress_cache *cache = NULL;
+    struct base_rng r;
+    uint8_t *pixels = base_alloc(n);
+    base_rng_seed(&r, 1);
+    for (size_t i = 0; pixels && i < n; i++)
+        pixels[i] = (uint8_t)base_rng_below(&r, 256);
+    struct compress_data d = { .calibration = pixels, .n_calibration = CALIBRATION, .train = { fill, NULL } };
+    int rc = pixels ? finding(k, compress_cache_new(&cache, k->g, &d, pool)) : BASE_NOMEM;
+    for (int i = 0; !rc && i < BASE_COUNT(k->trial); i++)
+        rc = try_width(&k->trial[i], k, cache);
+    compress_cache_free(cache);
+    base_free(pixels);
+    return rc;
+}
+
+static int look(struct check *k, struct base_pool *pool)
+{
+    int rc = hw_load(&k->hw, k->board);
+    if (!rc)
+        rc = read_model(k);
+    if (!rc)
+        rc = try_widths(k, pool);
+    k->runs = !rc;
+    return rc > 0 ? BASE_OK : rc;
+}
+
+/* ---- counts ------------------------------------------------------------------------------ */
+
+static int64_t layer_macs(const struct check *k, const struct graph_layer *l)
+{
+    int64_t sum = 0;
+    for (int t = 0; t < l->n_term; t++)
+        if (l->kind == GRAPH_LAYER_MAC && l->term[t].node >= 0)
+            sum += graph_macs(k->g, l->term[t].node);
+    return sum;
+}
+
+static int64_t layer_weights(const struct check *k, const struct graph_layer *l)
+{
+    int64_t sum = 0;
+    for (int t = 0; t < l->n_term; t++) {
+        const struct graph_node *n = l->kind == GRAPH_LAYER_MAC && l->term[t].node >= 0 ? &k->g->node[l->term[t].node] : NULL;
+        if (n && n->weight)
+            sum += graph_macs(k->g, l->term[t].node) / ((int64_t)n->shape.h * n->shape.w);
+    }
+    return sum;
+}
+
+static int64_t total_macs(const struct check *k)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < k->g->n_node; i++)
+        sum += graph_macs(k->g, i);
+    return sum;
+}
+
+/* What the accelerator does with a layer, beyond its name. */
+static const char *layer_kind(const struct check *k, const struct graph_layer *l)
+{
+    return graph_op_name(k->g->node[l->node].op);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------- */
+
+static const char *const verdicts[] = { [ONNX_TAKEN] = "supported", [ONNX_LOWERED] = "lowered", [ONNX_FOLDED] = "folded", [ONNX_REFUSED] = "refused", [ONNX_SKIPPED] = "not examined" };
+
+static json_t *nodes_json(const struct onnx_report *r)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < r->n; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "node", r->note[i].node, "op", r->note[i].op, "verdict", verdicts[r->note[i].verdict], "text", r->note[i].text));
+    return all;
+}
+
+static json_t *input_json(const struct check *k)
+{
+    const struct graph_prep *p = &k->g->prep;
+    struct graph_shape s = k->g->node[0].shape;
+    json_t *mean = json_array(), *std = json_array();
+    for (int c = 0; c < p->n; c++) {
+        json_array_append_new(mean, json_real((double)p->mean[c]));
+        json_array_append_new(std, json_real((double)p->std[c]));
+    }
+    const char *from = k->input ? k->input : k->file ? k->report.prep_from : "built in";
+    return json_pack("{s:i, s:i, s:i, s:s, s:b, s:o, s:f, s:o, s:o}", "height", s.h, "width", s.w, "channels", s.c, "layout", k->file ? k->report.layout : "NHWC",
+                     "known", p->known, "from", cmd_json_text(from), "scale", (double)p->scale, "mean", mean, "std", std);
+}
+
+static json_t *layers_json(const struct check *k)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < k->ls.n; i++) {
+        const struct graph_layer *l = &k->ls.layer[i];
+        json_t *j = json_pack("{s:s, s:s, s:i, s:i, s:i, s:I, s:I}", "name", l->name, "kind", layer_kind(k, l), "h", l->shape.h, "w", l->shape.w, "c", l->shape.c,
+                              "macs", (json_int_t)layer_macs(k, l), "weights", (json_int_t)layer_weights(k, l));
+        json_t *cycles = json_object();
+        for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+            if (k->trial[t].fits)
+                json_object_set_new(cycles, k->trial[t].name, json_integer(k->trial[t].layer_cycles[i]));
+        json_object_set_new(j, "cycles", cycles);
+        json_array_append_new(all, j);
+    }
+    return all;
+}
+
+static json_t *trial_json(const struct check *k, const struct trial *t)
+{
+    const struct accel_program *p = t->program;
+    json_t *j = json_pack("{s:s, s:b, s:I}", "width", t->name, "fits", t->fits, "weight_bytes", (json_int_t)t->weight_bytes);
+    if (!t->fits)
+        json_object_set_new(j, "why", cmd_json_text(t->why));
+    else
+        json_object_update_new(j, json_pack("{s:I, s:f, s:i, s:i, s:i, s:i}", "cycles", (json_int_t)t->cycles, "latency_ms", t->ms, "act_words", p->act_words, "act_depth", k->hw.act_depth,
+                                            "weight_words", p->weight_words, "weight_depth", k->hw.weight_depth));
+    return j;
+}
+
+static int print_json(const struct check *k)
+{
+    json_t *j = json_pack("{s:o, s:b, s:o, s:s, s:f, s:s}", "model", cmd_json_text(k->model), "supported", k->runs, "board", cmd_json_text(k->hw.name), "cycles_source", "model",
+                          "clock_mhz", k->hw.clock_mhz, "clock_is", k->hw.clock_is);
+    if (!k->runs)
+        json_object_set_new(j, "why", cmd_json_text(k->why));
+    if (k->file)
+        json_object_update_new(j, json_pack("{s:i, s:o}", "opset", k->report.opset, "nodes", nodes_json(&k->report)));
+    if (k->g)
+        json_object_update_new(j, json_pack("{s:o, s:I, s:I, s:o}", "input", input_json(k), "macs", (json_int_t)total_macs(k), "parameters", (json_int_t)graph_params(k->g), "layers", layers_json(k)));
+    json_t *widths = json_array();
+    for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+        json_array_append_new(widths, trial_json(k, &k->trial[t]));
+    json_object_set_new(j, "widths", widths);
+    return cmd_print_json(j);
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static void print_nodes(const struct onnx_report *r)
+{
+    int count[BASE_COUNT(verdicts)] = { 0 };
+    for (int i = 0; i < r->n; i++)
+        count[r->note[i].verdict]++;
+    printf("nodes     %d (opset %d):", r->n, r->opset);
+    for (int v = 0; v < BASE_COUNT(verdicts); v++)
+        if (count[v])
+            printf(" %d %s", count[v], verdicts[v]);
+    puts("");
+    for (int i = 0; i < r->n; i++)
+        if (r->note[i].verdict == ONNX_LOWERED || r->note[i].verdict == ONNX_REFUSED)
+            printf("  %-8s  %s (%s): %s\n", verdicts[r->note[i].verdict], r->note[i].node, r->note[i].op, r->note[i].text);
+}
+
+static void print_list(const char *name, const float *v, int n)
+{
+    printf("%s", name);
+    for (int c = 0; c < n; c++)
+        printf("%s%g", c ? ", " : "", (double)v[c]);
+}
+
+static void print_input(const struct check *k)
+{
+    const struct graph_prep *p = &k->g->prep;
+    struct graph_shape s = k->g->node[0].shape;
+    char from[256];
+    printf("input     %d x %d x %d", s.h, s.w, s.c);
+    if (!p->known) {
+        puts(", preprocessing not given");
+        return;
+    }
+    printf(", x = (pixel * %g - mean) / std", (double)p->scale);
+    if (p->n) {
+        print_list(", mean ", p->mean, p->n);
+        print_list("; std ", p->std, p->n);
+    }
+    printf(" (%s)\n", cmd_clean(from, k->input ? k->input : k->file ? k->report.prep_from : "built in"));
+}
+
+static void print_layers(const struct check *k)
+{
+    printf("layers    %d; %lld multiply-accumulates, %lld parameters\n", k->ls.n, (long long)total_macs(k), (long long)graph_params(k->g));
+    printf("  %-32s %-9s %16s %12s %9s %10s %10s\n", "name", "kind", "output", "MACs", "weights", "W8A8", "W4A4");
+    for (int i = 0; i < k->ls.n; i++) {
+        const struct graph_layer *l = &k->ls.layer[i];
+        char shape[48];
+        snprintf(shape, sizeof shape, "%d x %d x %d", l->shape.h, l->shape.w, l->shape.c);
+        printf("  %-32s %-9s %16s %12lld %9lld", l->name, layer_kind(k, l), shape, (long long)layer_macs(k, l), (long long)layer_weights(k, l));
+        for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+            if (k->trial[t].fits)
+                printf(" %10lld", (long long)k->trial[t].layer_cycles[i]);
+            else
+                printf(" %10s", "-");
+        puts("");
+    }
+}
+
+static void print_trial(const struct check *k, const struct trial *t)
+{
+    const struct accel_program *p = t->program;
+    if (!t->fits) {
+        printf("%s      does not fit: %s\n", t->name, t->why);
+        return;
+    }
+    printf("%s      fits: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, p->act_words, k->hw.act_depth, p->weight_words,
+           k->hw.weight_depth, (long long)t->weight_bytes, (long long)t->cycles, t->ms, k->hw.clock_mhz, k->hw.clock_is);
+}
+
+static int print_text(const struct check *k)
+{
+    char name[256];
+    printf("model     %s\n", cmd_clean(name, k->model));
+    if (k->g)
+        print_input(k);
+    if (k->file)
+        print_nodes(&k->report);
+    if (k->g && k->ls.n)
+        print_layers(k);
+    printf("board     %s: %d x %d x %d, first and last layer at 8 bits\n", k->hw.name, k->hw.m, k->hw.n, k->hw.k);
+    for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+        print_trial(k, &k->trial[t]);
+    return cmd_end_output();
+}
+
+/* ---- the command -------------------------------------------------------------------------------- */
+
+static int check(struct check *k, const struct cmd *c)
+{
+    struct base_pool *pool = base_pool_new((int)c->threads);
+    int rc = pool ? look(k, pool) : BASE_NOMEM;
+    if (!rc)
+        rc = c->json ? print_json(k) : print_text(k);
+    if (!rc && !k->runs)
+        rc = *k->hint ? base_hint(base_fail(BASE_INPUT, "%s", k->why), "%s", k->hint) : base_fail(BASE_INPUT, "%s", k->why);
+    bool any = k->trial[0].fits || k->trial[1].fits;
+    if (!rc && !any)
+        rc = base_fail(BASE_INPUT, "%s does not fit on %s at any width tried: %s", k->model, k->hw.name, k->trial[1].why);
+    base_pool_free(pool);
+    return rc;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    struct check *k = BASE_NEW(struct check);
+    if (!k)
+        return cmd_fail(BASE_NOMEM);
+    k->board = "pynq-z2";
+    const struct cmd_option options[] = {
+        { "board", CMD_TEXT, &k->board, "BOARD", "name or file of a board description (default: pynq-z2)" },
+        { "input", CMD_TEXT, &k->input, "FILE", "YAML with the preprocessing, `input: {scale, mean, std}`, where the model lacks it" },
+    };
+    const struct cmd_usage u = { "MODEL --board BOARD", "What of a model (.onnx, or a built-in network's name) is supported, whether it fits on a board, and its cycles at 8 and 4 bits.", options, BASE_COUNT(options), 1, 1 };
+    struct cmd c = { 0 };
+    int rc = cmd_parse(&c, &u, argc, argv);
+    if (!rc) {
+        k->model = c.arg[0];
+        k->trial[0] = (struct trial){ .name = "W8A8", .bits = 8 };
+        k->trial[1] = (struct trial){ .name = "W4A4", .bits = 4 };
+        rc = check(k, &c);
+    }
+    for (int t = 0; t < BASE_COUNT(k->trial); t++) {
+        accel_program_free(k->trial[t].program);
+        base_free(k->trial[t].layer_cycles);
+    }
+    onnx_report_free(&k->report);
+    graph_free(k->g);
+    base_free(k);
+    return rc < 0 ? cmd_fail(rc) : 0;
+}
