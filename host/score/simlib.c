@@ -1,6 +1,7 @@
 /* simlib.c: finds, builds and opens libbpsim.so. */
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,18 @@ static bool is_source(const char *root)
     return yes;
 }
 
-static bool is_current(const char *lib, const char *root)
+/* Of one board (hw.h: a name of letters, digits, '-', '_', '.') in one source tree. */
+struct place { const char *root, *build, *board, *lib; };
+
+static bool is_current(const struct place *p)
 {
     struct stat st;
-    if (stat(lib, &st))
+    if (stat(p->lib, &st))
         return false;
-    time_t rtl = newest(root, "rtl", ".sv"), shim = BASE_MAX(newest(root, "sim", ".cpp"), newest(root, "sim", ".h"));
+    char *gen = base_format("gen/%s", p->board);
+    time_t rtl = BASE_MAX(newest(p->root, "rtl", ".sv"), gen ? newest(p->build, gen, ".sv") : 0);
+    time_t shim = BASE_MAX(newest(p->root, "sim", ".cpp"), newest(p->root, "sim", ".h"));
+    base_free(gen);
     return st.st_mtime >= BASE_MAX(rtl, shim);
 }
 
@@ -66,9 +73,9 @@ static bool on_path(const char *tool)
 }
 
 /* make, without what an outer make says in the environment; its words go to `log`. */
-static int run_make(const char *root, const char *build, const char *board, const char *log)
+static int run_make(const struct place *p, const char *log)
 {
-    char *board_is = base_format("BOARD=%s", board), *build_is = base_format("BUILD=%s", build), *dir = base_format("%s/sim", root);
+    char *board_is = base_format("BOARD=%s", p->board), *build_is = base_format("BUILD=%s", p->build), *dir = base_format("%s/sim", p->root);
     char *argv[] = { (char *)"env", (char *)"-u", (char *)"MAKEFLAGS", (char *)"-u", (char *)"MFLAGS", (char *)"-u", (char *)"MAKELEVEL",
                      (char *)"make", (char *)"-C", dir, (char *)"lib", board_is, build_is, NULL };
     int status = -1;
@@ -82,8 +89,8 @@ static int run_make(const char *root, const char *build, const char *board, cons
         execvp(argv[0], argv);
         _exit(127);
     }
-    if (child > 0)
-        waitpid(child, &status, 0);
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
     base_free(board_is);
     base_free(build_is);
     base_free(dir);
@@ -91,17 +98,18 @@ static int run_make(const char *root, const char *build, const char *board, cons
 }
 
 /* One process builds, the others wait for it. */
-static int build_locked(const char *root, const char *build, const char *board, const char *lib)
+static int build_locked(const struct place *p)
 {
-    char *folder = base_format("%s/sim", build), *log = base_format("%s/sim/%s-make.log", build, board), *lock = base_format("%s/sim/%s.lock", build, board);
+    char *folder = base_format("%s/sim", p->build), *log = base_format("%s/sim/%s-make.log", p->build, p->board),
+         *lock = base_format("%s/sim/%s.lock", p->build, p->board);
     int rc = folder && log && lock ? base_mkdirs(folder) : BASE_NOMEM, fd = -1;
     if (!rc && ((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0 || flock(fd, LOCK_EX)))
         rc = base_fail(BASE_IO, "%s: cannot lock", lock);
-    if (!rc && !is_current(lib, root)) {
-        base_log("building the simulator of %s from %s/rtl, about half a minute", board, root);
-        rc = run_make(root, build, board, log);
+    if (!rc && !is_current(p)) {
+        base_log("building the simulator of %s from %s/rtl, about half a minute", p->board, p->root);
+        rc = run_make(p, log);
         if (rc)
-            base_hint(base_fail(rc, "verilator: the simulator of %s cannot be built; see %s", board, log), "make -C %s BOARD=%s sim", root, board);
+            base_hint(base_fail(rc, "verilator: the simulator of %s cannot be built; see %s", p->board, log), "make -C %s BOARD=%s sim", p->root, p->board);
     }
     if (fd >= 0)
         close(fd);
@@ -111,14 +119,14 @@ static int build_locked(const char *root, const char *build, const char *board, 
     return rc;
 }
 
-static int build_lib(const char *root, const char *build, const char *board, const char *lib)
+static int build_lib(const struct place *p)
 {
     static const char *const tools[] = { "make", "verilator", "g++" };
     for (int i = 0; i < BASE_COUNT(tools); i++)
         if (!on_path(tools[i]))
-            return base_hint(base_fail(BASE_MISSING, "verilator: there is no simulator of %s and no `%s` to build it", board, tools[i]),
+            return base_hint(base_fail(BASE_MISSING, "verilator: there is no simulator of %s and no `%s` to build it", p->board, tools[i]),
                              "apt-get install %s; or name a built " LIB_NAME " in BITPRESS_SIM", tools[i]);
-    return build_locked(root, build, board, lib);
+    return build_locked(p);
 }
 
 /* ---- finding --------------------------------------------------------------------- */
@@ -165,8 +173,9 @@ static int from_build(char **path, const char *board)
             break;
         *slash = '\0';
         char *lib = base_format("%s/sim/%s/" LIB_NAME, exe, board), *root = base_format("%s/..", exe);
-        if (lib && root && is_source(root) && !is_current(lib, root))
-            rc = build_lib(root, exe, board, lib);
+        const struct place p = { root, exe, board, lib };
+        if (lib && root && is_source(root) && !is_current(&p))
+            rc = build_lib(&p);
         if (!rc && lib && base_file_exists(lib))
             *path = base_strdup(lib);
         base_free(lib);
