@@ -11,11 +11,14 @@ for bin in "$@"; do
     name=$(basename "$bin")
     CMOCKA_MESSAGE_OUTPUT=TAP timeout "${UNIT_TIMEOUT:-300}" "$bin" >"$log" 2>&1
     rc=$?
-    sed -n -E "s/^not ok [0-9]+ # SKIP (.*)/SKIP $name.\1: not possible here/p;t
-               s/^ok [0-9]+ - (.*)/PASS $name.\1/p;t
-               s/^not ok [0-9]+ - (.*)/FAIL $name.\1/p" "$log" >>"$results"
+    # a test says why it is skipped in a line `skipped: reason` before it ends
+    awk -v n="$name" '
+        /^skipped: / { why = substr($0, 10) }
+        /^not ok [0-9]+ # SKIP / { print "SKIP " n "." $NF ": " (why ? why : "not possible here"); why = "" }
+        /^not ok [0-9]+ - / { print "FAIL " n "." $NF }
+        /^ok [0-9]+ - / { print "PASS " n "." $NF }' "$log" >>"$results"
     failed=$(grep -c '^not ok [0-9]* - ' "$log")
-    if [ "$rc" -ne 0 ] || ! grep -q '^ok ' "$log"; then
+    if [ "$rc" -ne 0 ] || ! grep -qE '^(ok|not ok [0-9]+ # SKIP) ' "$log"; then
         bad=1
         echo "---- $name (exit $rc)"
         grep -v '^ok ' "$log" | tail -n 60

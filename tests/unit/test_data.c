@@ -148,7 +148,7 @@ static void fashion_mnist(void **state)
     (void)state;
     struct data_set s;
     if (!base_file_exists(DATA_FASHION_MNIST_DIR))
-        skip();
+        skip_because("dataset-fashion-mnist is not installed");
     assert_ok(data_open(&s, "idx:" DATA_FASHION_MNIST_DIR, DATA_TEST));
     assert_int_equal(s.n, 10000);
     assert_int_equal(s.h, 28);
@@ -209,7 +209,7 @@ static void real_cifar10(void **state)
     (void)state;
     const char *where = getenv("BITPRESS_CIFAR10");
     if (!where || !*where)
-        skip();
+        skip_because("BITPRESS_CIFAR10 names no folder");
     char text[600];
     snprintf(text, sizeof text, "cifar10:%s", where);
     for (int part = DATA_TRAIN; part <= DATA_TEST; part++) {

@@ -35,8 +35,7 @@ static void need_onnxruntime(void)
         there = outside("--check >/dev/null 2>&1");
     if (there)
         return;
-    print_message("skipped: %s has no onnxruntime and numpy\n", python());
-    skip();
+    skip_because("%s has no onnxruntime and numpy", python());
 }
 
 /* ---- cases for the script -------------------------------------------------------------- */
@@ -137,10 +136,8 @@ static const char *const models[] = { "resnet8-mlperftiny", "resnet20-cifar10", 
 static struct graph *real_model(const char *name, struct data_set *images, enum data_part part, char path[512])
 {
     const char *folder = getenv("BITPRESS_MODELS"), *cifar = getenv("BITPRESS_CIFAR10");
-    if (!folder || !*folder || !cifar || !*cifar) {
-        print_message("skipped: BITPRESS_MODELS and BITPRESS_CIFAR10 name no folders\n");
-        skip();
-    }
+    if (!folder || !*folder || !cifar || !*cifar)
+        skip_because("BITPRESS_MODELS and BITPRESS_CIFAR10 name no folders");
     char *spec = base_format("cifar10:%s", cifar);
     struct graph *g = NULL;
     snprintf(path, 512, "%s/%s.onnx", folder, name);
