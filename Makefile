@@ -185,6 +185,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB) $(BUILD)/flags
 
 test: deps-test ## everything in at most 15 minutes; the last line counts
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built
+	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@mkdir -p $(BUILD) && : > $(RESULTS)
 	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
 	@-tests/run_unit.sh $(RESULTS) $(sort $(UNIT_BIN))
@@ -223,11 +224,12 @@ check: ## room levels, rules of the HLS C, shell syntax
 	@tests/check_hls.sh hls
 	@for f in $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh .ci/run); do bash -n $$f || exit 1; done
 
-asan: ## unit and command-line tests under ASan and UBSan
+asan: gen ## unit and command-line tests under ASan and UBSan
 	@$(MAKE) --no-print-directory -j$(JOBS) SAN=1 all build-asan/unit-built
+	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@: > $(abspath build-asan)/results
-	@-tests/run_unit.sh $(abspath build-asan)/results $(sort $(UNIT_SRC:tests/unit/%.c=build-asan/tests/%))
-	@-BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results tests/cli
+	@-BITPRESS_SIM=$(abspath $(BUILD))/sim tests/run_unit.sh $(abspath build-asan)/results $(sort $(UNIT_SRC:tests/unit/%.c=build-asan/tests/%))
+	@-BITPRESS_SIM=$(abspath $(BUILD))/sim BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results tests/cli
 	@tests/summary.sh $(abspath build-asan)/results
 
 # Fuzz targets need the rooms that read files, built by clang into build-fuzz.

@@ -368,7 +368,8 @@ static void test_missing(void **state)
     (void)state;
     struct job j;
     open_job(&j, 2);
-    const char *dir = unit_scratch();
+    const char *dir = unit_scratch(), *outside = getenv("BITPRESS_SIM");
+    char *before = outside ? base_strdup(outside) : NULL;
     assert_error(score_run(j.out, "vivado", &j.score), BASE_INPUT, "there are: model verilator hls");
     setenv("BITPRESS_SIM", dir, 1);
     assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "has no simulator");
@@ -377,6 +378,9 @@ static void test_missing(void **state)
     assert_ok(base_file_write(lib, "no library", 10));
     assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "does not load");
     unsetenv("BITPRESS_SIM");
+    if (before)
+        setenv("BITPRESS_SIM", before, 1);
+    base_free(before);
     struct hw other = j.hw;                                /* a program for another array */
     other.hash ^= 1;
     accel_program_free(j.program);
