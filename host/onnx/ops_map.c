@@ -45,10 +45,38 @@ int take_relu(struct reader *r, const node_t *n)
     return rectify(r, n, GRAPH_RELU);
 }
 
+/* Does nothing but a QuantizeLinear read the node's output? Then its bounds are those of the integers. */
+static bool only_quantized(const struct reader *r, const node_t *n)
+{
+    bool any = false;
+    for (size_t i = (size_t)r->index; i < r->og->n_node; i++)
+        for (size_t k = 0; k < r->og->node[i]->n_input; k++)
+            if (!strcmp(r->og->node[i]->input[k], n->output[0])) {
+                if (strcmp(r->og->node[i]->op_type, "QuantizeLinear"))
+                    return false;
+                any = true;
+            }
+    return any;
+}
+
+static int clip_to_integers(struct reader *r, const node_t *n, double lo, double hi)
+{
+    struct view v;
+    int in = lo < 0 && hi > 0 ? in_node(r, n, 0, &v) : -1;
+    if (lo == 0 && hi > 0)
+        return rectify(r, n, GRAPH_RELU);
+    if (in < 0)
+        return in != -1 ? in : refuse(r, "between bounds that do not hold zero is not supported");
+    int rc = define_view(r, n, v, true);
+    return rc ? rc : lowered(r, "dropped: the bounds of the integers behind");
+}
+
 int take_clip(struct reader *r, const node_t *n)
 {
     const struct constant *lo = in_constant(r, n, 1), *hi = in_constant(r, n, 2);
     bool bounded = hi && hi->count == 1 && constant_at(hi, 0) < 1e30;
+    if (lo && lo->count == 1 && bounded && constant_at(hi, 0) != 6 && only_quantized(r, n))
+        return clip_to_integers(r, n, constant_at(lo, 0), constant_at(hi, 0));
     if ((!lo && !in_absent(n, 1)) || (!hi && !in_absent(n, 2)) || !lo || lo->count != 1 || constant_at(lo, 0) != 0 || (bounded && constant_at(hi, 0) != 6))
         return refuse(r, "only from 0 to 6 (Relu6) or from 0 (Relu) is supported");
     return rectify(r, n, bounded ? GRAPH_RELU6 : GRAPH_RELU);

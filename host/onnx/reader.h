@@ -68,6 +68,7 @@ struct reader {
     struct value *table;       /* open addressing */
     size_t mask;
     int opset, batch;
+    bool quantized;            /* a QuantizeLinear has been read */
     int64_t folded, params;    /* elements made so far: bounded */
     int index;                 /* of the node at hand */
     struct onnx_note *note;    /* of the node at hand */

@@ -65,7 +65,7 @@ char *write_name(struct writer *w, const char *prefix, const char *suffix)
 
 static size_t element_bytes(int type)
 {
-    return type == WRITE_FLOAT ? 4 : type == WRITE_INT64 ? 8 : 1;
+    return type == WRITE_FLOAT ? 4 : type == WRITE_INT64 || type == WRITE_DOUBLE ? 8 : 1;
 }
 
 void *write_tensor(struct writer *w, const char *name, int type, const int64_t *dims, int n_dims)
@@ -114,7 +114,7 @@ char *write_scalar(struct writer *w, const char *node, const char *suffix, int t
     float f = (float)v;
     int64_t i = (int64_t)v;
     if (p)
-        memcpy(p, type == WRITE_FLOAT ? (const void *)&f : &i, element_bytes(type)); /* little-endian, as the file */
+        memcpy(p, type == WRITE_FLOAT ? (const void *)&f : type == WRITE_DOUBLE ? (const void *)&v : &i, element_bytes(type)); /* little-endian, as the file */
     return name;
 }
 

@@ -223,7 +223,7 @@ static void qdq_random(void **state)
         assert_non_null(net);
         snprintf(name, sizeof name, "random%02d", seed);
         uint8_t *pixels = random_pixels(100 * (size_t)(net->edge[0].h * net->edge[0].w * net->edge[0].c), (uint64_t)seed);
-        qdq_case(name, net, pixels, 100, 0.99);
+        qdq_case(name, net, pixels, 100, 1);
         base_free(pixels);
         fixed_net_free(net);
     }
