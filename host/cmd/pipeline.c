@@ -74,6 +74,27 @@ int pipeline_model(struct graph **out, const char *model, const char *input)
     return rc;
 }
 
+static struct nn_train_options train_options(const struct run_config *c)
+{
+    struct nn_train_options to = NN_TRAIN_OPTIONS_INIT;
+    to.epochs = (int)c->train.epochs;
+    to.batch = (int)c->train.batch;
+    to.optimizer = strcmp(c->train.optimizer, "adam") ? NN_SGD : NN_ADAM;
+    to.schedule = strcmp(c->train.schedule, "step") ? NN_COSINE : NN_STEP;
+    to.n_drop = c->train.steps.n;
+    for (int i = 0; i < to.n_drop; i++)
+        to.drop[i] = (int)c->train.steps.v[i];
+    to.gamma = (float)c->train.gamma;
+    to.lr = (float)c->train.lr;
+    to.warmup = (int)c->train.warmup;
+    to.momentum = (float)c->train.momentum;
+    to.weight_decay = (float)c->train.weight_decay;
+    to.loss.kind = strcmp(c->train.loss, "mse") ? NN_CROSS_ENTROPY : NN_MSE;
+    to.loss.label_smoothing = (float)c->train.label_smoothing;
+    to.label = "train";
+    return to;
+}
+
 int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume)
 {
     struct nn *m = NULL;
@@ -93,16 +114,8 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     if (!rc)
         rc = data_feed_new(&feed, &d->train, d->split.train, d->split.n_train, &fo);
     if (!rc) {
-        struct nn_train_options to = NN_TRAIN_OPTIONS_INIT;
-        to.epochs = (int)c->train.epochs;
-        to.batch = (int)c->train.batch;
+        struct nn_train_options to = train_options(c);
         to.batches_per_epoch = data_feed_batches(feed, to.batch);
-        to.lr = (float)c->train.lr;
-        to.warmup = (int)c->train.warmup;
-        to.momentum = (float)c->train.momentum;
-        to.weight_decay = (float)c->train.weight_decay;
-        to.loss.label_smoothing = (float)c->train.label_smoothing;
-        to.label = "train";
         to.checkpoint = checkpoint;
         to.resume = resume;
         rc = nn_train(m, &(struct nn_source){ .fill = data_feed_fill, .ctx = feed }, &to, NULL);

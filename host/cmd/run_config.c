@@ -7,20 +7,20 @@
 
 #include "config/config.h"
 
-enum kind { TEXT, INT, NUMBER, BOOL };
+enum kind { TEXT, PATH, CHOICE, INT, INTS, NUMBER, BOOL }; /* PATH: ${NAME} in it stands for the environment */
 
 struct key {
     const char *section, *name;   /* section NULL: top level */
     enum kind kind;
     size_t at;
     double lo, hi;
-    const char *otherwise;        /* default as text; NULL: must be given */
+    const char *otherwise;        /* default as text; NULL: must be given; of a CHOICE all values, the default first */
 };
 
 #define AT(member) offsetof(struct run_config, member)
 static const struct key keys[] = {
     { NULL, "model", TEXT, AT(model), 0, 0, NULL },
-    { NULL, "data", TEXT, AT(data), 0, 0, NULL },
+    { NULL, "data", PATH, AT(data), 0, 0, NULL },
     { NULL, "held_out", INT, AT(held_out), 100, 1e6, "5000" },
     { NULL, "seed", INT, AT(seed), 0, 2147483647, "1" },
     { NULL, "out", TEXT, AT(out), 0, 0, "run" },
@@ -33,6 +33,11 @@ static const struct key keys[] = {
     { "train", "weight_decay", NUMBER, AT(train.weight_decay), 0, 1, "0.0005" },
     { "train", "momentum", NUMBER, AT(train.momentum), 0, 0.9999, "0.9" },
     { "train", "label_smoothing", NUMBER, AT(train.label_smoothing), 0, 0.9, "0" },
+    { "train", "optimizer", CHOICE, AT(train.optimizer), 0, 0, "sgd|adam" },
+    { "train", "schedule", CHOICE, AT(train.schedule), 0, 0, "cosine|step" },
+    { "train", "steps", INTS, AT(train.steps), 1, 10000, "" },
+    { "train", "gamma", NUMBER, AT(train.gamma), 1e-6, 1, "0.1" },
+    { "train", "loss", CHOICE, AT(train.loss), 0, 0, "cross_entropy|mse" },
     { "train", "pad", INT, AT(train.pad), 0, 64, "2" },
     { "train", "flip", BOOL, AT(train.flip), 0, 0, "false" },
     { "target", "cycles", INT, AT(target.cycles), 1, 2147483647, "0" },
@@ -56,18 +61,80 @@ static const struct config_node *section_of(const struct config_tree *t, const s
     return k->section ? config_get(t->root, k->section) : t->root;
 }
 
+/* `s` with every ${NAME} replaced by the environment's value. */
+static int expand(struct base_text *out, const struct config_tree *t, const struct config_node *n, const char *s)
+{
+    for (const char *open, *close; (open = strstr(s, "${")); s = close + 1) {
+        if (!(close = strchr(open, '}')))
+            return config_fail(t, n, "'${' without '}'");
+        base_text_add_bytes(out, s, (size_t)(open - s));
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(close - open - 2), open + 2);
+        const char *value = getenv(name);
+        if (!value || !*value)
+            return base_hint(config_fail(t, n, "the environment has no %s", name), "export %s=DIR", name);
+        base_text_add(out, "%s", value);
+    }
+    base_text_add(out, "%s", s);
+    return BASE_OK;
+}
+
+static int read_path(struct run_config *c, const struct config_tree *t, const struct config_node *n, const char **to)
+{
+    struct base_text text = { 0 };
+    const char *s;
+    int rc = config_string(t, n, &s);
+    if (!rc)
+        rc = expand(&text, t, n, s);
+    if (!rc)
+        rc = !text.failed && (*to = base_arena_strdup(c->arena, text.s)) ? BASE_OK : BASE_NOMEM;
+    base_text_free(&text);
+    return rc;
+}
+
+static int read_text(struct run_config *c, const struct config_tree *t, const struct config_node *n, const char **to)
+{
+    const char *s;
+    int rc = config_string(t, n, &s);
+    if (rc)
+        return rc;
+    *to = base_arena_strdup(c->arena, s);
+    return *to ? BASE_OK : BASE_NOMEM;
+}
+
+static int read_choice(const struct config_tree *t, const struct config_node *n, const struct key *k, struct run_config *c, const char **to)
+{
+    int rc = read_text(c, t, n, to);
+    size_t len = rc ? 0 : strlen(*to);
+    for (const char *p = k->otherwise; !rc && p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (len && !strncmp(p, *to, len) && (p[len] == '|' || !p[len]))
+            return BASE_OK;
+    return rc ? rc : config_fail(t, n, "'%s' is none of %s", *to, k->otherwise);
+}
+
+static int read_ints(const struct config_tree *t, const struct config_node *n, const struct key *k, struct run_list *to)
+{
+    if (n->kind != CONFIG_LIST)
+        return config_fail(t, n, "expected a list: [%g, ...]", k->lo);
+    if (n->count > RUN_MAX_LIST)
+        return config_fail(t, n, "%d values, %d at most", n->count, RUN_MAX_LIST);
+    int rc = BASE_OK;
+    for (const struct config_node *v = n->child; !rc && v; v = v->next) {
+        rc = config_int(t, v, (long)k->lo, (long)k->hi, &to->v[to->n++]);
+        if (!rc && to->n > 1 && to->v[to->n - 1] <= to->v[to->n - 2])
+            rc = config_fail(t, v, "%ld does not follow %ld; the list must ascend", to->v[to->n - 1], to->v[to->n - 2]);
+    }
+    return rc;
+}
+
 static int read_key(struct run_config *c, const struct config_tree *t, const struct config_node *n, const struct key *k)
 {
     void *to = (char *)c + k->at;
     switch (k->kind) {
-    case TEXT: {
-        const char *s;
-        int rc = config_string(t, n, &s);
-        if (rc)
-            return rc;
-        *(const char **)to = base_arena_strdup(c->arena, s);
-        return *(const char **)to ? BASE_OK : BASE_NOMEM;
-    }
+    case TEXT: return read_text(c, t, n, to);
+    case PATH: return read_path(c, t, n, to);
+    case CHOICE: return read_choice(t, n, k, c, to);
+    case INTS: return read_ints(t, n, k, to);
     case INT: return config_int(t, n, (long)k->lo, (long)k->hi, to);
     case NUMBER: return config_number(t, n, k->lo, k->hi, to);
     case BOOL: return config_bool(t, n, to);
@@ -81,7 +148,14 @@ static int set_default(struct run_config *c, const struct config_tree *t, const 
     if (!k->otherwise)
         return base_hint(base_fail(BASE_INPUT, "%s: key '%s' is missing", t->name, k->name), "%s: %s", k->name, !strcmp(k->name, "data") ? "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" : "a built-in network or a file.onnx");
     switch (k->kind) {
-    case TEXT: *(const char **)to = k->otherwise; break;
+    case TEXT:
+    case PATH: *(const char **)to = k->otherwise; break;
+    case CHOICE: {
+        char first[32];
+        snprintf(first, sizeof first, "%.*s", (int)strcspn(k->otherwise, "|"), k->otherwise);
+        return (*(const char **)to = base_arena_strdup(c->arena, first)) ? BASE_OK : BASE_NOMEM;
+    }
+    case INTS: break;                /* empty */
     case INT: *(long *)to = strtol(k->otherwise, NULL, 10); break;
     case NUMBER: *(double *)to = strtod(k->otherwise, NULL); break;
     case BOOL: *(bool *)to = !strcmp(k->otherwise, "true"); break;
@@ -141,6 +215,10 @@ static int check_relations(const struct run_config *c)
         return base_fail(BASE_INPUT, "%s: target: give 'cycles' or 'latency_ms', not both", c->path);
     if (c->search.w_min > c->search.w_max || c->search.a_min > c->search.a_max)
         return base_fail(BASE_INPUT, "%s: search: w_min and a_min must not exceed w_max and a_max", c->path);
+    if (c->train.steps.n && strcmp(c->train.schedule, "step") != 0)
+        return base_fail(BASE_INPUT, "%s: train: 'steps' needs 'schedule: step'", c->path);
+    if (!c->train.steps.n && !strcmp(c->train.schedule, "step"))
+        return base_fail(BASE_INPUT, "%s: train: 'schedule: step' needs 'steps: [EPOCH, ...]', where the rate drops by gamma", c->path);
     return BASE_OK;
 }
 
@@ -182,11 +260,22 @@ static bool affects_trials(const struct key *k)
     return strcmp(k->name, "out") != 0 && strcmp(k->name, "verify") != 0;
 }
 
+static void add_list(struct base_text *t, const struct run_list *l)
+{
+    base_text_add(t, "[");
+    for (int i = 0; i < l->n; i++)
+        base_text_add(t, "%s%ld", i ? ", " : "", l->v[i]);
+    base_text_add(t, "]");
+}
+
 static void add_value(struct base_text *t, const struct run_config *c, const struct key *k)
 {
     const void *from = (const char *)c + k->at;
     switch (k->kind) {
-    case TEXT: base_text_add(t, "%s", *(const char *const *)from); break;
+    case TEXT:
+    case PATH:
+    case CHOICE: base_text_add(t, "%s", *(const char *const *)from); break;
+    case INTS: add_list(t, from); break;
     case INT: base_text_add(t, "%ld", *(const long *)from); break;
     case NUMBER: base_text_add(t, "%g", *(const double *)from); break;
     case BOOL: base_text_add(t, "%s", *(const bool *)from ? "true" : "false"); break;

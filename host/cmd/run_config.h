@@ -4,15 +4,24 @@
 
 #include "base/base.h"
 
+enum { RUN_MAX_LIST = 16 };
+struct run_list { long v[RUN_MAX_LIST]; int n; };
+
 struct run_config {
     struct base_arena *arena;        /* owns the texts */
     const char *path;
     const char *model;               /* a built-in network's name, or a file *.onnx */
-    const char *data;                /* data SPEC */
+    const char *data;                /* data SPEC, ${NAME} in it replaced by the environment's value */
     long held_out, seed;
     const char *out, *board;
     const char *input;               /* `input: {scale, mean, std}` of this file as YAML text, NULL = not given */
-    struct { long epochs, batch, warmup, pad; bool flip; double lr, weight_decay, momentum, label_smoothing; } train;
+    struct {
+        const char *optimizer, *schedule, *loss;
+        struct run_list steps;       /* epochs at which `schedule: step` lowers the rate */
+        long epochs, batch, warmup, pad;
+        bool flip;
+        double lr, gamma, weight_decay, momentum, label_smoothing;
+    } train;
     struct { long cycles; double latency_ms; } target; /* one of them, 0 = not given */
     struct {
         const char *agent, *backend;

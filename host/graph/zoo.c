@@ -2,6 +2,8 @@
  *   fmnist-cnn       28x28x1: five 3x3 convolutions, two max pools, global average pool, dense (5.5 MMAC)
  *   lenet            28x28x1: two 5x5 convolutions with max pools, two dense layers
  *   resnet8          32x32x3: the MLPerf Tiny image-classification network's shape, option-B shortcuts
+ *   mobilenet-v1-x0.25, -x0.5, -x1  32x32x3: Howard et al., 2017, with strides and depth for small images: the first
+ *                    convolution and block keep 32 x 32, four halvings follow; width times the multiplier
  *   resnet20 .. 56   32x32x3: He et al., 2016, section 4.2, option-A shortcuts (6n + 2 layers)
  */
 #include <stdlib.h>
@@ -147,6 +149,34 @@ static void resnet(struct maker *m, int n)
     head(m, 10);
 }
 
+/* Depthwise 3x3, then 1x1, each with batch norm and ReLU. */
+static void separable(struct maker *m, int number, int cout, int stride)
+{
+    char s[MAX_NAME], bn[MAX_NAME];
+    snprintf(s, sizeof s, "b%d.dw", number);
+    name_part(bn, s, "bn");
+    if (m->last >= 0)
+        m->last = graph_add_conv(m->g, s, m->last, m->g->node[m->last].shape.c, 3, 3, stride, pad1, true, false);
+    if (m->last >= 0)
+        m->last = graph_add_batchnorm(m->g, bn, m->last);
+    relu(m, s);
+    snprintf(s, sizeof s, "b%d.pw", number);
+    conv_bn_relu(m, s, cout, 1, 1);
+}
+
+/* quarters: four times the width multiplier. */
+static void mobilenet(struct maker *m, int quarters)
+{
+    static const struct { int cout, stride; } body[] = {
+        { 64, 1 }, { 128, 2 }, { 128, 1 }, { 256, 2 }, { 256, 1 }, { 512, 2 },
+        { 512, 1 }, { 512, 1 }, { 512, 1 }, { 512, 1 }, { 512, 1 }, { 1024, 2 }, { 1024, 1 },
+    };
+    conv_bn_relu(m, "conv1", 32 * quarters / 4, 3, 1);
+    for (int i = 0; i < BASE_COUNT(body); i++)
+        separable(m, i + 1, body[i].cout * quarters / 4, body[i].stride);
+    head(m, 10);
+}
+
 static const struct {
     const char *name;
     struct graph_shape in;
@@ -157,6 +187,8 @@ static const struct {
     { "resnet8", { 32, 32, 3 }, resnet8, 0 },       { "resnet20", { 32, 32, 3 }, resnet, 3 },
     { "resnet32", { 32, 32, 3 }, resnet, 5 },       { "resnet44", { 32, 32, 3 }, resnet, 7 },
     { "resnet56", { 32, 32, 3 }, resnet, 9 },
+    { "mobilenet-v1-x0.25", { 32, 32, 3 }, mobilenet, 1 }, { "mobilenet-v1-x0.5", { 32, 32, 3 }, mobilenet, 2 },
+    { "mobilenet-v1-x1", { 32, 32, 3 }, mobilenet, 4 },
 };
 
 int graph_zoo(struct graph **out, const char *name)

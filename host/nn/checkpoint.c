@@ -1,11 +1,11 @@
 /* Checkpoints: one file with every array that a step changes.
- *   "BPCKPT01", u64 fingerprint of the network and its widths, i64 step, u64 floats, the floats, u32 CRC32C of all before.
+ *   "BPCKPT02", u64 fingerprint of the network and its widths, i64 step, u64 floats, the floats, u32 CRC32C of all before.
  * Little-endian. A file is written whole or not at all, and read into the network only after every check. */
 #include "nn/nn_internal.h"
 
 #include <string.h>
 
-static const char magic[8] = "BPCKPT01";
+static const char magic[8] = "BPCKPT02";
 
 struct header { char magic[8]; uint64_t fingerprint; int64_t step; uint64_t floats; };
 
@@ -45,8 +45,10 @@ static void visit_all(const struct nn *m, visit_fn *visit, void *ctx)
         const struct nn_term *t = m->weighted[i];
         visit(ctx, m->graph->node[t->node].weight, (int64_t)t->cout * t->conv.kh * t->conv.kw * t->cin);
     }
-    for (int i = 0; i < m->n_param; i++)
+    for (int i = 0; i < m->n_param; i++) {
         visit(ctx, m->param[i].velocity, m->param[i].n);
+        visit(ctx, m->param[i].square, m->param[i].n);
+    }
     visit_scales(m, visit, ctx);
 }
 

@@ -1,4 +1,4 @@
-/* Softmax cross-entropy with label smoothing, and the distillation term: the value and its
+/* Softmax cross-entropy or squared error with label smoothing, and the distillation term: the value and its
  * gradient with respect to the logits, image by image in double. */
 #include "nn/nn_internal.h"
 
@@ -22,12 +22,29 @@ static double log_sum(const float *z, int n, double inv_t)
     return top * inv_t + log(sum);
 }
 
+static double target_of(int k, int n, int label, double smoothing)
+{
+    return smoothing / n + (k == label ? 1 - smoothing : 0);
+}
+
+/* Mean of the squares of logit - target; d += share * gradient. */
+static double squared_error(const float *z, int n, int label, double smoothing, double share, double *d)
+{
+    double loss = 0;
+    for (int k = 0; k < n; k++) {
+        double off = (double)z[k] - target_of(k, n, label, smoothing);
+        loss += off * off / n;
+        d[k] += share * 2 * off / n;
+    }
+    return loss;
+}
+
 /* (1 - smoothing) on the label and smoothing / n on every class; d += share * gradient. */
 static double cross_entropy(const float *z, int n, int label, double smoothing, double share, double *d)
 {
     double all = log_sum(z, n, 1), loss = 0;
     for (int k = 0; k < n; k++) {
-        double log_p = (double)z[k] - all, target = smoothing / n + (k == label ? 1 - smoothing : 0);
+        double log_p = (double)z[k] - all, target = target_of(k, n, label, smoothing);
         loss -= target * log_p;
         d[k] += share * (exp(log_p) - target);
     }
@@ -61,10 +78,10 @@ static void loss_of_image(struct nn *m, int index, int share, double *d)
     struct nn_edge *e = &m->edge[m->out_edge];
     const float *z = nn_batch_logits(m, index);
     float *grad = e->grad + e->floats * (size_t)index;
-    double kd = b->teacher ? (double)b->loss->distill_weight : 0, ce;
+    double kd = b->teacher ? (double)b->loss->distill_weight : 0;
     memset(d, 0, sizeof *d * (size_t)m->classes);
-    ce = cross_entropy(z, m->classes, b->labels[index], (double)b->loss->label_smoothing, 1 - kd, d);
-    b->loss_sum[share] += (1 - kd) * ce;
+    double hard = (b->loss->kind == NN_MSE ? squared_error : cross_entropy)(z, m->classes, b->labels[index], (double)b->loss->label_smoothing, 1 - kd, d);
+    b->loss_sum[share] += (1 - kd) * hard;
     if (kd > 0)
         b->loss_sum[share] += kd * distillation(z, b->teacher + (size_t)index * m->classes, m->classes, (double)b->loss->temperature, kd, d);
     b->correct[share] += rank_of(z, m->classes, b->labels[index]) == 0;

@@ -224,3 +224,22 @@ void nn_sgd_step(struct nn *m, const struct nn_sgd *o)
         sgd_param(&m->param[i], o);
     nn_quant_step(m, o);
 }
+
+static void adam_param(struct nn_param *p, const struct nn_adam *o, double unbias1, double unbias2)
+{
+    float decay = p->decay ? o->lr * o->weight_decay : 0, rate = (float)((double)o->lr / unbias1), root = (float)(1 / sqrt(unbias2));
+    for (int64_t i = 0; i < p->n; i++) {
+        float g = p->grad[i];
+        float v = p->velocity[i] = o->beta1 * p->velocity[i] + (1 - o->beta1) * g;
+        float s = p->square[i] = o->beta2 * p->square[i] + (1 - o->beta2) * g * g;
+        p->value[i] -= decay * p->value[i] + rate * v / (sqrtf(s) * root + o->epsilon);
+    }
+}
+
+void nn_adam_step(struct nn *m, const struct nn_adam *o, int64_t step)
+{
+    double unbias1 = 1 - pow((double)o->beta1, (double)step), unbias2 = 1 - pow((double)o->beta2, (double)step);
+    for (int i = 0; i < m->n_param; i++)
+        adam_param(&m->param[i], o, unbias1, unbias2);
+    nn_quant_step(m, &(struct nn_sgd){ .lr = o->lr, .momentum = o->beta1, .weight_decay = o->weight_decay });
+}

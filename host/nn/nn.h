@@ -55,16 +55,18 @@ typedef int nn_fill_fn(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_
 struct nn_source { nn_fill_fn *fill; void *ctx; };
 
 /* ---- one step -------------------------------------------------------------- */
+enum nn_loss_kind { NN_CROSS_ENTROPY, NN_MSE };
 struct nn_loss_options {
-    float label_smoothing;   /* 0 .. < 1 */
+    enum nn_loss_kind kind;  /* NN_MSE: mean over the classes of (logit - target)^2, the target 1 on the label */
+    float label_smoothing;   /* 0 .. < 1; of either kind's targets */
     float distill_weight;    /* share of the distillation term, 0 = none */
     float temperature;       /* of the distillation term */
 };
-#define NN_LOSS_OPTIONS_INIT { .label_smoothing = 0, .distill_weight = 0, .temperature = 4 }
+#define NN_LOSS_OPTIONS_INIT { .kind = NN_CROSS_ENTROPY, .label_smoothing = 0, .distill_weight = 0, .temperature = 4 }
 
 /* Forward and backward in training mode (batch statistics, running ones updated) on
  * n <= max_batch images; gradients are left inside, parameters unchanged.
- * loss = (1 - kd) * CE + kd * T^2 * KL(teacher || student), mean over the batch.
+ * loss = (1 - kd) * (CE or MSE) + kd * T^2 * KL(teacher || student), mean over the batch.
  * `teacher` logits [n][classes] or NULL. */
 int nn_gradient(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n,
                 const struct nn_loss_options *o, const float *teacher, double *loss, int *correct);
@@ -76,17 +78,35 @@ struct nn_sgd { float lr, momentum, weight_decay; bool nesterov; };
 /* v = momentum * v + g (+ weight_decay * w, weights only); w -= lr * (v, or g + momentum * v). */
 void nn_sgd_step(struct nn *m, const struct nn_sgd *o);
 
+/* m = beta1 m + (1 - beta1) g; s = beta2 s + (1 - beta2) g^2; with both freed of their start at 0 by
+ * 1 - beta^step (step counts from 1): w -= lr (m / (sqrt(s) + epsilon) + weight_decay w, weights only).
+ * Learned scales keep the rule of nn_sgd_step, with momentum beta1. */
+struct nn_adam { float lr, beta1, beta2, epsilon, weight_decay; };
+#define NN_ADAM_INIT { .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f }
+void nn_adam_step(struct nn *m, const struct nn_adam *o, int64_t step);
+
 /* ---- training --------------------------------------------------------------- */
 struct nn_train_report { int64_t step, steps; int epoch; double loss, accuracy, lr, images_per_s; };
+
+enum nn_optimizer { NN_SGD, NN_ADAM };
+enum nn_schedule {
+    NN_COSINE,                       /* half a cosine down to 0 at the end */
+    NN_STEP,                         /* times `gamma` from the first batch of each epoch in `drop` on */
+};
+enum { NN_MAX_DROPS = 16 };
 
 struct nn_train_options {
     int epochs;
     int batches_per_epoch;
     int batch;                       /* <= max_batch */
-    float lr;                        /* peak; cosine down to 0 at the end */
-    int warmup;                      /* steps of linear rise to lr */
-    float momentum, weight_decay;
-    bool nesterov;
+    float lr;                        /* after the warm-up, before the schedule lowers it */
+    int warmup;                      /* steps of linear rise to lr, under either schedule */
+    enum nn_schedule schedule;
+    int drop[NN_MAX_DROPS], n_drop;  /* epochs, ascending, counted from 0 */
+    float gamma;
+    enum nn_optimizer optimizer;
+    float momentum, weight_decay;    /* Adam: momentum is its beta1, the rest as NN_ADAM_INIT */
+    bool nesterov;                   /* of SGD */
     struct nn_loss_options loss;
     struct nn *teacher;              /* distillation: same input and classes; NULL = none */
     const char *label;               /* of the progress line; NULL = none */
@@ -99,7 +119,7 @@ struct nn_train_options {
     int64_t stop_at;                 /* > 0: leave (BASE_OK) after this many steps of the schedule, as a kill
                                         would: no checkpoint is written for it */
 };
-#define NN_TRAIN_OPTIONS_INIT { .epochs = 1, .batch = 128, .lr = 0.1f, .momentum = 0.9f, .nesterov = true, \
+#define NN_TRAIN_OPTIONS_INIT { .epochs = 1, .batch = 128, .lr = 0.1f, .gamma = 0.1f, .momentum = 0.9f, .nesterov = true, \
                                 .weight_decay = 5e-4f, .loss = NN_LOSS_OPTIONS_INIT }
 /* Train in place; `out` (may be NULL) gets the last epoch's figures (on resuming, of its steps
  * since). With a checkpoint, a run that was killed and resumed with the same options ends with

@@ -15,8 +15,8 @@ enum { NN_CHUNKS = 16 };
 
 enum nn_term_kind { NN_IDENTITY, NN_CONV, NN_DENSE, NN_DEPTHWISE, NN_AVGPOOL, NN_SHORTCUT };
 
-/* One trained array: the graph's values, their gradient and momentum. */
-struct nn_param { float *value, *grad, *velocity; int64_t n; bool decay; int node; char which; };
+/* One trained array: the graph's values, their gradient, its momentum, and for Adam the mean of its square. */
+struct nn_param { float *value, *grad, *velocity, *square; int64_t n; bool decay; int node; char which; };
 
 struct nn_term {
     enum nn_term_kind kind;

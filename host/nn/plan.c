@@ -59,7 +59,8 @@ static int add_param(struct nn *m, struct nn_param **out, float *value, int64_t 
     p->grad = BASE_ARENA_NEW_N(m->arena, float, n);
     p->velocity = BASE_ARENA_NEW_N(m->arena, float, n);
     *out = p;
-    return p->grad && p->velocity ? BASE_OK : BASE_NOMEM;
+    p->square = BASE_ARENA_NEW_N(m->arena, float, n);
+    return p->grad && p->velocity && p->square ? BASE_OK : BASE_NOMEM;
 }
 
 static int plan_params(struct nn *m, struct nn_term *t)

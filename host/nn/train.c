@@ -33,16 +33,27 @@ static int check_options(const struct nn *m, const struct nn_train_options *o)
     if (!(o->loss.label_smoothing >= 0 && o->loss.label_smoothing < 1) || !(o->loss.distill_weight >= 0 && o->loss.distill_weight <= 1) || !(o->loss.temperature > 0))
         return base_fail(BASE_INPUT, "training: label smoothing %g (0 to below 1), distillation %g (0 to 1) at temperature %g (positive)", (double)o->loss.label_smoothing,
                          (double)o->loss.distill_weight, (double)o->loss.temperature);
+    if (o->schedule == NN_STEP && !(o->gamma > 0 && o->gamma <= 1))
+        return base_fail(BASE_INPUT, "training: a step schedule with gamma %g (above 0, at most 1)", (double)o->gamma);
+    for (int i = 0; i < o->n_drop; i++)
+        if (o->drop[i] < 1 || (i && o->drop[i] <= o->drop[i - 1]))
+            return base_fail(BASE_INPUT, "training: the learning rate drops at epoch %d (epochs from 1 on, ascending)", o->drop[i]);
     if (o->teacher && (nn_classes(o->teacher) != m->classes || nn_image_bytes(o->teacher) != nn_image_bytes(m)))
         return base_fail(BASE_INPUT, "training: the teacher '%s' has other images or classes than '%s'", o->teacher->graph->name, m->graph->name);
     return BASE_OK;
 }
 
-/* Linear rise over the warm-up, then half a cosine down to 0. */
+/* Linear rise over the warm-up, then as the schedule says. */
 static float learning_rate(const struct nn_train_options *o, int64_t step, int64_t steps)
 {
     if (step < o->warmup)
         return o->lr * (float)(step + 1) / (float)o->warmup;
+    if (o->schedule == NN_STEP) {
+        double lr = (double)o->lr;
+        for (int i = 0; i < o->n_drop && step >= (int64_t)o->drop[i] * o->batches_per_epoch; i++)
+            lr *= (double)o->gamma;
+        return (float)lr;
+    }
     double part = (double)(step - o->warmup) / (double)BASE_MAX(steps - o->warmup, 1);
     return (float)((double)o->lr * 0.5 * (1 + cos(M_PI * part)));
 }
@@ -55,6 +66,19 @@ static int save(struct loop *l)
     if (!rc)
         l->saved = l->step;
     return rc;
+}
+
+static void update(struct nn *m, const struct nn_train_options *o, float lr, int64_t step)
+{
+    struct nn_adam adam = NN_ADAM_INIT;
+    if (o->optimizer == NN_SGD) {
+        nn_sgd_step(m, &(struct nn_sgd){ .lr = lr, .momentum = o->momentum, .weight_decay = o->weight_decay, .nesterov = o->nesterov });
+        return;
+    }
+    adam.lr = lr;
+    adam.beta1 = o->momentum;
+    adam.weight_decay = o->weight_decay;
+    nn_adam_step(m, &adam, step);
 }
 
 static int one_step(struct loop *l)
@@ -73,8 +97,8 @@ static int one_step(struct loop *l)
         return base_hint(BASE_INPUT, "use a smaller learning rate (now %g) or a longer warm-up", (double)o->lr);
     }
     float lr = learning_rate(o, l->step, l->steps);
-    nn_sgd_step(l->m, &(struct nn_sgd){ .lr = lr, .momentum = o->momentum, .weight_decay = o->weight_decay, .nesterov = o->nesterov });
     l->step++;
+    update(l->m, o, lr, l->step);
     l->loss += loss * o->batch;
     l->correct += correct;
     l->images += o->batch;

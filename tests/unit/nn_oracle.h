@@ -300,8 +300,10 @@ static inline double oracle_loss(const struct oracle *o, const uint16_t *labels,
     for (int i = 0; i < o->n; i++) {
         const double *z = o->v[o->g->output] + (int64_t)i * classes;
         oracle_softmax(p, z, classes, 1);
-        for (int k = 0; k < classes; k++)
-            total -= (1 - kd) * ((k == labels[i] ? 1 - (double)l->label_smoothing : 0) + (double)l->label_smoothing / classes) * log(p[k]);
+        for (int k = 0; k < classes; k++) {
+            double target = (k == labels[i] ? 1 - (double)l->label_smoothing : 0) + (double)l->label_smoothing / classes;
+            total += (1 - kd) * (l->kind == NN_MSE ? (z[k] - target) * (z[k] - target) / classes : -target * log(p[k]));
+        }
         for (int k = 0; k < classes && teacher; k++)
             zt[k] = (double)teacher[i * classes + k];
         if (!teacher)

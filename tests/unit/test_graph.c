@@ -213,6 +213,9 @@ static void zoo(void **state)
         { "resnet8", 12501632, 78042, 3 },   { "resnet20", 40551040, 269722, 3 },
         { "resnet32", 68862592, 464154, 3 }, { "resnet44", 97174144, 658586, 3 },
         { "resnet56", 125485696, 853018, 3 },
+        { "mobilenet-v1-x0.25", 3331072, 215642, 3 },
+        { "mobilenet-v1-x0.5", 12167168, 823722, 3 },
+        { "mobilenet-v1-x1", 46354432, 3217226, 3 },
     };
     for (int i = 0; i < BASE_COUNT(nets); i++) {
         struct graph *g = NULL;

@@ -167,6 +167,14 @@ static void distillation_gradients(void **state)
     check_gradients(net_dense_chain, &l, false); /* without a teacher: cross-entropy alone */
 }
 
+static void squared_error_gradients(void **state)
+{
+    (void)state;
+    struct nn_loss_options l = { .kind = NN_MSE, .label_smoothing = 0.1f, .distill_weight = 0.4f, .temperature = 2 };
+    check_gradients(net_dense_chain, &l, false);
+    check_gradients(net_dense_chain, &l, true);
+}
+
 /* ---- promises ------------------------------------------------------------------------------ */
 
 static void threads_do_not_change_bits(void **state)
@@ -227,6 +235,36 @@ static void sgd_follows_its_formula(void **state)
         nn_free(m);
         graph_free(g);
     }
+}
+
+/* Means of gradient and square freed of their start at 0; decay apart from them, on weights only. */
+static void adam_follows_its_formula(void **state)
+{
+    (void)state;
+    struct nn_loss_options l = NN_LOSS_OPTIONS_INIT;
+    struct graph *g = net_dense_chain();
+    struct nn *m = net_engine(g, N, true, 1);
+    uint8_t *pixels = net_images(g, N, 1);
+    uint16_t labels[N] = { 0, 1, 2, 3, 4 };
+    const struct graph_node *fc = &g->node[g->output];
+    const float *value[2] = { &fc->weight[3], &fc->bias[1] };
+    double x[2] = { (double)fc->weight[3], (double)fc->bias[1] }, mean[2] = { 0 }, square[2] = { 0 };
+    struct nn_adam adam = { .lr = 0.01f, .beta1 = 0.8f, .beta2 = 0.95f, .epsilon = 1e-6f, .weight_decay = 0.1f };
+    for (int step = 1; step <= 4; step++) {
+        assert_ok(nn_gradient(m, pixels, labels, N, &l, NULL, NULL, NULL));
+        double d[2] = { (double)nn_gradient_of(m, g->output, 'w')[3], (double)nn_gradient_of(m, g->output, 'b')[1] };
+        nn_adam_step(m, &adam, step);
+        for (int k = 0; k < 2; k++) {
+            mean[k] = 0.8 * mean[k] + 0.2 * d[k];
+            square[k] = 0.95 * square[k] + 0.05 * d[k] * d[k];
+            double root = sqrt(square[k] / (1 - pow(0.95, step)));
+            x[k] -= 0.01 * (mean[k] / (1 - pow(0.8, step)) / (root + 1e-6) + (k ? 0 : 0.1 * x[k]));
+            near((double)*value[k], x[k], 2e-6, k ? "bias after step" : "weight after step", step);
+        }
+    }
+    free(pixels);
+    nn_free(m);
+    graph_free(g);
 }
 
 /* Logits by hand: a dense layer whose weights are zero answers with its bias. */
@@ -362,8 +400,10 @@ int main(void)
         cmocka_unit_test(forward_takes_any_number),
         cmocka_unit_test(gradients_equal_differences),
         cmocka_unit_test(distillation_gradients),
+        cmocka_unit_test(squared_error_gradients),
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(sgd_follows_its_formula),
+        cmocka_unit_test(adam_follows_its_formula),
         cmocka_unit_test(evaluation_counts),
         cmocka_unit_test(start_values),
         cmocka_unit_test(unneeded_layers_are_skipped),

@@ -123,6 +123,46 @@ static void schedule_and_callback(void **state)
     graph_free(g);
 }
 
+/* The rate drops at the first batch of the epochs named, after the same warm-up. */
+static void step_schedule(void **state)
+{
+    (void)state;
+    struct graph *g = small();
+    struct nn *m = net_engine(g, BATCH, true, 1);
+    struct nn_train_options o = options(5);
+    double lr[8] = { 0 };
+    o.warmup = PER_EPOCH + 2;
+    o.schedule = NN_STEP;
+    o.gamma = 0.2f;
+    o.drop[0] = 2, o.drop[1] = 4;
+    o.n_drop = 2;
+    o.epoch_done = note_report;
+    o.ctx = lr;
+    assert_ok(nn_train(m, &(struct nn_source){ fill, NULL }, &o, NULL));
+    const double want[5] = { 0.05 * PER_EPOCH / (PER_EPOCH + 2), 0.05, 0.01, 0.01, 0.002 };
+    for (int e = 0; e < 5; e++)
+        assert_true(fabs(lr[e] - want[e]) < 1e-7);
+    nn_free(m);
+    graph_free(g);
+}
+
+static void learns_with_adam(void **state)
+{
+    (void)state;
+    struct graph *g = small();
+    struct nn *m = net_engine(g, BATCH, true, 2);
+    struct nn_train_options o = options(40);
+    struct nn_train_report r;
+    o.optimizer = NN_ADAM;
+    o.lr = 0.01f;
+    o.weight_decay = 0.01f;
+    o.loss.kind = NN_MSE;
+    assert_ok(nn_train(m, &(struct nn_source){ fill, NULL }, &o, &r));
+    assert_true(r.loss < 0.02 && r.accuracy == 1);
+    nn_free(m);
+    graph_free(g);
+}
+
 /* A teacher that knows the answers, and students without labels of their own. */
 static void learns_from_a_teacher(void **state)
 {
@@ -377,6 +417,9 @@ static void bad_training_is_refused(void **state)
     REFUSED(o.lr = NAN, "lr nan");
     REFUSED(o.momentum = 1, "momentum 1");
     REFUSED(o.weight_decay = -1, "weight decay -1");
+    REFUSED((o.schedule = NN_STEP, o.gamma = 0), "gamma 0");
+    REFUSED((o.n_drop = 2, o.drop[0] = 3, o.drop[1] = 3), "epoch 3");
+    REFUSED((o.n_drop = 1, o.drop[0] = 0), "epoch 0");
     REFUSED(o.loss.label_smoothing = 1, "smoothing 1");
     REFUSED(o.loss.distill_weight = 2, "distillation 2");
     REFUSED(o.loss.temperature = 0, "temperature 0");
@@ -408,6 +451,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_a_separable_set),
         cmocka_unit_test(schedule_and_callback),
+        cmocka_unit_test(step_schedule),
+        cmocka_unit_test(learns_with_adam),
         cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(resumed_equals_uninterrupted),
         cmocka_unit_test(resume_skips_what_was_done),

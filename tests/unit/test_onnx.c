@@ -47,7 +47,7 @@ static void same_graphs(const struct graph *a, const struct graph *b)
 static void zoo_round_trip(void **state)
 {
     (void)state;
-    static const char *const names[] = { "fmnist-cnn", "lenet", "resnet8", "resnet20", "resnet56" };
+    static const char *const names[] = { "fmnist-cnn", "lenet", "resnet8", "resnet20", "resnet56", "mobilenet-v1-x0.25" };
     for (int i = 0; i < BASE_COUNT(names); i++) {
         struct graph *g = NULL, *d = NULL;
         assert_ok(graph_zoo(&g, names[i]));

@@ -117,7 +117,7 @@ static void zoo(void **state)
 {
     (void)state;
     need_onnxruntime();
-    static const char *const names[] = { "fmnist-cnn", "lenet", "resnet8", "resnet20", "resnet56" };
+    static const char *const names[] = { "fmnist-cnn", "lenet", "resnet8", "resnet20", "resnet56", "mobilenet-v1-x0.25" };
     for (int i = 0; i < BASE_COUNT(names); i++) {
         struct graph *g = NULL;
         assert_ok(graph_zoo(&g, names[i]));
