@@ -7,13 +7,13 @@
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, RECORD = 1 + 3 * PLANE, PER_FILE = 10000 };
 
-static int take_file(uint8_t *pixels, uint16_t *label, const char *path)
+static int take_file(uint8_t *pixels, uint16_t *label, const char *path, const struct data_options *o)
 {
     uint8_t *bytes;
     size_t len;
-    int rc = base_file_read(&bytes, &len, path, (size_t)PER_FILE * RECORD + 1);
+    int rc = base_file_read(&bytes, &len, path, (size_t)2 * PER_FILE * RECORD);
     if (rc)
-        return rc;
+        return rc == BASE_INPUT ? base_hint(rc, "the binary version of CIFAR-10 is expected: data_batch_1.bin to data_batch_5.bin, test_batch.bin") : rc;
     if (len != (size_t)PER_FILE * RECORD) {
         rc = base_fail(BASE_INPUT, "%s: %zu bytes instead of %d: truncated or not CIFAR-10's binary version", path,
                        len, PER_FILE * RECORD);
@@ -22,8 +22,8 @@ static int take_file(uint8_t *pixels, uint16_t *label, const char *path)
     for (int i = 0; !rc && i < PER_FILE; i++) {
         const uint8_t *record = bytes + (size_t)i * RECORD;
         uint8_t *image = pixels + (size_t)i * 3 * PLANE;
-        if (record[0] > 9)
-            rc = base_fail(BASE_INPUT, "%s: label %d of image %d is not in 0..9", path, record[0], i);
+        rc = record[0] > 9 ? base_hint(base_fail(BASE_INPUT, "%s: label %d of image %d is not in 0..9", path, record[0], i), "unpack the archive again")
+                           : data_check_label(o, path, record[0], i, 10);
         label[i] = record[0];
         for (int k = 0; k < PLANE; k++)
             for (int c = 0; c < 3; c++)
@@ -33,31 +33,33 @@ static int take_file(uint8_t *pixels, uint16_t *label, const char *path)
     return rc;
 }
 
-static int read_files(struct data_set *out, const char *dir, enum data_part part)
+static int read_files(struct data_set *out, const char *dir, enum data_part part, const struct data_options *o)
 {
     uint8_t *pixels;
     uint16_t *label;
     int files = part == DATA_TRAIN ? 5 : 1;
     *out = (struct data_set){.n = files * PER_FILE, .h = SIDE, .w = SIDE, .c = 3, .classes = 10};
-    int rc = data_set_alloc(out, &pixels, &label);
+    int rc = data_check_shape(o, dir, SIDE, SIDE, 3);
+    if (!rc)
+        rc = data_set_alloc(out, &pixels, &label);
     for (int i = 0; !rc && i < files; i++) {
         char name[32] = "test_batch.bin";
         if (part == DATA_TRAIN)
             snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
         char *path = data_join(dir, name);
         size_t at = (size_t)i * PER_FILE;
-        rc = path ? take_file(pixels + at * 3 * PLANE, label + at, path) : BASE_NOMEM;
+        rc = path ? take_file(pixels + at * 3 * PLANE, label + at, path, o) : BASE_NOMEM;
         base_free(path);
     }
     return rc;
 }
 
-int data_read_cifar10(struct data_set *out, const char *arg, enum data_part part)
+int data_read_cifar10(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o)
 {
     char *inner = data_join(arg, "cifar-10-batches-bin");
     if (!inner)
         return BASE_NOMEM;
-    int rc = read_files(out, base_file_exists(inner) ? inner : arg, part);
+    int rc = read_files(out, base_file_exists(inner) ? inner : arg, part, o);
     base_free(inner);
     return rc;
 }

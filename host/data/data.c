@@ -1,4 +1,5 @@
 /* data: the table of readers, the split, and copying by index. */
+#include <stdio.h>
 #include <string.h>
 
 #include "data/data_internal.h"
@@ -15,6 +16,12 @@ static const struct {
 
 int data_open(struct data_set *out, const char *spec, enum data_part part)
 {
+    const struct data_options o = DATA_OPTIONS_INIT;
+    return data_open_as(out, spec, part, &o);
+}
+
+int data_open_as(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o)
+{
     *out = (struct data_set){0};
     const char *colon = strchr(spec, ':');
     for (int i = 0; colon && i < BASE_COUNT(readers); i++) {
@@ -23,7 +30,7 @@ int data_open(struct data_set *out, const char *spec, enum data_part part)
             continue;
         if (!colon[1])
             break;
-        int rc = readers[i].read(out, colon + 1, part);
+        int rc = readers[i].read(out, colon + 1, part, o);
         if (rc)
             data_free(out);
         return rc;
@@ -42,6 +49,39 @@ void data_free(struct data_set *s)
     *s = (struct data_set){0};
 }
 
+/* ---- what readers check ------------------------------------------------------ */
+
+/* Bytes that the kernel says are to be had, or the limit of our control group if that is less. */
+static uint64_t free_memory(void)
+{
+    unsigned long long kib, bytes, available = UINT64_MAX;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            available = kib << 10;
+    if (f)
+        fclose(f);
+    f = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (f && fscanf(f, "%llu", &bytes) == 1)
+        available = BASE_MIN(available, bytes);
+    if (f)
+        fclose(f);
+    return available;
+}
+
+int data_check_memory(const struct data_set *s, const char *where)
+{
+    const double gib = 1024.0 * 1024 * 1024;
+    uint64_t available = free_memory();
+    double need = (double)s->n * ((double)s->h * s->w * s->c + 2);
+    if (need < (double)available)
+        return BASE_OK;
+    base_fail(BASE_INPUT, "%s: %d images of %d x %d x %d need %.1f GiB of memory, %.1f GiB are free", where, s->n, s->w, s->h, s->c,
+              need / gib, (double)available / gib);
+    return base_hint(BASE_INPUT, "take fewer images of each class: a folder of links to some of them will do");
+}
+
 int data_set_alloc(struct data_set *s, uint8_t **pixels, uint16_t **label)
 {
     size_t bytes = (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c;
@@ -50,6 +90,28 @@ int data_set_alloc(struct data_set *s, uint8_t **pixels, uint16_t **label)
     s->pixels = *pixels;
     s->label = *label;
     return *pixels && *label ? BASE_OK : BASE_NOMEM;
+}
+
+int data_check_shape(const struct data_options *o, const char *path, int h, int w, int c)
+{
+    const struct data_shape *want = &o->shape;
+    if ((!want->h || want->h == h) && (!want->w || want->w == w) && (!want->c || want->c == c))
+        return BASE_OK;
+    base_fail(BASE_INPUT, "%s: images of %dx%dx%d do not fit the network, which takes %dx%dx%d (height x width x channels)", path, h, w, c,
+              want->h, want->w, want->c);
+    return base_hint(BASE_INPUT, "use the data that the network was trained on; images:DIR scales pictures to the network's input");
+}
+
+int data_check_label(const struct data_options *o, const char *path, int64_t label, int image, int classes)
+{
+    int outputs = o->shape.classes;
+    int limit = outputs ? outputs : classes;
+    if (label >= 0 && label < limit)
+        return BASE_OK;
+    base_fail(BASE_INPUT, "%s: label %lld of image %d is not in 0..%d%s", path, (long long)label, image, limit - 1,
+              outputs ? ", the network's outputs" : "");
+    return base_hint(BASE_INPUT, label < 0 || !outputs ? "labels count from 0; fetch or write the file again"
+                                                       : "labels count from 0; use a network with an output for every class");
 }
 
 char *data_join(const char *dir, const char *name)

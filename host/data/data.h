@@ -1,11 +1,13 @@
 /* data: image data sets, their split, and batches for training.
  *
  * Pixels stay uint8 [n][h][w][c], as in the files: the network's first layer holds the
- * normalization. A SPEC names a set:
+ * normalization. A SPEC names a set (docs/data.md has the details):
  *   idx:DIR      MNIST and Fashion-MNIST files, gzip or not
  *   cifar10:DIR  the binary version (data_batch_1..5.bin, test_batch.bin)
- *   images:DIR   DIR/train/CLASS/NAME.png|jpg and DIR/test/CLASS/...; `images:DIR@SIZE`
- *   npy:X,Y      two NumPy arrays: uint8 [n][h][w][c] (or [n][h][w]) and integer labels [n]
+ *   images:DIR   DIR/train/CLASS/NAME.png|jpg and DIR/test/CLASS/..., scaled to the network's input
+ *                or, with `images:DIR@SIZE`, to SIZE x SIZE
+ *   npy:X,Y      two NumPy arrays: uint8 [n][h][w][c] (or [n][h][w]) and integer labels [n];
+ *                `npy:X,Y,TESTX,TESTY` has a test part of its own
  * Ownership: what data_open, data_split and data_feed_new return is the caller's; a feed
  * refers to its set and index list, which must outlive it.
  */
@@ -27,8 +29,21 @@ struct data_set {
     void *memory[2];         /* what data_free ends */
 };
 
+/* What the caller's network takes: pictures are scaled to it, all else must fit it. 0: whatever the
+ * set has; pictures then need a size in the SPEC, and get 3 channels. */
+struct data_shape { int h, w, c, classes; };
+
+struct data_options {
+    struct data_shape shape;
+    struct base_pool *pool; /* decodes pictures; NULL: the calling thread */
+    const char *label;      /* of a progress line while pictures are read; NULL: none */
+};
+#define DATA_OPTIONS_INIT { .pool = NULL, .label = NULL }
+
 /* BASE_INPUT or BASE_IO name the file, and the image where one is at fault; a set without
- * its own test part (npy) gives all images as either part. */
+ * its own test part (npy:X,Y) gives all images as either part. */
+int data_open_as(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o);
+/* The same with DATA_OPTIONS_INIT. */
 int data_open(struct data_set *out, const char *spec, enum data_part part);
 void data_free(struct data_set *s);
 

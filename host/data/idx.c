@@ -80,32 +80,37 @@ static int idx_open(struct idx_file *f, const char *dir, const char *name, int d
     return rc;
 }
 
-static int fill_set(struct data_set *out, const struct idx_file *images, const struct idx_file *labels)
+static int fill_set(struct data_set *out, const struct idx_file *images, const struct idx_file *labels,
+                    const struct data_options *o)
 {
     if (images->dim[0] != labels->dim[0])
-        return base_fail(BASE_INPUT, "%s: %u labels for the %u images of %s", labels->path, labels->dim[0],
-                         images->dim[0], images->path);
+        return base_hint(base_fail(BASE_INPUT, "%s: %u labels for the %u images of %s", labels->path, labels->dim[0],
+                                   images->dim[0], images->path), "fetch both files again");
     out->n = (int)images->dim[0];
     out->h = (int)images->dim[1];
     out->w = (int)images->dim[2];
     out->c = 1;
-    out->classes = 10; /* every set in this format that names its files so */
+    out->classes = 10; /* in the sets that name their files so; more only where a network expects more */
     uint8_t *pixels;
     uint16_t *label;
-    int rc = data_set_alloc(out, &pixels, &label);
+    int rc = data_check_shape(o, images->path, out->h, out->w, 1);
+    if (!rc)
+        rc = data_set_alloc(out, &pixels, &label);
     if (rc)
         return rc;
     memcpy(pixels, images->data, (size_t)out->n * (size_t)out->h * (size_t)out->w);
-    for (int i = 0; i < out->n; i++) {
+    int highest = 0;
+    for (int i = 0; !rc && i < out->n; i++) {
         label[i] = labels->data[i];
-        if (label[i] >= out->classes)
-            return base_fail(BASE_INPUT, "%s: label %d of image %d is not in 0..%d", labels->path, label[i], i,
-                             out->classes - 1);
+        highest = BASE_MAX(highest, label[i]);
+        rc = data_check_label(o, labels->path, label[i], i, out->classes);
     }
-    return BASE_OK;
+    if (o->shape.classes) /* all labels fit it */
+        out->classes = BASE_MAX(highest + 1, BASE_MIN(10, o->shape.classes));
+    return rc;
 }
 
-int data_read_idx(struct data_set *out, const char *arg, enum data_part part)
+int data_read_idx(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o)
 {
     static const char *const names[2][2] = {
         [DATA_TRAIN] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
@@ -116,7 +121,7 @@ int data_read_idx(struct data_set *out, const char *arg, enum data_part part)
     if (!rc)
         rc = idx_open(&labels, arg, names[part][1], 1);
     if (!rc)
-        rc = fill_set(out, &images, &labels);
+        rc = fill_set(out, &images, &labels, o);
     idx_close(&images);
     idx_close(&labels);
     return rc;

@@ -1,296 +1,178 @@
-/* images: folders of PNG and JPEG files, DIR/PART/CLASS/FILE, classes in alphabetical
- * order. Every image is scaled (area average) so that its shorter side fits, then cut
- * to the middle SIZE x SIZE, three colours. `images:DIR@SIZE`; SIZE is 32 unless said. */
-#include <dirent.h>
-#include <errno.h>
-#include <png.h>
-#include <setjmp.h>
-#include <stdio.h> /* jpeglib.h needs it first */
-#include <jpeglib.h>
+/* images: folders of PNG and JPEG files. `images:DIR`, `images:DIR@SIZE`, `images:DIR@WxH`, each with
+ * `,SHORTER` behind it: folder.c says what DIR holds, scale.c how a picture becomes the network's input.
+ * Pictures are decoded by all threads; the first bad one, in the order of names, ends the reading. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "data/data_internal.h"
 
-struct picture {
-    uint8_t *rgb; /* [h][w][3] */
-    int h, w;
-};
+/* ---- the SPEC -------------------------------------------------------------------- */
 
-/* A header of a few bytes must not ask for gigabytes: deflate makes at most 1032 bytes of one, with 8 pixels
- * each; JPEG needs a bit for a block of 64. */
-enum { PIXELS_PER_BYTE = 8 * 1032 };
-
-static int check_size(struct picture *p, const char *path, unsigned w, unsigned h, size_t file_bytes)
+static int bad_size(const char *arg)
 {
-    if (w < 1 || h < 1 || w > 16384 || h > 16384)
-        return base_fail(BASE_INPUT, "%s: %u x %u pixels: empty or too large", path, w, h);
-    if ((size_t)w * h > file_bytes * PIXELS_PER_BYTE)
-        return base_fail(BASE_INPUT, "%s: %u x %u pixels cannot be in %zu bytes: truncated?", path, w, h, file_bytes);
-    p->w = (int)w;
-    p->h = (int)h;
-    p->rgb = base_alloc((size_t)w * h * 3);
-    return p->rgb ? BASE_OK : BASE_NOMEM;
+    base_fail(BASE_INPUT, "data 'images:%s': sizes behind @ must be 4..%d", arg, DATA_MAX_SIDE);
+    return base_hint(BASE_INPUT, "@32, @WIDTHxHEIGHT, or @224,256: scale the shorter side to 256, cut out 224 x 224");
 }
 
-static int read_png(struct picture *p, const char *path, const uint8_t *bytes, size_t len)
+/* 4..DATA_MAX_SIDE; moves *s behind it. */
+static int parse_side(const char **s, int *out)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION};
-    int rc = BASE_OK;
-    if (!png_image_begin_read_from_memory(&image, bytes, len))
-        rc = base_fail(BASE_INPUT, "%s: corrupt PNG: %s", path, image.message);
-    if (!rc)
-        rc = check_size(p, path, image.width, image.height, len);
-    image.format = PNG_FORMAT_RGB;
-    static const png_color black = {0, 0, 0}; /* behind transparent pixels */
-    if (!rc && !png_image_finish_read(&image, &black, p->rgb, 0, NULL))
-        rc = base_fail(BASE_INPUT, "%s: corrupt PNG: %s", path, image.message);
-    png_image_free(&image);
+    char *end;
+    long v = **s >= '0' && **s <= '9' ? strtol(*s, &end, 10) : 0;
+    if (v < 4 || v > DATA_MAX_SIDE)
+        return -1;
+    *out = (int)v;
+    *s = end;
+    return 0;
+}
+
+/* The size in a SPEC: behind its last @, if a digit or a comma follows and no slash. */
+static const char *find_size(const char *arg)
+{
+    const char *at = strrchr(arg, '@');
+    return at && !strchr(at, '/') && strchr("0123456789,", at[1]) && at[1] ? at : NULL;
+}
+
+static int parse_size(struct data_fit *fit, const char *arg, const char *at)
+{
+    const char *s = at + 1;
+    if (*s != ',') {
+        if (parse_side(&s, &fit->w))
+            return bad_size(arg);
+        fit->h = fit->w;
+        if (*s == 'x' && (s++, parse_side(&s, &fit->h)))
+            return bad_size(arg);
+    }
+    if (*s == ',' && (s++, parse_side(&s, &fit->shorter)))
+        return bad_size(arg);
+    return *s ? bad_size(arg) : BASE_OK;
+}
+
+/* What the SPEC leaves open the network decides. */
+static int complete_fit(struct data_fit *fit, const char *arg, const struct data_options *o)
+{
+    const struct data_shape *want = &o->shape;
+    if (!fit->w) {
+        fit->h = want->h;
+        fit->w = want->w;
+    }
+    fit->c = want->c ? want->c : 3;
+    if (!fit->w) {
+        base_fail(BASE_INPUT, "data 'images:%s': the size of the network's input is not known", arg);
+        return base_hint(BASE_INPUT, "images:DIR@SIZE, for example images:%s@32", arg);
+    }
+    if ((want->h && want->h != fit->h) || (want->w && want->w != fit->w)) {
+        base_fail(BASE_INPUT, "data 'images:%s': the network takes %dx%d pixels (width x height)", arg, want->w, want->h);
+        return base_hint(BASE_INPUT, "leave @SIZE out: the network's size is taken");
+    }
+    if (fit->c != 1 && fit->c != 3) {
+        base_fail(BASE_INPUT, "data 'images:%s': the network takes %d channels; pictures have 1 or 3", arg, fit->c);
+        return base_hint(BASE_INPUT, "use npy:X,Y with [n][height][width][%d] arrays", fit->c);
+    }
+    if (fit->h > DATA_MAX_SIDE || fit->w > DATA_MAX_SIDE)
+        return base_fail(BASE_INPUT, "data 'images:%s': the network's %dx%d pixels are too many (%d a side)", arg, fit->w, fit->h, DATA_MAX_SIDE);
+    return BASE_OK;
+}
+
+/* ---- decoding ----------------------------------------------------------------------- */
+
+struct job {
+    const struct data_folder *folder;
+    const struct data_fit *fit;
+    uint8_t *pixels;
+    size_t image;
+    atomic_int first_bad, done;
+    struct base_progress *progress; /* NULL: none; the calling thread's */
+};
+
+static int read_one(const struct job *j, int i)
+{
+    char *path = data_join(j->folder->root, j->folder->names + j->folder->at[i]);
+    int rc = path ? data_picture_read(j->pixels + (size_t)i * j->image, path, j->fit) : BASE_NOMEM;
+    base_free(path);
     return rc;
 }
 
-struct jpeg_failure {
-    struct jpeg_error_mgr manager; /* first: libjpeg's pointer is ours */
-    jmp_buf jump;
-    char text[JMSG_LENGTH_MAX];
-};
-
-static void on_jpeg_error(j_common_ptr j)
+static void note_bad(struct job *j, int i)
 {
-    struct jpeg_failure *f = (struct jpeg_failure *)j->err;
-    f->manager.format_message(j, f->text);
-    longjmp(f->jump, 1);
+    int first = atomic_load(&j->first_bad);
+    while (i < first && !atomic_compare_exchange_weak(&j->first_bad, &first, i))
+        ;
 }
 
-/* A cut file is only a warning to libjpeg; grey rows are no training image. */
-static void on_jpeg_message(j_common_ptr j, int level)
+/* Pictures behind a bad one do not matter any more, those before it do. */
+static void read_shared(void *ctx, int i, int worker)
 {
-    if (level < 0)
-        on_jpeg_error(j);
+    struct job *j = ctx;
+    if (i > atomic_load(&j->first_bad) || base_stop_requested())
+        return;
+    if (read_one(j, i))
+        note_bad(j, i);
+    int done = atomic_fetch_add(&j->done, 1) + 1;
+    if (worker == 0 && j->progress)
+        base_progress_update(j->progress, done, "%d of %d pictures", done, j->folder->n);
 }
 
-static int read_jpeg(struct picture *p, const char *path, const uint8_t *bytes, size_t len)
+/* Workers keep their messages to themselves: the bad picture is read again for its message. */
+static int read_all(struct job *j, const struct data_options *o)
 {
-    struct jpeg_decompress_struct j = {0};
-    struct jpeg_failure failure = {0};
-    volatile int rc = BASE_OK;
-    j.err = jpeg_std_error(&failure.manager);
-    failure.manager.error_exit = on_jpeg_error;
-    failure.manager.emit_message = on_jpeg_message;
-    if (setjmp(failure.jump)) {
-        rc = base_fail(BASE_INPUT, "%s: corrupt JPEG: %s", path, failure.text);
-        goto done;
+    struct base_progress progress;
+    int n = j->folder->n;
+    if (o->label) {
+        base_progress_begin(&progress, o->label, n);
+        j->progress = &progress;
     }
-    jpeg_create_decompress(&j);
-    jpeg_mem_src(&j, bytes, len);
-    jpeg_read_header(&j, TRUE);
-    j.out_color_space = JCS_RGB;
-    jpeg_start_decompress(&j);
-    rc = check_size(p, path, j.output_width, j.output_height, len);
-    while (!rc && j.output_scanline < j.output_height) {
-        JSAMPROW row = p->rgb + (size_t)j.output_scanline * (size_t)p->w * 3;
-        jpeg_read_scanlines(&j, &row, 1);
-    }
-    if (!rc)
-        jpeg_finish_decompress(&j);
-done:
-    jpeg_destroy_decompress(&j);
-    return rc;
-}
-
-static int read_picture(struct picture *p, const char *path)
-{
-    uint8_t *bytes;
-    size_t len;
-    *p = (struct picture){0};
-    int rc = base_file_read(&bytes, &len, path, (size_t)256 << 20);
-    if (rc)
-        return rc;
-    if (len >= 8 && png_sig_cmp(bytes, 0, 8) == 0)
-        rc = read_png(p, path, bytes, len);
-    else if (len >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0)
-        rc = read_jpeg(p, path, bytes, len);
+    if (o->pool)
+        base_pool_run_dynamic(o->pool, n, read_shared, j);
     else
-        rc = base_fail(BASE_INPUT, "%s: neither PNG nor JPEG", path);
-    base_free(bytes);
-    return rc;
+        for (int i = 0; i < n; i++)
+            read_shared(j, i, 0);
+    if (o->label)
+        base_progress_end(&progress, "%d pictures", atomic_load(&j->done));
+    base_error_clear();
+    int bad = atomic_load(&j->first_bad);
+    if (base_stop_requested())
+        return base_fail(BASE_STOPPED, "stopped while reading pictures");
+    if (bad == n)
+        return BASE_OK;
+    int rc = read_one(j, bad);
+    return rc ? rc : base_fail(BASE_NOMEM, "%s/%s: out of memory at first", j->folder->root, j->folder->names + j->folder->at[bad]);
 }
 
-/* Mean colour of the area [y0, y1) x [x0, x1), in pixels, borders counted in part. */
-static void area_mean(uint8_t out[3], const struct picture *p, double y0, double y1, double x0, double x1)
-{
-    double sum[3] = {0, 0, 0}, area = 0;
-    for (int y = BASE_MAX((int)y0, 0); y < p->h && y < y1; y++) {
-        double wy = BASE_MIN(y1, y + 1.0) - BASE_MAX(y0, (double)y);
-        for (int x = BASE_MAX((int)x0, 0); x < p->w && x < x1; x++) {
-            double weight = wy * (BASE_MIN(x1, x + 1.0) - BASE_MAX(x0, (double)x));
-            const uint8_t *rgb = p->rgb + ((size_t)y * (size_t)p->w + (size_t)x) * 3;
-            for (int c = 0; c < 3; c++)
-                sum[c] += weight * rgb[c];
-            area += weight;
-        }
-    }
-    for (int c = 0; c < 3; c++)
-        out[c] = (uint8_t)(sum[c] / area + 0.5);
-}
-
-static void fit(uint8_t *out, const struct picture *p, int size)
-{
-    double step = (double)BASE_MIN(p->h, p->w) / size;
-    double top = (p->h - step * size) / 2, left = (p->w - step * size) / 2;
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++)
-            area_mean(out + 3 * (y * size + x), p, top + y * step, top + (y + 1) * step, left + x * step,
-                      left + (x + 1) * step);
-}
-
-/* ---- folders ----------------------------------------------------------------- */
-
-struct list { char **name; int n; };
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void list_free(struct list *l)
-{
-    for (int i = 0; i < l->n; i++)
-        base_free(l->name[i]);
-    base_free(l->name);
-    *l = (struct list){0};
-}
-
-/* Entries of a folder that `wanted` accepts, sorted; hidden ones are left out. */
-static int list_folder(struct list *out, const char *dir, bool (*wanted)(const char *))
-{
-    *out = (struct list){0};
-    DIR *d = opendir(dir);
-    if (!d) {
-        base_fail(BASE_INPUT, "%s: %s", dir, strerror(errno));
-        return base_hint(BASE_INPUT, "expected: DIR/train/CLASS/*.png and DIR/test/CLASS/*.png (or .jpg)");
-    }
-    int cap = 0, rc = BASE_OK;
-    for (struct dirent *e; !rc && (e = readdir(d));) {
-        if (e->d_name[0] == '.' || (wanted && !wanted(e->d_name)))
-            continue;
-        if (out->n == cap) {
-            int bigger = cap ? 2 * cap : 64;
-            char **q = base_realloc(out->name, (size_t)cap * sizeof *q, (size_t)bigger * sizeof *q);
-            if (!q) {
-                rc = BASE_NOMEM;
-                break;
-            }
-            out->name = q;
-            cap = bigger;
-        }
-        char *name = base_strdup(e->d_name);
-        if (name)
-            out->name[out->n++] = name;
-        else
-            rc = BASE_NOMEM;
-    }
-    closedir(d);
-    if (rc)
-        list_free(out);
-    else if (out->n)
-        qsort(out->name, (size_t)out->n, sizeof *out->name, by_name);
-    return rc;
-}
-
-static bool is_picture(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
-}
-
-/* Paths of all pictures below DIR/CLASS, with the class of each. */
-struct pictures { struct list path; uint16_t *label; };
-
-static int add_class(struct pictures *all, const char *dir, const char *class_name, int label)
-{
-    struct list files;
-    char *folder = data_join(dir, class_name);
-    int rc = folder ? list_folder(&files, folder, is_picture) : BASE_NOMEM;
-    if (rc) {
-        base_free(folder);
-        return rc;
-    }
-    int old = all->path.n, n = old + files.n;
-    char **path = base_realloc(all->path.name, (size_t)old * sizeof *path, (size_t)n * sizeof *path);
-    if (path)
-        all->path.name = path;
-    uint16_t *l = base_realloc(all->label, (size_t)old * sizeof *l, (size_t)n * sizeof *l);
-    if (l)
-        all->label = l;
-    rc = path && l ? BASE_OK : BASE_NOMEM;
-    for (int i = 0; !rc && i < files.n; i++) {
-        char *p = data_join(folder, files.name[i]);
-        if (!p) {
-            rc = BASE_NOMEM;
-            break;
-        }
-        all->label[all->path.n] = (uint16_t)label;
-        all->path.name[all->path.n++] = p;
-    }
-    list_free(&files);
-    base_free(folder);
-    return rc;
-}
-
-static int read_pictures(struct data_set *out, const struct pictures *all)
+static int read_folder(struct data_set *out, const struct data_folder *f, const struct data_fit *fit, const struct data_options *o)
 {
     uint8_t *pixels;
     uint16_t *label;
-    int rc = data_set_alloc(out, &pixels, &label);
-    size_t image = (size_t)out->h * (size_t)out->w * 3;
-    for (int i = 0; !rc && i < out->n; i++) {
-        struct picture p;
-        rc = read_picture(&p, all->path.name[i]);
-        if (!rc)
-            fit(pixels + (size_t)i * image, &p, out->h);
-        base_free(p.rgb);
-        label[i] = all->label[i];
-    }
-    return rc;
-}
-
-static int read_part(struct data_set *out, const char *dir, int size)
-{
-    struct list classes;
-    struct pictures all = {0};
-    int rc = list_folder(&classes, dir, NULL);
+    *out = (struct data_set){.n = f->n, .h = fit->h, .w = fit->w, .c = fit->c, .classes = f->classes};
+    int rc = data_check_memory(out, f->root);
+    if (!rc)
+        rc = data_set_alloc(out, &pixels, &label);
     if (rc)
         return rc;
-    if (classes.n < 2 || classes.n > DATA_MAX_CLASSES)
-        rc = base_fail(BASE_INPUT, "%s: %d class folders; 2 to %d are expected", dir, classes.n, DATA_MAX_CLASSES);
-    for (int i = 0; !rc && i < classes.n; i++)
-        rc = add_class(&all, dir, classes.name[i], i);
-    if (!rc && all.path.n == 0)
-        rc = base_fail(BASE_INPUT, "%s: no .png or .jpg file in its class folders", dir);
-    if (!rc) {
-        *out = (struct data_set){.n = all.path.n, .h = size, .w = size, .c = 3, .classes = classes.n};
-        rc = read_pictures(out, &all);
-    }
-    list_free(&classes);
-    list_free(&all.path);
-    base_free(all.label);
-    return rc;
+    memcpy(label, f->label, (size_t)f->n * sizeof *label);
+    struct job j = {.folder = f, .fit = fit, .pixels = pixels, .image = (size_t)fit->h * (size_t)fit->w * (size_t)fit->c};
+    atomic_init(&j.first_bad, f->n);
+    atomic_init(&j.done, 0);
+    return read_all(&j, o);
 }
 
-int data_read_images(struct data_set *out, const char *arg, enum data_part part)
+int data_read_images(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o)
 {
-    const char *at = strrchr(arg, '@');
-    char *end = NULL;
-    long size = at ? strtol(at + 1, &end, 10) : 32;
-    if (size < 4 || size > 512 || (at && (*end || end == at + 1)))
-        return base_fail(BASE_INPUT, "data 'images:%s': the size behind @ must be 4..512", arg);
-    char *dir = base_format("%.*s/%s", at ? (int)(at - arg) : (int)strlen(arg), arg,
-                            part == DATA_TRAIN ? "train" : "test");
-    if (!dir)
-        return BASE_NOMEM;
-    int rc = read_part(out, dir, (int)size);
+    struct data_fit fit = {0};
+    struct data_folder folder;
+    const char *at = find_size(arg);
+    int rc = at ? parse_size(&fit, arg, at) : BASE_OK;
+    if (!rc)
+        rc = complete_fit(&fit, arg, o);
+    if (rc)
+        return rc;
+    char *dir = base_format("%.*s", at ? (int)(at - arg) : (int)strlen(arg), arg);
+    rc = dir ? data_folder_read(&folder, dir, part, o) : BASE_NOMEM;
     base_free(dir);
+    if (rc)
+        return rc;
+    rc = read_folder(out, &folder, &fit, o);
+    data_folder_free(&folder);
     return rc;
 }

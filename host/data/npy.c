@@ -1,5 +1,6 @@
-/* npy: two arrays of NumPy's format: images, uint8 [n][h][w][c] or [n][h][w], and labels,
- * integers [n]. C order, little-endian. There is one part: it serves as either. */
+/* npy: arrays of NumPy's format: images, uint8 [n][h][w][c] or [n][h][w], and labels, integers [n]
+ * or [n][1]. C order, little-endian. Two files are one part, which serves as either; four are the
+ * training images and labels, then the test images and labels. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,28 +62,69 @@ static int npy_open(struct npy_file *f, const char *path)
     if (rc)
         return rc;
     if (len < 12 || memcmp(f->bytes, "\x93NUMPY", 6) != 0)
-        return base_fail(BASE_INPUT, "%s: not a NumPy array (.npy)", path);
+        return base_hint(base_fail(BASE_INPUT, "%s: not a NumPy array (.npy)", path), "numpy.save writes such files");
     bool wide = f->bytes[6] > 1; /* version 2 on: a 32-bit header length */
     header = (size_t)f->bytes[8] | (size_t)f->bytes[9] << 8;
     if (wide)
         header |= (size_t)f->bytes[10] << 16 | (size_t)f->bytes[11] << 24;
     size_t at = (wide ? 12 : 10) + header;
     if (at > len)
-        return base_fail(BASE_INPUT, "%s: truncated inside its header", path);
+        return base_hint(base_fail(BASE_INPUT, "%s: truncated inside its header", path), "write the file again");
     char *text = base_format("%.*s", (int)BASE_MIN(header, (size_t)65536), (char *)f->bytes + at - header);
     if (!text)
         return BASE_NOMEM;
     int bad = parse_header(f, text, &count);
     base_free(text);
     if (bad)
-        return base_fail(BASE_INPUT, "%s: an array in C order with 1 to 4 dimensions is expected", path);
+        return base_hint(base_fail(BASE_INPUT, "%s: an array in C order with 1 to 4 dimensions is expected", path),
+                         "numpy.save(\"x.npy\", numpy.ascontiguousarray(x))");
     size_t size = (size_t)(f->type[2] - '0');
     if (size < 1 || size > 8 || len - at != count * size)
-        return base_fail(BASE_INPUT, "%s: %zu bytes of data do not fit its shape and type %s: truncated?", path,
-                         len - at, f->type);
+        return base_hint(base_fail(BASE_INPUT, "%s: %zu bytes of data do not fit its shape and type %s: truncated?", path,
+                                   len - at, f->type), "write the file again");
     f->data = f->bytes + at;
     return BASE_OK;
 }
+
+/* ---- images ------------------------------------------------------------------- */
+
+static int check_images(const struct npy_file *x, const char *path, const struct data_options *o)
+{
+    if (strcmp(x->type + 1, "u1") != 0 || x->dims < 3) {
+        base_fail(BASE_INPUT, "%s: uint8 [n][height][width][channels] is expected, not %s with %d dimension%s", path, x->type,
+                  x->dims, x->dims == 1 ? "" : "s");
+        return base_hint(BASE_INPUT, "raw pixels 0..255: numpy.save(\"x.npy\", x.astype(numpy.uint8))");
+    }
+    int h = x->dim[1], w = x->dim[2], c = x->dims == 4 ? x->dim[3] : 1;
+    if (h <= 4 && c > 4) {
+        base_fail(BASE_INPUT, "%s: [n][%d][%d][%d]: the channels must come last", path, h, w, c);
+        return base_hint(BASE_INPUT, "numpy.save(\"x.npy\", numpy.ascontiguousarray(x.transpose(0, 2, 3, 1)))");
+    }
+    if (h > DATA_MAX_SIDE || w > DATA_MAX_SIDE || c > 4) {
+        base_fail(BASE_INPUT, "%s: images of %d x %d x %d are too large", path, h, w, c);
+        return base_hint(BASE_INPUT, "at most %d a side and 4 channels", DATA_MAX_SIDE);
+    }
+    return data_check_shape(o, path, h, w, c);
+}
+
+/* The set keeps the file as its pixels. */
+static int take_images(struct data_set *out, const char *path, const struct data_options *o)
+{
+    struct npy_file x;
+    int rc = npy_open(&x, path);
+    if (!rc)
+        rc = check_images(&x, path, o);
+    if (rc) {
+        base_free(x.bytes);
+        return rc;
+    }
+    *out = (struct data_set){.n = x.dim[0], .h = x.dim[1], .w = x.dim[2], .c = x.dims == 4 ? x.dim[3] : 1};
+    out->memory[0] = x.bytes;
+    out->pixels = x.data;
+    return BASE_OK;
+}
+
+/* ---- labels ------------------------------------------------------------------- */
 
 static int64_t label_at(const struct npy_file *f, int i)
 {
@@ -94,53 +136,85 @@ static int64_t label_at(const struct npy_file *f, int i)
     return f->type[1] == 'i' ? (int64_t)(v << shift) >> shift : (int64_t)v;
 }
 
-static int fill_set(struct data_set *out, const struct npy_file *x, const char *x_path, const struct npy_file *y,
-                    const char *y_path)
+static int check_labels(const struct npy_file *y, const char *path, const char *x_path, int n)
 {
-    if (strcmp(x->type + 1, "u1") != 0 || x->dims < 3)
-        return base_fail(BASE_INPUT, "%s: uint8 [n][h][w][c] is expected, not %s with %d dimensions", x_path,
-                         x->type, x->dims);
     bool integer = (y->type[1] == 'i' || y->type[1] == 'u') && y->type[0] != '>';
-    if (!integer || y->dims != 1 || y->dim[0] != x->dim[0])
-        return base_fail(BASE_INPUT, "%s: %d integer labels are expected, one for each image of %s", y_path,
-                         x->dim[0], x_path);
-    *out = (struct data_set){.n = x->dim[0], .h = x->dim[1], .w = x->dim[2], .c = x->dims == 4 ? x->dim[3] : 1};
-    if (out->h > DATA_MAX_SIDE || out->w > DATA_MAX_SIDE || out->c > 4)
-        return base_fail(BASE_INPUT, "%s: images of %d x %d x %d are too large", x_path, out->h, out->w, out->c);
-    uint8_t *pixels;
-    uint16_t *label;
-    int rc = data_set_alloc(out, &pixels, &label);
-    if (rc)
-        return rc;
-    memcpy(pixels, x->data, (size_t)out->n * (size_t)out->h * (size_t)out->w * (size_t)out->c);
-    for (int i = 0; i < out->n; i++) {
+    bool column = y->dims == 1 || (y->dims == 2 && y->dim[1] == 1);
+    if (integer && column && y->dim[0] == n)
+        return BASE_OK;
+    if (integer && column)
+        base_fail(BASE_INPUT, "%s: %d labels for the %d images of %s", path, y->dim[0], n, x_path);
+    else
+        base_fail(BASE_INPUT, "%s: %d integer labels are expected, not %s with %d dimension%s", path, n, y->type, y->dims,
+                  y->dims == 1 ? "" : "s");
+    return base_hint(BASE_INPUT, "numpy.save(\"y.npy\", y.astype(numpy.int64)): one class number for each image");
+}
+
+static int fill_labels(struct data_set *out, const struct npy_file *y, const char *path, const struct data_options *o)
+{
+    uint16_t *label = BASE_NEW_N(uint16_t, out->n);
+    out->memory[1] = label;
+    out->label = label;
+    int rc = label ? BASE_OK : BASE_NOMEM;
+    for (int i = 0; !rc && i < out->n; i++) {
         int64_t v = label_at(y, i);
-        if (v < 0 || v >= DATA_MAX_CLASSES)
-            return base_fail(BASE_INPUT, "%s: label %lld of image %d is not in 0..%d", y_path, (long long)v, i,
-                             DATA_MAX_CLASSES - 1);
+        rc = data_check_label(o, path, v, i, DATA_MAX_CLASSES);
+        if (rc)
+            break;
         label[i] = (uint16_t)v;
         out->classes = BASE_MAX(out->classes, (int)v + 1);
     }
-    return BASE_OK;
+    return rc;
 }
 
-int data_read_npy(struct data_set *out, const char *arg, enum data_part part)
+static int take_labels(struct data_set *out, const char *path, const char *x_path, const struct data_options *o)
 {
-    (void)part;
-    const char *comma = strchr(arg, ',');
-    if (!comma || comma == arg || !comma[1])
-        return base_fail(BASE_INPUT, "data 'npy:%s': two files are expected: npy:IMAGES.npy,LABELS.npy", arg);
-    char *x_path = base_format("%.*s", (int)(comma - arg), arg);
-    if (!x_path)
-        return BASE_NOMEM;
-    struct npy_file x, y = {0};
-    int rc = npy_open(&x, x_path);
+    struct npy_file y;
+    int rc = npy_open(&y, path);
     if (!rc)
-        rc = npy_open(&y, comma + 1);
+        rc = check_labels(&y, path, x_path, out->n);
     if (!rc)
-        rc = fill_set(out, &x, x_path, &y, comma + 1);
-    base_free(x.bytes);
+        rc = fill_labels(out, &y, path, o);
     base_free(y.bytes);
-    base_free(x_path);
+    return rc;
+}
+
+/* ---- the SPEC ------------------------------------------------------------------ */
+
+/* Cuts `text` at its commas; how many pieces, more than `max` counted but not kept. */
+static int cut(char *text, char **piece, int max)
+{
+    int n = 0;
+    for (char *s = text; s; n++) {
+        char *comma = strchr(s, ',');
+        if (comma)
+            *comma++ = 0;
+        if (!*s)
+            return -1;
+        if (n < max)
+            piece[n] = s;
+        s = comma;
+    }
+    return n;
+}
+
+int data_read_npy(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o)
+{
+    char *piece[4], *text = base_strdup(arg);
+    if (!text)
+        return BASE_NOMEM;
+    int n = cut(text, piece, 4), rc;
+    if (n != 2 && n != 4) {
+        base_fail(BASE_INPUT, "data 'npy:%s': two files or four are expected", arg);
+        rc = base_hint(BASE_INPUT, "npy:IMAGES.npy,LABELS.npy or npy:IMAGES.npy,LABELS.npy,TESTIMAGES.npy,TESTLABELS.npy");
+    } else {
+        if (n == 2 && part == DATA_TRAIN)
+            base_warn("npy:%s has no test images of its own: the same images are learned from and tested; give four files", arg);
+        char **p = piece + (n == 4 && part == DATA_TEST ? 2 : 0);
+        rc = take_images(out, p[0], o);
+        if (!rc)
+            rc = take_labels(out, p[1], p[0], o);
+    }
+    base_free(text);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* Data sets: NumPy arrays, idx files, plain or gzip, and folders of pictures. The first byte chooses, the next
+/* Data sets: NumPy arrays, idx files, plain or gzip, CIFAR-10's (never its 30 MB: unit tests do that), folders of pictures. The first byte chooses, the next
  * two say where the second file (the labels, another picture) begins. What is accepted has as many pixels and labels as it says. */
 #include "fuzz.h"
 
@@ -16,7 +16,7 @@ static void use(struct data_set *s)
 
 /* Files of a set in a folder: links to two files in memory. */
 static const struct { const char *name; int slot; } links[] = {
-    { "t10k-images-idx3-ubyte", 0 }, { "t10k-labels-idx1-ubyte", 1 }, { "test/a/x.png", 0 }, { "test/b/y.jpg", 1 },
+    { "t10k-images-idx3-ubyte", 0 }, { "t10k-labels-idx1-ubyte", 1 }, { "test/a/x.png", 0 }, { "test/b/y.jpg", 1 }, { "test_batch.bin", 0 },
 };
 static char dir[64];
 
@@ -59,9 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     char spec[256];
     if (!*dir)
         make_folder(file);
-    switch (bytes[0] % 3) {
+    switch (bytes[0] == 0xc1 ? 3 : bytes[0] % 3) {
     case 0: snprintf(spec, sizeof spec, "idx:%s", dir); break;
     case 1: snprintf(spec, sizeof spec, "npy:%s,%s", file[0], file[1]); break;
+    case 3: snprintf(spec, sizeof spec, "cifar10:%s", dir); break;
     default: snprintf(spec, sizeof spec, "images:%s@8", dir);
     }
     struct data_set s = { 0 };

@@ -3,8 +3,6 @@
 #define _GNU_SOURCE
 #include "unit.h"
 
-#include <jpeglib.h>
-#include <png.h>
 #include <zlib.h>
 
 #include "data/data.h"
@@ -263,7 +261,7 @@ static void npy(void **state)
     put_npy("y.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }\n", y, 16);
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: label -1 of image 1");
     put_npy("y.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n", y, 8);
-    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: 2 integer labels");
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: 1 labels for the 2 images of");
     put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 3), }\n", x, 24);
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: uint8");
     put_npy("x.npy", "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 2, 3), }\n", x, 24);
@@ -274,102 +272,81 @@ static void npy(void **state)
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: an array in C order");
     put("x.npy", x, 24);
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: not a NumPy array");
-    assert_error(data_open(&s, "npy:only", DATA_TEST), BASE_INPUT, "two files");
+    static const char *const bad[] = {"npy:only", "npy:a,b,c", "npy:a,b,c,d,e", "npy:,b", "npy:a,", "npy:a,,b,c"};
+    for (int i = 0; i < BASE_COUNT(bad); i++)
+        assert_error(data_open(&s, bad[i], DATA_TEST), BASE_INPUT, "two files or four");
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 1, 12), }\n", x, 24);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: [n][2][1][12]: the channels must come last");
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3, 4), }\n", x, 24);
+    put_npy("y.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n", y, 16);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: 2 integer labels are expected, not <f8");
+    y[0] = 65535;
+    y[1] = 0;
+    put_npy("y.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }\n", y, 16);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: label 65535 of image 0 is not in 0..65534");
 }
 
-/* ---- images -------------------------------------------------------------------- */
-
-/* The header says `side` x `side`; its checksum is right. */
-static void lie_about_size(const char *name, uint32_t side)
-{
-    uint8_t *png;
-    size_t len;
-    assert_ok(base_file_read(&png, &len, unit_path(dir, name), 1 << 20));
-    for (int i = 0; i < 4; i++)
-        png[16 + i] = png[20 + i] = (uint8_t)(side >> (24 - 8 * i));
-    uint32_t crc = (uint32_t)crc32(0, png + 12, 17);
-    for (int i = 0; i < 4; i++)
-        png[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
-    put(name, png, len);
-    base_free(png);
-}
-
-static void put_png(const char *name, int w, int h, const uint8_t *rgb)
-{
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (unsigned)w, .height = (unsigned)h};
-    image.format = PNG_FORMAT_RGB;
-    assert_true(png_image_write_to_file(&image, unit_path(dir, name), 0, rgb, 0, NULL));
-}
-
-static void put_jpeg(const char *name, int side, uint8_t red)
-{
-    struct jpeg_compress_struct j;
-    struct jpeg_error_mgr err;
-    j.err = jpeg_std_error(&err);
-    jpeg_create_compress(&j);
-    FILE *f = fopen(unit_path(dir, name), "wb");
-    jpeg_stdio_dest(&j, f);
-    j.image_width = j.image_height = (unsigned)side;
-    j.input_components = 3;
-    j.in_color_space = JCS_RGB;
-    jpeg_set_defaults(&j);
-    jpeg_start_compress(&j, TRUE);
-    uint8_t row[64 * 3];
-    JSAMPROW rows = row;
-    for (int i = 0; i < side; i++) {
-        row[3 * i] = red;
-        row[3 * i + 1] = row[3 * i + 2] = 0;
-    }
-    while (j.next_scanline < j.image_height)
-        jpeg_write_scanlines(&j, &rows, 1);
-    jpeg_finish_compress(&j);
-    jpeg_destroy_compress(&j);
-    fclose(f);
-}
-
-static void images(void **state)
+/* Four files are two parts; Keras writes labels as a column. */
+static void npy_parts(void **state)
 {
     (void)state;
     struct data_set s;
-    char where[300];
-    uint8_t rgb[16 * 8 * 3];
-    snprintf(where, sizeof where, "images:%s@4", dir);
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "/train: No such file");
-    assert_ok(base_mkdirs(unit_path(dir, "train/cat")));
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "1 class folders");
-    assert_ok(base_mkdirs(unit_path(dir, "train/dog")));
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "no .png or .jpg");
-    /* 16 x 8 pixels: columns 0-3 and 12-15 are cut; each 2 x 2 becomes one pixel. */
-    for (int y = 0; y < 8; y++)
-        for (int x = 0; x < 16; x++)
-            for (int c = 0; c < 3; c++)
-                rgb[(y * 16 + x) * 3 + c] = (uint8_t)(c == 0 ? x * 10 : c == 1 ? y * 10 : 200);
-    put_png("train/cat/b.png", 16, 8, rgb);
-    put_jpeg("train/dog/a.JPG", 40, 240);
-    put("train/dog/readme.txt", "no picture", 10);
+    char where[1400];
+    uint8_t x[24], y[4] = {3, 1, 2, 0};
+    for (int i = 0; i < 24; i++)
+        x[i] = (uint8_t)i;
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3, 4), }\n", x, 24);
+    put_npy("y.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1), }\n", y, 2);
+    put_npy("tx.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 4), }\n", x + 12, 12);
+    put_npy("ty.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }\n", y + 2, 1);
+    snprintf(where, sizeof where, "npy:%s/x.npy,%s/y.npy,%s/tx.npy,%s/ty.npy", dir, dir, dir, dir);
     assert_ok(data_open(&s, where, DATA_TRAIN));
     assert_int_equal(s.n, 2);
-    assert_int_equal(s.h, 4);
-    assert_int_equal(s.classes, 2);
     assert_int_equal(s.label[1], 1);
-    const uint8_t *p = s.pixels + (2 * 4 + 1) * 3; /* y 2, x 1: columns 6, 7, rows 4, 5 */
-    assert_int_equal(p[0], 65);
-    assert_int_equal(p[1], 45);
-    assert_int_equal(p[2], 200);
-    assert_true(abs(s.pixels[4 * 4 * 3] - 240) < 3);
     data_free(&s);
-    assert_survives_nomem(data_open(&s, where, DATA_TRAIN), data_free(&s));
-    assert_int_equal(truncate(unit_path(dir, "train/dog/a.JPG"), 600), 0);
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "a.JPG: corrupt JPEG");
-    assert_int_equal(truncate(unit_path(dir, "train/cat/b.png"), 60), 0);
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: corrupt PNG");
-    put("train/cat/b.png", "text", 4);
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: neither PNG nor JPEG");
-    put_png("train/cat/b.png", 16, 8, rgb);
-    lie_about_size("train/cat/b.png", 16000);
-    assert_error(data_open(&s, where, DATA_TRAIN), BASE_INPUT, "b.png: 16000 x 16000 pixels cannot be in");
-    assert_error(data_open(&s, "images:/x@9999", DATA_TRAIN), BASE_INPUT, "4..512");
-    assert_error(data_open(&s, "images:/x@8x", DATA_TRAIN), BASE_INPUT, "4..512");
+    assert_ok(data_open(&s, where, DATA_TEST));
+    assert_int_equal(s.n, 1);
+    assert_int_equal(s.pixels[0], 12);
+    assert_int_equal(s.label[0], 2);
+    data_free(&s);
+    assert_survives_nomem(data_open(&s, where, DATA_TEST), data_free(&s));
+}
+
+static void sets_fit_the_network(void **state)
+{
+    (void)state;
+    struct data_set s;
+    struct data_options o = DATA_OPTIONS_INIT;
+    write_idx();
+    o.shape = (struct data_shape){.h = H, .w = W, .c = 1, .classes = 10};
+    assert_ok(data_open_as(&s, spec, DATA_TEST, &o));
+    data_free(&s);
+    o.shape.c = 3;
+    assert_error(data_open_as(&s, spec, DATA_TEST, &o), BASE_INPUT, IMAGES_NAME ": images of 3x2x1 do not fit the network, which takes 3x2x3");
+    assert_non_null(strstr(base_error_hint(), "images:DIR"));
+    o.shape = (struct data_shape){.classes = 6};
+    assert_error(data_open_as(&s, spec, DATA_TEST, &o), BASE_INPUT, LABELS_NAME ": label 9 of image 0 is not in 0..5, the network's outputs");
+    assert_non_null(strstr(base_error_hint(), "an output for every class"));
+    label_file[8 + 1] = 46; /* letters: more classes than digits */
+    write_idx();
+    label_file[8 + 1] = 0;
+    o.shape.classes = 47;
+    assert_ok(data_open_as(&s, spec, DATA_TEST, &o));
+    assert_int_equal(s.classes, 47);
+    data_free(&s);
+
+    char where[700];
+    uint8_t x[12] = {0}, y[1] = {7};
+    snprintf(where, sizeof where, "npy:%s/x.npy,%s/y.npy", dir, dir);
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 4), }\n", x, 12);
+    put_npy("y.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }\n", y, 1);
+    o.shape = (struct data_shape){.h = 4, .w = 4};
+    assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "x.npy: images of 3x4x1 do not fit");
+    o.shape = (struct data_shape){.classes = 7};
+    assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "y.npy: label 7 of image 0 is not in 0..6, the network's");
+    snprintf(where, sizeof where, "cifar10:%s", dir);
+    o.shape = (struct data_shape){.h = 28, .w = 28, .c = 1};
+    assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "images of 32x32x3 do not fit the network, which takes 28x28x1");
 }
 
 /* ---- split and feed ------------------------------------------------------------- */
@@ -543,7 +520,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(cifar10, set_up, tear_down),
         cmocka_unit_test(real_cifar10),
         cmocka_unit_test_setup_teardown(npy, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(images, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(npy_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sets_fit_the_network, set_up, tear_down),
         cmocka_unit_test(split),
         cmocka_unit_test(feed_covers_each_image_once),
         cmocka_unit_test(augmentation),
