@@ -61,9 +61,7 @@ static int finish(struct apply *a, double start)
 {
     struct data_set test = { 0 };
     struct contender *row[] = { &a->result };
-    int rc = data_open(&test, a->data, DATA_TEST);
-    if (!rc)
-        rc = pipeline_check_fit(a->graph, &test, a->data);
+    int rc = pipeline_images_open(&test, a->graph, a->data, DATA_TEST, a->pool);
     if (!rc)
         rc = judge(a, &test);
     char *config = rc ? NULL : compress_recipe_text(&a->result.recipe, compress_cache_layers(a->bench.cache));
@@ -96,9 +94,9 @@ static int apply(struct apply *a)
     if (!rc)
         rc = pipeline_model(&a->graph, a->model, a->input);
     if (!rc)
-        rc = pipeline_data_open(&a->images, a->data, (int)a->held_out, seed);
+        rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
     if (!rc)
-        rc = pipeline_check_fit(a->graph, &a->images.train, a->data);
+        rc = pipeline_data_open(&a->images, a->graph, a->data, (int)a->held_out, seed, a->pool);
     if (!rc)
         rc = pipeline_bench_open(&a->bench, a->graph, &a->images, seed, 0, false, a->pool);
     if (rc)

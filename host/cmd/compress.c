@@ -113,6 +113,16 @@ static int train_float(struct run *r, const char *path)
     return rc;
 }
 
+/* The network that the configuration names, and images that fit it. */
+static int open_inputs(struct run *r)
+{
+    const struct run_config *c = &r->config;
+    int rc = pipeline_model(&r->graph, c->model, c->input ? c->path : NULL);
+    if (!rc)
+        rc = pipeline_images_check(r->graph, c->data, DATA_TEST);
+    return rc ? rc : pipeline_data_open(&r->data, r->graph, c->data, (int)c->held_out, (uint64_t)c->seed, r->pool);
+}
+
 /* A built-in network is trained and from then on read from its file, as any other. */
 static int float_network(struct run *r)
 {
@@ -122,10 +132,8 @@ static int float_network(struct run *r)
         return BASE_NOMEM;
     bool built_in = !pipeline_is_file(model);
     const char *path = built_in ? trained : model;
-    int rc = pipeline_model(&r->graph, model, r->config.input ? r->config.path : NULL);
-    if (!rc)
-        rc = pipeline_check_fit(r->graph, &r->data.train, r->config.data);
-    if (!rc && built_in && !(r->resume && base_file_exists(trained)))
+    int rc = BASE_OK;
+    if (built_in && !(r->resume && base_file_exists(trained)))
         rc = train_float(r, trained);
     if (!rc && built_in) {
         graph_free(r->graph);
@@ -430,9 +438,7 @@ static int finish(struct run *r, double start)
     struct data_set test = { 0 };
     struct outcome *o = &r->outcome;
     struct contender *row[3];
-    int rc = data_open(&test, r->config.data, DATA_TEST);
-    if (!rc)
-        rc = pipeline_check_fit(r->graph, &test, r->config.data);
+    int rc = pipeline_images_open(&test, r->graph, r->config.data, DATA_TEST, r->pool);
     if (!rc)
         rc = measure(r, &test);
     if (!rc)
@@ -502,7 +508,7 @@ static int compress(struct run *r)
     r->outcome = (struct outcome){ .title = title, .objective = objective, .dir = c->out, .data = c->data, .model = c->model, .hw = &r->hw, .seed = (uint64_t)c->seed };
     int rc = open_study(r);
     if (!rc)
-        rc = pipeline_data_open(&r->data, c->data, (int)c->held_out, (uint64_t)c->seed);
+        rc = open_inputs(r);
     if (!rc)
         rc = float_network(r);
     if (!rc)

@@ -12,37 +12,65 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-static int eval_file(const char *path, const char *input, const struct data_set *s, const char *spec, struct base_pool *pool, struct nn_result *out)
+struct eval {
+    const char *spec, *input;        /* data; YAML with the preprocessing or NULL */
+    enum data_part part;
+    struct base_pool *pool;
+    double seconds;                  /* reading the images not counted */
+    struct nn_result result;
+};
+
+static int eval_pack(struct eval *e, const char *path)
 {
-    if (ends_with(path, ".bpk")) {
-        struct pack *p = NULL;
-        int rc = pack_read(&p, path);
-        if (!rc && (p->net->edge[0].h != s->h || p->net->edge[0].w != s->w || p->net->edge[0].c != s->c || p->net->classes < s->classes))
-            rc = base_fail(BASE_INPUT, "%s: images of %dx%dx%d in %d classes do not fit the pack's network, which takes %dx%dx%d in %d", spec, s->h, s->w, s->c, s->classes, p->net->edge[0].h, p->net->edge[0].w, p->net->edge[0].c, p->net->classes);
-        if (!rc)
-            rc = pipeline_eval_fixed(p->net, s->pixels, s->label, s->n, pool, out);
-        pack_free(p);
-        return rc;
+    struct pack *p = NULL;
+    struct data_set s = { 0 };
+    int rc = pack_read(&p, path);
+    if (!rc) {
+        const struct fixed_edge *in = &p->net->edge[0];
+        struct data_options o = { .shape = { .h = in->h, .w = in->w, .c = in->c, .classes = p->net->classes }, .pool = e->pool, .label = "read pictures" };
+        rc = data_open_as(&s, e->spec, e->part, &o);
     }
-    if (!ends_with(path, ".onnx"))
-        return base_fail(BASE_INPUT, "%s: neither a model (.onnx) nor a pack (.bpk)", path);
+    double start = base_seconds();
+    if (!rc)
+        rc = pipeline_eval_fixed(p->net, s.pixels, s.label, s.n, e->pool, &e->result);
+    e->seconds = base_seconds() - start;
+    data_free(&s);
+    pack_free(p);
+    return rc;
+}
+
+static int eval_model(struct eval *e, const char *path)
+{
     struct graph *g = NULL;
-    int rc = pipeline_model(&g, path, input);
+    struct data_set s = { 0 };
+    int rc = pipeline_model(&g, path, e->input);
     if (!rc)
-        rc = pipeline_check_fit(g, s, spec);
+        rc = pipeline_images_open(&s, g, e->spec, e->part, e->pool);
+    double start = base_seconds();
     if (!rc)
-        rc = pipeline_eval_float(g, s->pixels, s->label, s->n, pool, out);
+        rc = pipeline_eval_float(g, s.pixels, s.label, s.n, e->pool, &e->result);
+    e->seconds = base_seconds() - start;
+    data_free(&s);
     graph_free(g);
     return rc;
 }
 
+static int eval_file(struct eval *e, const char *path)
+{
+    if (ends_with(path, ".bpk"))
+        return eval_pack(e, path);
+    if (ends_with(path, ".onnx"))
+        return eval_model(e, path);
+    return base_fail(BASE_INPUT, "%s: neither a model (.onnx) nor a pack (.bpk)", path);
+}
+
 int cmd_eval(int argc, char **argv)
 {
-    const char *spec = NULL, *input = NULL;
+    struct eval e = { 0 };
     bool training = false;
     const struct cmd_option options[] = {
-        { "data", CMD_TEXT, &spec, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
-        { "input", CMD_TEXT, &input, "FILE", "YAML with the preprocessing, `input: {scale, mean, std}`, where the model lacks it" },
+        { "data", CMD_TEXT, &e.spec, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
+        { "input", CMD_TEXT, &e.input, "FILE", "YAML with the preprocessing, `input: {scale, mean, std}`, where the model lacks it" },
         { "training-images", CMD_FLAG, &training, NULL, "the training part instead of the test part" },
     };
     const struct cmd_usage u = { "MODEL|PACK --data SPEC", "Top-1 and top-5 accuracy: a float model (.onnx) or a pack (.bpk, by the integer reference).", options, BASE_COUNT(options), 1, 1 };
@@ -50,16 +78,13 @@ int cmd_eval(int argc, char **argv)
     int rc = cmd_parse(&c, &u, argc, argv);
     if (rc)
         return rc > 0 ? 0 : cmd_fail(rc);
-    if (!spec)
+    if (!e.spec)
         return cmd_fail(base_hint(base_fail(BASE_INPUT, "eval: --data is missing"), "bitpress eval %s --data idx:%s", c.arg[0], DATA_FASHION_MNIST_DIR));
-    struct data_set s = { 0 };
-    struct nn_result r = { 0 };
-    struct base_pool *pool = base_pool_new((int)c.threads);
-    rc = pool ? data_open(&s, spec, training ? DATA_TRAIN : DATA_TEST) : BASE_NOMEM;
-    double start = base_seconds();
-    if (!rc)
-        rc = eval_file(c.arg[0], input, &s, spec, pool, &r);
-    double rate = r.n / (base_seconds() - start);
+    e.part = training ? DATA_TRAIN : DATA_TEST;
+    e.pool = base_pool_new((int)c.threads);
+    rc = e.pool ? eval_file(&e, c.arg[0]) : BASE_NOMEM;
+    const struct nn_result r = e.result;
+    double rate = e.seconds > 0 ? r.n / e.seconds : 0;
     if (!rc && c.json) {
         json_t *j = json_pack("{s:f, s:f, s:i, s:f}", "top1", r.top1, "top5", r.top5, "images", r.n, "images_per_s", rate);
         json_dumpf(j, stdout, JSON_INDENT(2));
@@ -68,7 +93,6 @@ int cmd_eval(int argc, char **argv)
     } else if (!rc) {
         printf("top-1 %.2f %%  top-5 %.2f %%  (%d of %d images right, %.0f images/s)\n", 100 * r.top1, 100 * r.top5, (int)(r.top1 * r.n + 0.5), r.n, rate);
     }
-    data_free(&s);
-    base_pool_free(pool);
+    base_pool_free(e.pool);
     return rc ? cmd_fail(rc) : 0;
 }

@@ -4,10 +4,35 @@
 
 #include "onnx/onnx.h"
 
-int pipeline_data_open(struct pipeline_data *d, const char *spec, int held_out, uint64_t seed)
+static struct data_options fitting(const struct graph *g, enum data_part part, struct base_pool *pool)
+{
+    struct graph_shape in = g->node[0].shape, out = g->node[g->output].shape;
+    struct data_options o = DATA_OPTIONS_INIT;
+    o.shape = (struct data_shape){ .h = in.h, .w = in.w, .c = in.c, .classes = out.h * out.w * out.c };
+    o.pool = pool;
+    o.label = part == DATA_TRAIN ? "read training pictures" : "read test pictures";
+    return o;
+}
+
+int pipeline_images_open(struct data_set *out, const struct graph *g, const char *spec, enum data_part part, struct base_pool *pool)
+{
+    const struct data_options o = fitting(g, part, pool);
+    int rc = data_open_as(out, spec, part, &o);
+    if (!rc && (rc = pipeline_check_fit(g, out, spec)))
+        data_free(out);
+    return rc;
+}
+
+int pipeline_images_check(const struct graph *g, const char *spec, enum data_part part)
+{
+    const struct data_options o = fitting(g, part, NULL);
+    return data_check(spec, part, &o);
+}
+
+int pipeline_data_open(struct pipeline_data *d, const struct graph *g, const char *spec, int held_out, uint64_t seed, struct base_pool *pool)
 {
     memset(d, 0, sizeof *d);
-    int rc = data_open(&d->train, spec, DATA_TRAIN);
+    int rc = pipeline_images_open(&d->train, g, spec, DATA_TRAIN, pool);
     if (!rc)
         rc = data_split(&d->split, &d->train, held_out, seed);
     if (rc)

@@ -20,8 +20,14 @@ struct pipeline_data {
     uint16_t *val_label;
     int n_val;
 };
-int pipeline_data_open(struct pipeline_data *d, const char *spec, int held_out, uint64_t seed);
+/* Pictures are scaled to the network's input; `d` does not refer to `g`. */
+int pipeline_data_open(struct pipeline_data *d, const struct graph *g, const char *spec, int held_out, uint64_t seed, struct base_pool *pool);
 void pipeline_data_free(struct pipeline_data *d);
+
+/* The images of one part, which fit the network. */
+int pipeline_images_open(struct data_set *out, const struct graph *g, const char *spec, enum data_part part, struct base_pool *pool);
+/* BASE_INPUT unless that part is there, as far as can be seen without its pixels: before long work that ends with it. */
+int pipeline_images_check(const struct graph *g, const char *spec, enum data_part part);
 
 /* BASE_INPUT unless images and labels fit the network. */
 int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec);

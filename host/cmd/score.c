@@ -57,7 +57,10 @@ static int images_of_data(struct scoring *s, const char *spec, int images)
 {
     const struct fixed_edge *in = &s->pack->net->edge[0];
     struct data_set d = { 0 };
-    int rc = data_open(&d, spec, DATA_TEST);
+    struct data_options o = DATA_OPTIONS_INIT;
+    o.shape = (struct data_shape){ .h = in->h, .w = in->w, .c = in->c };
+    o.label = "read test pictures";
+    int rc = data_open_as(&d, spec, DATA_TEST, &o);
     if (!rc && (d.h != in->h || d.w != in->w || d.c != in->c))
         rc = base_fail(BASE_INPUT, "%s: images of %dx%dx%d do not fit the pack's network, which takes %dx%dx%d", spec, d.h, d.w, d.c, in->h, in->w, in->c);
     if (!rc && images > d.n)

@@ -22,9 +22,7 @@ static int train(const struct cmd *c, const char *out, bool resume)
     if (!rc)
         rc = pipeline_model(&g, rc_file.model, rc_file.input ? rc_file.path : NULL);
     if (!rc)
-        rc = pipeline_data_open(&d, rc_file.data, (int)rc_file.held_out, (uint64_t)rc_file.seed);
-    if (!rc)
-        rc = pipeline_check_fit(g, &d.train, rc_file.data);
+        rc = pipeline_data_open(&d, g, rc_file.data, (int)rc_file.held_out, (uint64_t)rc_file.seed, pool);
     double start = base_seconds();
     if (!rc)
         rc = pipeline_train(g, &rc_file, &d, pool, dir, resume);

@@ -5,6 +5,8 @@
 
 #include "data/data_internal.h"
 
+#define BINARY_VERSION "the binary version of CIFAR-10 is expected: data_batch_1.bin to data_batch_5.bin, test_batch.bin"
+
 enum { SIDE = 32, PLANE = SIDE * SIDE, RECORD = 1 + 3 * PLANE, PER_FILE = 10000 };
 
 static int take_file(uint8_t *pixels, uint16_t *label, const char *path, const struct data_options *o)
@@ -13,7 +15,7 @@ static int take_file(uint8_t *pixels, uint16_t *label, const char *path, const s
     size_t len;
     int rc = base_file_read(&bytes, &len, path, (size_t)2 * PER_FILE * RECORD);
     if (rc)
-        return rc == BASE_INPUT ? base_hint(rc, "the binary version of CIFAR-10 is expected: data_batch_1.bin to data_batch_5.bin, test_batch.bin") : rc;
+        return rc == BASE_INPUT ? base_hint(rc, BINARY_VERSION) : rc;
     if (len != (size_t)PER_FILE * RECORD) {
         rc = base_fail(BASE_INPUT, "%s: %zu bytes instead of %d: truncated or not CIFAR-10's binary version", path,
                        len, PER_FILE * RECORD);
@@ -33,22 +35,38 @@ static int take_file(uint8_t *pixels, uint16_t *label, const char *path, const s
     return rc;
 }
 
+static char *file_path(const char *dir, enum data_part part, int i)
+{
+    char name[32] = "test_batch.bin";
+    if (part == DATA_TRAIN)
+        snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+    return data_join(dir, name);
+}
+
+static int look_for_file(const char *path)
+{
+    if (base_file_exists(path))
+        return BASE_OK;
+    return base_hint(base_fail(BASE_INPUT, "%s: no such file", path), BINARY_VERSION);
+}
+
 static int read_files(struct data_set *out, const char *dir, enum data_part part, const struct data_options *o)
 {
-    uint8_t *pixels;
-    uint16_t *label;
+    uint8_t *pixels = NULL;
+    uint16_t *label = NULL;
     int files = part == DATA_TRAIN ? 5 : 1;
-    *out = (struct data_set){.n = files * PER_FILE, .h = SIDE, .w = SIDE, .c = 3, .classes = 10};
     int rc = data_check_shape(o, dir, SIDE, SIDE, 3);
-    if (!rc)
+    if (!rc && out) {
+        *out = (struct data_set){.n = files * PER_FILE, .h = SIDE, .w = SIDE, .c = 3, .classes = 10};
         rc = data_set_alloc(out, &pixels, &label);
+    }
     for (int i = 0; !rc && i < files; i++) {
-        char name[32] = "test_batch.bin";
-        if (part == DATA_TRAIN)
-            snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
-        char *path = data_join(dir, name);
+        char *path = file_path(dir, part, i);
         size_t at = (size_t)i * PER_FILE;
-        rc = path ? take_file(pixels + at * 3 * PLANE, label + at, path, o) : BASE_NOMEM;
+        if (!path)
+            rc = BASE_NOMEM;
+        else
+            rc = out ? take_file(pixels + at * 3 * PLANE, label + at, path, o) : look_for_file(path);
         base_free(path);
     }
     return rc;

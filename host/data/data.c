@@ -20,24 +20,31 @@ int data_open(struct data_set *out, const char *spec, enum data_part part)
     return data_open_as(out, spec, part, &o);
 }
 
-int data_open_as(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o)
+static int read_spec(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o)
 {
-    *out = (struct data_set){0};
     const char *colon = strchr(spec, ':');
     for (int i = 0; colon && i < BASE_COUNT(readers); i++) {
         size_t n = strlen(readers[i].name);
-        if ((size_t)(colon - spec) != n || strncmp(spec, readers[i].name, n) != 0)
-            continue;
-        if (!colon[1])
-            break;
-        int rc = readers[i].read(out, colon + 1, part, o);
-        if (rc)
-            data_free(out);
-        return rc;
+        if ((size_t)(colon - spec) == n && strncmp(spec, readers[i].name, n) == 0 && colon[1])
+            return readers[i].read(out, colon + 1, part, o);
     }
     base_fail(BASE_INPUT, "data '%s': not a data set", spec);
     return base_hint(BASE_INPUT, "use idx:DIR, cifar10:DIR, images:DIR or npy:X,Y; for example idx:%s",
                      DATA_FASHION_MNIST_DIR);
+}
+
+int data_open_as(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o)
+{
+    *out = (struct data_set){0};
+    int rc = read_spec(out, spec, part, o);
+    if (rc)
+        data_free(out);
+    return rc;
+}
+
+int data_check(const char *spec, enum data_part part, const struct data_options *o)
+{
+    return read_spec(NULL, spec, part, o);
 }
 
 void data_free(struct data_set *s)
@@ -126,8 +133,8 @@ int data_split(struct data_split *out, const struct data_set *s, int held_out, u
 {
     *out = (struct data_split){0};
     if (held_out < 0 || held_out >= s->n)
-        return base_fail(BASE_INPUT, "cannot hold out %d of %d training images: nothing is left to train on",
-                         held_out, s->n);
+        return base_hint(base_fail(BASE_INPUT, "cannot hold out %d of %d training images: nothing is left to train on",
+                                   held_out, s->n), "a fifth would be %d (held_out in a configuration, --held-out)", s->n / 5);
     uint32_t *order = BASE_NEW_N(uint32_t, s->n);
     uint8_t *held = BASE_NEW_N(uint8_t, s->n);
     out->train = BASE_NEW_N(uint32_t, s->n - held_out);

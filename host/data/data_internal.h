@@ -12,7 +12,8 @@ enum {
 /* Of one array file: a bound against nonsense in a header, not a wish. */
 #define DATA_MAX_BYTES ((size_t)8 << 30)
 
-/* One reader: the argument is what follows "NAME:" in a SPEC. Options are never NULL. */
+/* One reader: the argument is what follows "NAME:" in a SPEC. Options are never NULL. `out` NULL: look for
+ * the files only (data_check). */
 typedef int data_reader(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o);
 data_reader data_read_idx, data_read_cifar10, data_read_images, data_read_npy;
 

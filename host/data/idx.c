@@ -116,7 +116,15 @@ int data_read_idx(struct data_set *out, const char *arg, enum data_part part, co
         [DATA_TRAIN] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
         [DATA_TEST] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
     };
-    struct idx_file images, labels = {0};
+    struct idx_file images = {0}, labels = {0};
+    if (!out) {
+        int missing = find_file(&images.path, arg, names[part][0]);
+        if (!missing)
+            missing = find_file(&labels.path, arg, names[part][1]);
+        idx_close(&images);
+        idx_close(&labels);
+        return missing;
+    }
     int rc = idx_open(&images, arg, names[part][0], 3);
     if (!rc)
         rc = idx_open(&labels, arg, names[part][1], 1);

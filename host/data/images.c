@@ -144,10 +144,12 @@ static int read_folder(struct data_set *out, const struct data_folder *f, const 
 {
     uint8_t *pixels;
     uint16_t *label;
-    *out = (struct data_set){.n = f->n, .h = fit->h, .w = fit->w, .c = fit->c, .classes = f->classes};
-    int rc = data_check_memory(out, f->root);
-    if (!rc)
-        rc = data_set_alloc(out, &pixels, &label);
+    const struct data_set set = {.n = f->n, .h = fit->h, .w = fit->w, .c = fit->c, .classes = f->classes};
+    int rc = data_check_memory(&set, f->root);
+    if (rc || !out)
+        return rc;
+    *out = set;
+    rc = data_set_alloc(out, &pixels, &label);
     if (rc)
         return rc;
     memcpy(label, f->label, (size_t)f->n * sizeof *label);

@@ -198,6 +198,11 @@ static int cut(char *text, char **piece, int max)
     return n;
 }
 
+static int look_for(const char *path)
+{
+    return base_file_exists(path) ? BASE_OK : base_hint(base_fail(BASE_INPUT, "%s: no such file", path), "check the path; relative paths start at the current folder");
+}
+
 int data_read_npy(struct data_set *out, const char *arg, enum data_part part, const struct data_options *o)
 {
     char *piece[4], *text = base_strdup(arg);
@@ -208,11 +213,12 @@ int data_read_npy(struct data_set *out, const char *arg, enum data_part part, co
         base_fail(BASE_INPUT, "data 'npy:%s': two files or four are expected", arg);
         rc = base_hint(BASE_INPUT, "npy:IMAGES.npy,LABELS.npy or npy:IMAGES.npy,LABELS.npy,TESTIMAGES.npy,TESTLABELS.npy");
     } else {
-        if (n == 2 && part == DATA_TRAIN)
+        if (out && n == 2 && part == DATA_TRAIN)
             base_warn("npy:%s has no test images of its own: the same images are learned from and tested; give four files", arg);
         char **p = piece + (n == 4 && part == DATA_TEST ? 2 : 0);
-        rc = take_images(out, p[0], o);
-        if (!rc)
+        if (!out)
+            rc = look_for(p[0]) ? BASE_INPUT : look_for(p[1]);
+        else if (!(rc = take_images(out, p[0], o)))
             rc = take_labels(out, p[1], p[0], o);
     }
     base_free(text);

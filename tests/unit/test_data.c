@@ -286,6 +286,31 @@ static void npy(void **state)
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: label 65535 of image 0 is not in 0..65534");
 }
 
+/* What is missing shows before anything is read; damage does not. */
+static void parts_are_looked_for(void **state)
+{
+    (void)state;
+    const struct data_options o = DATA_OPTIONS_INIT;
+    char where[700];
+    assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, IMAGES_NAME ": neither this file nor its .gz");
+    put(IMAGES_NAME, "x", 1);
+    assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, LABELS_NAME ": neither this file nor its .gz");
+    put(LABELS_NAME, "x", 1);
+    assert_ok(data_check(spec, DATA_TEST, &o));
+    assert_survives_nomem(data_check(spec, DATA_TEST, &o), (void)0);
+    snprintf(where, sizeof where, "cifar10:%s", dir);
+    assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "test_batch.bin: no such file");
+    assert_non_null(strstr(base_error_hint(), "binary version"));
+    put("test_batch.bin", "x", 1);
+    assert_ok(data_check(where, DATA_TEST, &o));
+    assert_error(data_check(where, DATA_TRAIN, &o), BASE_INPUT, "data_batch_1.bin: no such file");
+    snprintf(where, sizeof where, "npy:%s/test_batch.bin,%s/y.npy", dir, dir);
+    assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "y.npy: no such file");
+    put("y.npy", "x", 1);
+    assert_ok(data_check(where, DATA_TEST, &o));
+    assert_error(data_check("idx", DATA_TEST, &o), BASE_INPUT, "not a data set");
+}
+
 /* Four files are two parts; Keras writes labels as a column. */
 static void npy_parts(void **state)
 {
@@ -520,6 +545,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cifar10, set_up, tear_down),
         cmocka_unit_test(real_cifar10),
         cmocka_unit_test_setup_teardown(npy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parts_are_looked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(npy_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sets_fit_the_network, set_up, tear_down),
         cmocka_unit_test(split),

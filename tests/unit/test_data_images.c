@@ -391,6 +391,8 @@ static void parts_agree(void **state)
     make_folder("train/ant");
     put_dot("train/ant/1.png", 1);
     struct data_set s;
+    const struct data_options o = DATA_OPTIONS_INIT;
+    assert_ok(data_check(spec, DATA_TEST, &o));
     assert_ok(data_open(&s, spec, DATA_TEST));
     assert_int_equal(s.classes, 3); /* train says what the classes are: ant cat dog */
     assert_int_equal(s.label[0], 1);
@@ -508,6 +510,8 @@ static void memory_is_asked_for_first(void **state)
     }
     snprintf(spec, sizeof spec, "images:%s@4096", dir);
     refuse(DATA_TRAIN, "train: 24002 images of 4096 x 4096 x 3 need 1125.1 GiB of memory");
+    const struct data_options o = DATA_OPTIONS_INIT;
+    assert_error(data_check(spec, DATA_TRAIN, &o), BASE_INPUT, "train: 24002 images");
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------ */
