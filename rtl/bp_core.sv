@@ -102,14 +102,15 @@ module bp_core #(
   bp_pkg::kword_t table_kword;
   logic [6:0]  last_block;
   logic [23:0] tiles;
-  logic input_go, mac_go, pool_go, unit_done, running, clear, pool, logits;
+  logic input_go, mac_go, pool_go, unit_done, running, clear_q, pool, logits;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
   logic layer_re, seq_map_re, walk_map_re, kword_re;
   logic [Lw-1:0] layer_raddr;
   logic [Mw-1:0] seq_map_raddr, walk_map_raddr;
   logic [Kw-1:0] kword_raddr;
 
-  assign clear = start_i | done_o;
+  // The cycle after a start or an end; a layer begins later.
+  always_ff @(posedge clk_i) clear_q <= !rst_ni | start_i | done_o;
   assign pool = layer.op == bp_pkg::OpMaxpool;
   assign logits = layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
   assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error : write_error;
@@ -146,7 +147,7 @@ module bp_core #(
   logic place_valid, place_ready;
 
   bp_walk #(.N(N), .KwordDepth(KwordDepth), .MapDepth(MapDepth)) u_walk (
-    .clk_i, .rst_ni, .clear_i(clear), .start_i(mac_go | pool_go), .layer_i(layer),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go | pool_go), .layer_i(layer),
     .last_block_i(last_block), .out_planes_i(map.planes),
     .n_map_i, .n_kword_i, .n_coef_i, .n_weight_i,
     .kword_re_o(kword_re), .kword_raddr_o(kword_raddr), .kword_i(table_kword),
@@ -161,7 +162,7 @@ module bp_core #(
   logic [N*K-1:0] window;
 
   bp_fetch #(.N(N), .CG(CG), .ActDepth(ActDepth)) u_fetch (
-    .clk_i, .rst_ni, .clear_i(clear), .pool_i(pool), .signed_i(layer.flags[bp_pkg::LySigned]),
+    .clk_i, .rst_ni, .clear_i(clear_q), .pool_i(pool), .signed_i(layer.flags[bp_pkg::LySigned]),
     .pad_i, .valid_i(place_valid), .ready_o(place_ready), .place_i(place),
     .act_re_o(act_re), .act_raddr_o(act_raddr), .act_rdata_i(act_rdata),
     .window_valid_o(window_valid), .window_take_i(window_take), .window_ctl_o(window_ctl),
@@ -180,13 +181,13 @@ module bp_core #(
   assign gap = pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
 
   bp_issue u_issue (
-    .clk_i, .rst_ni, .clear_i(clear), .gap_i(gap), .window_valid_i(window_valid),
+    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .window_valid_i(window_valid),
     .window_take_o(window_take), .window_i(window_ctl),
     .valid_o(issue_valid), .first_o(issue_first), .last_o(issue_last), .waddr_o(issue_waddr),
     .coef_o(issue_coef), .wait_o(issue_wait));
 
   bp_array #(.M(M), .N(N), .K(K), .Drain(Drain), .WeightDepth(WeightDepth), .CoefDepth(CoefDepth)) u_array (
-    .clk_i, .rst_ni, .clear_i(clear), .valid_i(issue_valid & !pool), .load_i(window_take),
+    .clk_i, .rst_ni, .clear_i(clear_q), .valid_i(issue_valid & !pool), .load_i(window_take),
     .first_i(issue_first), .last_i(issue_last),
     .waddr_i(issue_waddr[Ww-1:0]), .coef_i(issue_coef[Cw-1:0]), .window_i(window),
     .weight_we_i, .weight_waddr_i(weight_waddr_i[Ww-1:0]), .weight_wdata_i,
@@ -202,14 +203,14 @@ module bp_core #(
   logic [N*CG-1:0] pool_plane;
 
   bp_requant #(.M(M), .Drain(Drain), .ScaleDepth(ScaleDepth)) u_requant (
-    .clk_i, .rst_ni, .clear_i(clear), .start_i(mac_go), .scale_i(layer.arg2), .tiles_i(tiles),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go), .scale_i(layer.arg2), .tiles_i(tiles),
     .shift_i(layer.misc[5:0]), .lo_i(layer.lo), .hi_i(layer.hi), .logits_i(logits),
     .valid_i(drain_valid), .last_i(drain_last), .step_i(drain_step), .sum_i(drain),
     .scale_we_i, .scale_waddr_i(scale_waddr_i[Sw-1:0]), .scale_wdata_i,
     .valid_o(code_valid), .last_o(code_last), .step_o(code_step), .code_o(code), .logit_o(logit));
 
   bp_maxpool #(.N(N), .CG(CG)) u_maxpool (
-    .clk_i, .rst_ni, .clear_i(clear), .start_i(pool_go), .taps_i(layer.arg3[8:0]),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(pool_go), .taps_i(layer.arg3[8:0]),
     .signed_i(layer.flags[bp_pkg::LySigned]), .valid_i(issue_valid & pool),
     .top_i(issue_first), .last_i(issue_last), .window_i(window), .valid_o(pool_valid), .plane_o(pool_plane));
 
@@ -219,7 +220,7 @@ module bp_core #(
   logic [N*CG-1:0] wb_data;
 
   bp_writeback #(.M(M), .N(N), .CG(CG), .Drain(Drain), .ActDepth(ActDepth)) u_writeback (
-    .clk_i, .rst_ni, .clear_i(clear), .start_i(mac_go | pool_go), .layer_i(layer), .map_i(map),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go | pool_go), .layer_i(layer), .map_i(map),
     .last_block_i(last_block), .done_o(unit_done),
     .code_valid_i(code_valid), .code_last_i(code_last), .code_step_i(code_step), .code_i(code),
     .logit_i(logit), .pool_valid_i(pool_valid), .pool_plane_i(pool_plane),

@@ -52,17 +52,20 @@ module bp_ctrl (
   logic [7:0]  status_q, fault;
   logic [15:0] layer_q;
   logic        loaded_q, core_busy_q, core_over_q, out_over_q, mode_q;
-  logic        bad_window, core_failed, over_limit;
+  logic        bad_window_q, core_failed, over_limit;
 
-  // The windows hold image and result, and do not wrap.
+  // The windows hold image and result, and do not wrap. They stand still from the start write on, so
+  // what was true in its cycle is in StCheck.
   logic [63:0] unused_in, unused_out;
   logic input_wraps, output_wraps;
   assign {input_wraps, unused_in} = {1'b0, input_addr_i} + {1'b0, input_size_i};
   assign {output_wraps, unused_out} = {1'b0, output_addr_i} + {1'b0, output_size_i};
-  assign bad_window = input_addr_i[2:0] != '0 || output_addr_i[2:0] != '0 ||
-                      input_size_i < {32'd0, input_bytes_i} ||
-                      output_size_i < {32'd0, output_bytes_i} ||
-                      input_wraps || output_wraps;
+  always_ff @(posedge clk_i) begin
+    bad_window_q <= input_addr_i[2:0] != '0 || output_addr_i[2:0] != '0 ||
+                    input_size_i < {32'd0, input_bytes_i} ||
+                    output_size_i < {32'd0, output_bytes_i} ||
+                    input_wraps || output_wraps;
+  end
 
   assign over_limit = limit_i != '0 && cycles_q >= {32'd0, limit_i};
   assign core_failed = core_done_i && core_error_i != bp_shell_pkg::ErrNone;
@@ -73,7 +76,7 @@ module bp_ctrl (
     unique case (state_q)
       StCheck: begin
         if (!mode_q && !loaded_q) fault = bp_shell_pkg::ErrNotLoaded;
-        else if (!mode_q && bad_window) fault = bp_shell_pkg::ErrIo;
+        else if (!mode_q && bad_window_q) fault = bp_shell_pkg::ErrIo;
       end
       StLoad, StRun: begin
         if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;

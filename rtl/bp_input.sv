@@ -55,9 +55,7 @@ module bp_input #(
   logic [127:0] buf_q;               // oldest byte lowest
   logic [4:0]   have_q;              // bytes in buf_q
   logic [31:0]  left_q;              // bytes of the image not yet taken
-  logic [3:0]   lanes, pixels;       // pixels of a full step and of this one
-  logic [9:0]   rest;                // pixels to the row's end
-  logic [3:0]   want;                // bytes of this step
+  logic [3:0]   pixels_q, want_q;    // pixels and bytes of this step
   logic         take, push;
   logic [4:0]   have_after;
   logic [127:0] buf_after;
@@ -66,27 +64,53 @@ module bp_input #(
   logic [9:0] y_q, x_q, x_after;
   logic       upper_q;               // channels 8..15 of the pixel
   logic [3:0] word_q;                // plane word being written
-  logic       last_px, pixel_done, block_done, word_last;
+  logic       last_px_q, pixel_done, block_done, word_last;
   logic [3:0] words;
 
   // The 8 pixels, 16 channels of 8 bits each.
   logic [N*CG*8-1:0] px_q;
 
   assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
-  assign lanes = (chan_q == 5'd1) ? 4'd8 : (chan_q == 5'd2) ? 4'd4 : (chan_q <= 5'd4) ? 4'd2 : 4'd1;
-  assign rest = cols_q - x_q;
-  assign pixels = (rest < 10'(lanes)) ? rest[3:0] : lanes;
-  assign want = (chan_q > 5'd8) ? (upper_q ? 4'(chan_q - 5'd8) : 4'd8) :
-                (lanes == 4'd1) ? chan_q[3:0] : pixels * chan_q[3:0];
-  assign take = state_q == StFill && have_q >= {1'b0, want} && left_q >= 32'(want);
+
+  // A step's pixels and bytes are known a cycle ahead: they are those of the place after this step.
+  logic [9:0] x_next, rest;
+  logic [4:0] chan;
+  logic [3:0] lanes, pixels, want;
+  logic       idle, upper, fits;
+  assign idle   = state_q == StIdle;
+  assign chan   = idle ? layer_i[68:64] : chan_q;
+  assign lanes  = (chan == 5'd1) ? 4'd8 : (chan == 5'd2) ? 4'd4 : (chan <= 5'd4) ? 4'd2 : 4'd1;
+  assign upper  = !idle && chan_q > 5'd8 && !upper_q;
+  assign x_next = (idle || (last_px_q && !upper)) ? '0 : upper ? x_q : x_after;
+  assign rest   = (idle ? layer_i[57:48] : cols_q) - x_next;
+  assign fits   = rest <= 10'(lanes);
+  assign pixels = fits ? rest[3:0] : lanes;
+  always_comb begin
+    unique case (chan)
+      5'd1: want = pixels;
+      5'd2: want = {pixels[2:0], 1'b0};
+      5'd3: want = {pixels[2:0], 1'b0} + pixels;
+      5'd4: want = {pixels[1:0], 2'd0};
+      5'd5, 5'd6, 5'd7, 5'd8: want = chan[3:0];
+      default: want = upper ? 4'(chan - 5'd8) : 4'd8;
+    endcase
+  end
+  always_ff @(posedge clk_i) begin
+    if (idle || take) begin
+      pixels_q  <= pixels;
+      want_q    <= want;
+      last_px_q <= fits;
+    end
+  end
+
+  assign take = state_q == StFill && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
-  assign last_px = rest == 10'(pixels);
-  assign x_after = x_q + 10'(pixels);
-  assign block_done = pixel_done && (x_after[2:0] == 3'd0 || last_px);
+  assign x_after = x_q + 10'(pixels_q);
+  assign block_done = pixel_done && (x_after[2:0] == 3'd0 || last_px_q);
   assign word_last = word_q == words - 4'd1;
 
-  assign have_after = take ? have_q - {1'b0, want} : have_q;
-  assign buf_after = take ? buf_q >> {want, 3'd0} : buf_q;
+  assign have_after = take ? have_q - {1'b0, want_q} : have_q;
+  assign buf_after = take ? buf_q >> {want_q, 3'd0} : buf_q;
   assign beat_ready_o = enable_i && have_after <= 5'd8;
   assign push = beat_valid_i & beat_ready_o;
 
@@ -124,7 +148,7 @@ module bp_input #(
         end
       end
       StFill: begin
-        if (left_q < 32'(want)) begin  // the image is smaller than the layer
+        if (left_q < 32'(want_q)) begin  // the image is smaller than the layer
           error_d = bp_shell_pkg::ErrIo;
           state_d = StDone;
         end else if (block_done) begin
@@ -180,16 +204,16 @@ module bp_input #(
       word_q       <= '0;
     end else begin
       if (take) begin
-        left_q  <= left_q - 32'(want);
+        left_q  <= left_q - 32'(want_q);
         upper_q <= chan_q > 5'd8 && !upper_q;
       end
       if (pixel_done) begin
-        x_q <= last_px ? '0 : x_after;
-        if (last_px) y_q <= y_q + 10'd1;
+        x_q <= last_px_q ? '0 : x_after;
+        if (last_px_q) y_q <= y_q + 10'd1;
       end
       if (block_done) begin
         wr_first_q <= x_q[9:3] == '0;
-        wr_last_q  <= last_px;
+        wr_last_q  <= last_px_q;
         wr_bank_q  <= y_q[1:0];
         word_q     <= '0;
       end
@@ -211,7 +235,7 @@ module bp_input #(
 
   // Channels that the pixel does not have read as zeros.
   logic [63:0] mask, bytes;
-  assign mask = ~(64'hffff_ffff_ffff_ffff << {(chan_q <= 5'd4) ? chan_q[3:0] : want, 3'd0});
+  assign mask = ~(64'hffff_ffff_ffff_ffff << {(chan_q <= 5'd4) ? chan_q[3:0] : want_q, 3'd0});
   assign bytes = buf_q[63:0] & mask;
 
   for (genvar q = 0; q < N; q++) begin : gen_px

@@ -87,7 +87,7 @@ module bp_loader #(
   // ---- header ----
   logic [63:0] head_q [HeaderWords];
   logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
-  logic [31:0] n_weight, words_want, weight_words;
+  logic [31:0] n_weight, words_want_q, weight_words_q;
 
   assign n_layer  = head_q[2][15:0];
   assign n_map    = head_q[2][31:16];
@@ -95,23 +95,26 @@ module bp_loader #(
   assign n_coef   = head_q[2][63:48];
   assign n_scale  = head_q[3][15:0];
   assign n_weight = head_q[3][63:32];
-  assign words_want = 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
-                      32'(n_layer) * 32'(LayerWords) + 32'(n_kword) * 32'(KwordWords) +
-                      32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
-  assign weight_words = {16'd0, n_weight[15:0]} * 32'(WeightWords);
 
-  logic bad_magic, bad_array, bad_size, bad_io;
-  assign bad_magic = head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
-                     head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
-  assign bad_array = head_q[1] != {32'(Hash), 16'(K), 8'(N), 8'(M)};
-  assign bad_size  = n_layer == '0 || 32'(n_layer) > LayerDepth || 32'(n_map) > MapDepth ||
-                     32'(n_kword) > KwordDepth || 32'(n_coef) > CoefDepth ||
-                     32'(n_scale) > ScaleDepth || n_weight > WeightDepth ||
-                     head_q[5][31:0] != words_want ||
-                     program_size_i < {29'd0, words_want, 3'd0} ||
-                     weight_size_i < {29'd0, weight_words, 3'd0};
-  assign bad_io    = head_q[4][31:0] == '0 || head_q[4][63:32] == '0 ||
-                     head_q[4][33:32] != '0 || head_q[4][63:32] > LogitBytes;
+  // Registered twice on the way: the words that count are there three cycles before the check.
+  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q;
+  always_ff @(posedge clk_i) begin
+    words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
+                    32'(n_layer) * 32'(LayerWords) + 32'(n_kword) * 32'(KwordWords) +
+                    32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
+    weight_words_q <= {16'd0, n_weight[15:0]} * 32'(WeightWords);
+    bad_magic_q <= head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
+                   head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
+    bad_array_q <= head_q[1] != {32'(Hash), 16'(K), 8'(N), 8'(M)};
+    bad_size_q  <= n_layer == '0 || 32'(n_layer) > LayerDepth || 32'(n_map) > MapDepth ||
+                   32'(n_kword) > KwordDepth || 32'(n_coef) > CoefDepth ||
+                   32'(n_scale) > ScaleDepth || n_weight > WeightDepth ||
+                   head_q[5][31:0] != words_want_q ||
+                   program_size_i < {29'd0, words_want_q, 3'd0} ||
+                   weight_size_i < {29'd0, weight_words_q, 3'd0};
+    bad_io_q    <= head_q[4][31:0] == '0 || head_q[4][63:32] == '0 ||
+                   head_q[4][33:32] != '0 || head_q[4][63:32] > LogitBytes;
+  end
 
   // ---- sections ----
   always_comb begin
@@ -157,12 +160,12 @@ module bp_loader #(
       StHeader: if (rec_done) state_d = StCheck;
       StCheck: begin
         rd_addr_o = program_addr_i + 64'(HeaderWords * 8);
-        rd_beats_o = words_want - 32'(HeaderWords);
+        rd_beats_o = words_want_q - 32'(HeaderWords);
         state_d = StFail;
-        if (bad_magic) error_d = bp_shell_pkg::ErrMagic;
-        else if (bad_array) error_d = bp_shell_pkg::ErrArray;
-        else if (bad_size) error_d = bp_shell_pkg::ErrSize;
-        else if (bad_io) error_d = bp_shell_pkg::ErrIo;
+        if (bad_magic_q) error_d = bp_shell_pkg::ErrMagic;
+        else if (bad_array_q) error_d = bp_shell_pkg::ErrArray;
+        else if (bad_size_q) error_d = bp_shell_pkg::ErrSize;
+        else if (bad_io_q) error_d = bp_shell_pkg::ErrIo;
         else begin
           rd_start_o = 1'b1;
           state_d = StMap;
@@ -175,8 +178,8 @@ module bp_loader #(
       StScale: if (section_done) state_d = StWeightCmd;
       StWeightCmd: begin
         rd_addr_o = weight_addr_i;
-        rd_beats_o = weight_words;
-        rd_start_o = weight_words != '0;
+        rd_beats_o = weight_words_q;
+        rd_start_o = weight_words_q != '0;
         state_d = StWeight;
       end
       StWeight: if (section_done) state_d = StEnd;

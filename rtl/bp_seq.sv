@@ -1,7 +1,8 @@
 // Layer sequencer: reads a layer record and its output map, checks both, starts the unit that does
 // the work and waits for its last word. Five cycles a layer before the work begins:
-//   Layer -> Decode -> Map -> Go -> Run -> Layer of the next
-// The first error of any unit, or abort, ends the run with done_o.
+//   Layer -> Decode -> Map -> Go -> Run -> Layer of the next, or End
+// The first error of any unit, or abort, ends the run with done_o; a unit's error is seen a cycle later, so
+// that of a layer's last write is in Layer or End.
 module bp_seq #(
   parameter int unsigned M        = 16,
   parameter int unsigned N        = 8,
@@ -45,14 +46,15 @@ module bp_seq #(
   output logic           layer_done_o
 );
 
-  typedef enum logic [2:0] {StIdle, StLayer, StDecode, StMap, StGo, StRun} state_e;
+  typedef enum logic [2:0] {StIdle, StLayer, StDecode, StMap, StGo, StRun, StEnd} state_e;
   state_e state_q, state_d;
 
-  logic [15:0]    index_q;
+  logic [15:0]    index_q, index_d;
+  logic           first_q;
   bp_pkg::layer_t layer_q;
   bp_pkg::map_t   map_q;
-  logic [7:0]     error, layer_error, map_error;
-  logic           is_input, is_mac, is_pool, logits, finished, stop;
+  logic [7:0]     error, layer_error, map_error, check_q, unit_error_q;
+  logic           is_input, is_mac, is_pool, logits, finished, stop, good;
   logic [15:0]    first_group;
   logic [3:0]     raw_planes;              // 8 / P of INPUT
 
@@ -93,15 +95,19 @@ module bp_seq #(
     end
   end
 
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || state_q == StIdle) unit_error_q <= bp_pkg::ErrNone;
+    else unit_error_q <= unit_error_i;
+    check_q <= (layer_error != '0) ? layer_error : map_error;
+  end
+
   assign error = abort_i ? bp_pkg::ErrAbort :
-                 (unit_error_i != '0) ? unit_error_i :
-                 (state_q == StMap && layer_error != '0) ? layer_error :
-                 (state_q == StMap) ? map_error :
+                 (unit_error_q != '0) ? unit_error_q :
+                 (state_q == StGo) ? check_q :
                  (state_q == StRun && is_input && input_done_i) ? input_error_i : bp_pkg::ErrNone;
 
   // ---- states ----
-  assign stop = state_q != StIdle &&
-                (error != '0 || (state_q == StRun && finished && index_q == n_layer_i - 16'd1));
+  assign stop = state_q != StIdle && (error != '0 || state_q == StEnd);
   assign finished = is_input ? input_done_i : unit_done_i;
 
   always_comb begin
@@ -112,33 +118,42 @@ module bp_seq #(
       StDecode: state_d = StMap;
       StMap:    state_d = StGo;
       StGo:     state_d = StRun;
-      StRun:    if (finished) state_d = StLayer;
+      StRun:    if (finished) state_d = (index_q == n_layer_i - 16'd1) ? StEnd : StLayer;
       default:  state_d = StIdle;
     endcase
     if (stop) state_d = StIdle;
   end
 
+  // The number moves on in Layer: until then an error belongs to the layer before.
+  assign index_d = first_q ? '0 : index_q + 16'd1;
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= StIdle;
     else state_q <= state_d;
-    if (start_i && state_q == StIdle) index_q <= '0;
-    else if (state_q == StRun && finished && !stop) index_q <= index_q + 16'd1;
+    if (start_i && state_q == StIdle) begin
+      index_q <= '0;
+      first_q <= 1'b1;
+    end else if (state_q == StLayer && !stop) begin
+      index_q <= index_d;
+      first_q <= 1'b0;
+    end
     if (state_q == StDecode) layer_q <= layer_i;
     if (state_q == StMap) map_q <= map_i;
     if (state_q == StGo) tiles_o <= (24'(last_block_o) + 24'd1) * 24'(layer_q.rows[9:0]);
   end
 
   assign layer_re_o    = state_q == StLayer;
-  assign layer_raddr_o = index_q[Lw-1:0];
+  assign layer_raddr_o = index_d[Lw-1:0];
   assign map_re_o      = state_q == StDecode;
   assign map_raddr_o   = layer_i.out_map[Mw-1:0];
 
   assign layer_o      = layer_q;
   assign map_o        = map_q;
   assign last_block_o = 7'((layer_q.cols[9:0] - 10'd1) >> 3);
-  assign input_go_o   = state_q == StGo && is_input && error == '0;
-  assign mac_go_o     = state_q == StGo && is_mac;
-  assign pool_go_o    = state_q == StGo && is_pool;
+  assign good         = state_q == StGo && check_q == '0;
+  assign input_go_o   = good && is_input;
+  assign mac_go_o     = good && is_mac;
+  assign pool_go_o    = good && is_pool;
   assign running_o    = state_q != StIdle;
   assign done_o       = stop;
   assign error_o      = error;
@@ -152,7 +167,7 @@ module bp_seq #(
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      a_state: assert (state_q <= StRun);
+      a_state: assert (state_q <= StEnd);
       a_idle:  assert (!start_i || state_q == StIdle);
     end
   end

@@ -7,6 +7,7 @@
 
 enum {
     SEQ_GO = 4,                /* bp_seq: from the end of a layer (or the start) to the next one's Go */
+    SEQ_END = 1,               /* from the end of the last layer to done */
     WALK_READ = 6,             /* from Go to the first word at the window register: bp_walk 5, read 1 */
     ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
     REQUANT = 5,               /* bp_requant: from sums to codes */
@@ -186,7 +187,7 @@ int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *i
         out->layer[i] = end - now;
         now = end;
     }
-    out->total = accel_model_finish(hw, image, last_logit, now);
+    out->total = accel_model_finish(hw, image, last_logit, now + SEQ_END);
     out->load = accel_model_load(hw, image);
     out->ddr_bytes = accel_model_ddr_bytes(image);
     return BASE_OK;
