@@ -1,5 +1,6 @@
-// Number of ones of a & b, two cycles later. In synthesis triples of products become two LUT6,
-// 6:3 compressors reduce the two ranks, and the 3-bit counts are added; in simulation $countones.
+// Number of ones of a & b as two addends, two cycles later: the adder before a DSP's multiplier adds them. In synthesis
+// triples of products become two LUT6, 6:3 compressors reduce the two ranks, and for K = 144 two more
+// levels of compressors reduce the counts; in simulation $countones.
 module bp_popcount #(
   parameter int unsigned K   = 144,
 `ifdef SYNTHESIS
@@ -13,7 +14,8 @@ module bp_popcount #(
   input  logic            valid_i,
   input  logic [K-1:0]    a_i,
   input  logic [K-1:0]    b_i,
-  output logic [CntW-1:0] count_o
+  output logic [CntW-1:0] count_o,
+  output logic [CntW-1:0] more_o
 );
 
   if (K % 18 != 0) begin : gen_check
@@ -25,7 +27,7 @@ module bp_popcount #(
     localparam int unsigned Sixes   = Triples / 6;
     logic [Triples-1:0] ones, twos;
     logic [Sixes*3-1:0] low_d, high_d, low_q, high_q;
-    logic [CntW-1:0]    sum_low, sum_high;
+    logic [CntW-1:0]    count, more;
 
     for (genvar t = 0; t < Triples; t++) begin : gen_triple
       logic [2:0] p;
@@ -39,22 +41,15 @@ module bp_popcount #(
       bp_compress63 u_high (.in_i(twos[s*6 +: 6]), .count_o(high_d[s*3 +: 3]));
     end
 
-    // Balanced: pairs, then pairs of pairs.
-    if (Sixes == 8) begin : gen_sum8
-      logic [4:0] l0, l1, h0, h1;
-      assign l0 = (5'(low_q[2:0]) + 5'(low_q[5:3])) + (5'(low_q[8:6]) + 5'(low_q[11:9]));
-      assign l1 = (5'(low_q[14:12]) + 5'(low_q[17:15])) + (5'(low_q[20:18]) + 5'(low_q[23:21]));
-      assign h0 = (5'(high_q[2:0]) + 5'(high_q[5:3])) + (5'(high_q[8:6]) + 5'(high_q[11:9]));
-      assign h1 = (5'(high_q[14:12]) + 5'(high_q[17:15])) + (5'(high_q[20:18]) + 5'(high_q[23:21]));
-      assign sum_low = CntW'(l0) + CntW'(l1);
-      assign sum_high = CntW'(h0) + CntW'(h1);
+    if (Sixes == 8) begin : gen_heap
+      bp_heap48 u_heap (.low_i(low_q), .high_i(high_q), .count_o(count), .more_o(more));
     end else begin : gen_sum
       always_comb begin
-        sum_low = '0;
-        sum_high = '0;
+        count = '0;
+        more = '0;
         for (int unsigned s = 0; s < Sixes; s++) begin
-          sum_low = sum_low + CntW'(low_q[s*3 +: 3]);
-          sum_high = sum_high + CntW'(high_q[s*3 +: 3]);
+          count = count + CntW'(low_q[s*3 +: 3]);
+          more = more + CntW'({high_q[s*3 +: 3], 1'b0});
         end
       end
     end
@@ -64,13 +59,15 @@ module bp_popcount #(
         low_q <= low_d;
         high_q <= high_d;
       end
-      count_o <= sum_low + (sum_high << 1);
+      count_o <= count;
+      more_o  <= more;
     end
   end else begin : gen_count
     logic [CntW-1:0] count_q;
     always_ff @(posedge clk_i) begin
       if (valid_i) count_q <= CntW'($countones(a_i & b_i));
       count_o <= count_q;
+      more_o  <= '0;
     end
   end
 
