@@ -49,7 +49,7 @@ module bp_ctrl (
   state_e state_q, state_d;
 
   logic [63:0] cycles_q;
-  logic [7:0]  status_q, fault;
+  logic [7:0]  status_q, fault, refusal;
   logic [15:0] layer_q;
   logic        loaded_q, core_busy_q, core_over_q, out_over_q, mode_q;
   logic        bad_window_q, core_failed, over_limit;
@@ -70,14 +70,20 @@ module bp_ctrl (
   assign over_limit = limit_i != '0 && cycles_q >= {32'd0, limit_i};
   assign core_failed = core_done_i && core_error_i != bp_shell_pkg::ErrNone;
 
+  // What keeps a start from starting; it depends on registers alone, as do the pulses that start units.
+  always_comb begin
+    refusal = bp_shell_pkg::ErrNone;
+    if (!mode_q && !loaded_q) refusal = bp_shell_pkg::ErrNotLoaded;
+    else if (!mode_q && bad_window_q) refusal = bp_shell_pkg::ErrIo;
+  end
+  assign load_start_o = state_q == StCheck && mode_q;
+  assign run_start_o  = state_q == StCheck && !mode_q && loaded_q && !bad_window_q;
+
   // The first thing that went wrong in this cycle.
   always_comb begin
     fault = bp_shell_pkg::ErrNone;
     unique case (state_q)
-      StCheck: begin
-        if (!mode_q && !loaded_q) fault = bp_shell_pkg::ErrNotLoaded;
-        else if (!mode_q && bad_window_q) fault = bp_shell_pkg::ErrIo;
-      end
+      StCheck: fault = refusal;
       StLoad, StRun: begin
         if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;
         else if (state_q == StLoad && load_done_i) fault = load_error_i;
@@ -93,22 +99,10 @@ module bp_ctrl (
 
   always_comb begin
     state_d = state_q;
-    load_start_o = 1'b0;
-    run_start_o = 1'b0;
     done_o = 1'b0;
     unique case (state_q)
       StIdle: if (start_i) state_d = StCheck;
-      StCheck: begin
-        if (fault != bp_shell_pkg::ErrNone) begin
-          state_d = StStop;
-        end else if (mode_q) begin
-          load_start_o = 1'b1;
-          state_d = StLoad;
-        end else begin
-          run_start_o = 1'b1;
-          state_d = StRun;
-        end
-      end
+      StCheck: state_d = load_start_o ? StLoad : run_start_o ? StRun : StStop;
       StLoad: begin
         if (fault != bp_shell_pkg::ErrNone) begin
           state_d = StStop;

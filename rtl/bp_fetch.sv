@@ -113,9 +113,16 @@ module bp_fetch #(
   assign blk_ok = place_i.group ? place_i.blk_ok[half ? 1 : 0] :
                   (part_q == 3'd0) ? place_i.blk_ok[0] :
                   (part_q == 3'd1) ? place_i.blk_ok[1] : place_i.blk_ok[2];
-  assign error_o = (issue && blk_ok && ((row_ok[0] && row_addr0 >= AddrW'(ActDepth)) ||
-                                        (row_ok[1] && row_addr1 >= AddrW'(ActDepth)) ||
-                                        (row_ok[2] && row_addr2 >= AddrW'(ActDepth)))) ?
+  // An address beyond the memory is seen a cycle later.
+  logic [2:0] used_q;
+  logic [3*AddrW-1:0] row_addr_q;
+  always_ff @(posedge clk_i) begin
+    used_q <= (issue && blk_ok && !clear_i) ? row_ok : '0;
+    row_addr_q <= {row_addr2, row_addr1, row_addr0};
+  end
+  assign error_o = ((used_q[0] && row_addr_q[0 +: AddrW] >= AddrW'(ActDepth)) ||
+                    (used_q[1] && row_addr_q[AddrW +: AddrW] >= AddrW'(ActDepth)) ||
+                    (used_q[2] && row_addr_q[2*AddrW +: AddrW] >= AddrW'(ActDepth))) ?
                    bp_pkg::ErrAct : bp_pkg::ErrNone;
   assign act_re_o = issue;
   assign read_o = issue;

@@ -12,7 +12,7 @@ module bp_output #(
   input  logic        stop_i,         // the run failed: take and drop
   input  logic [63:0] addr_i,
   input  logic [15:0] bytes_i,        // of the result
-  output logic        got_last_o,     // the last beat is there (also in its cycle)
+  output logic        got_last_o,     // the last beat is there, from the cycle after it
   output logic        busy_o,
   output logic        done_o,         // pulse, with the last write response
   output logic        error_o,        // pulse, SLVERR or DECERR
@@ -105,7 +105,7 @@ module bp_output #(
   );
 
   assign logit_ready_o = 1'b1;
-  assign got_last_o = last_q | last_ok;
+  assign got_last_o = last_q;
   assign count_error_o = last_bad;
 
 endmodule
