@@ -9,11 +9,37 @@
 
 #include "onnx/reader.h"
 
-enum { MAX_FOLDED = 1 << 26 };
+enum { MAX_ELEMENTS = 1 << 28, SLACK = 1 << 20 };
 
 double constant_at(const struct constant *c, int64_t k)
 {
     return c->f ? (double)c->f[k] : (double)c->i[k];
+}
+
+void constant_scan(struct constant *c)
+{
+    if (c->scanned)
+        return;
+    c->scanned = c->finite = c->zero = true;
+    for (int64_t k = 0; k < c->count; k++) {
+        double v = constant_at(c, k);
+        c->finite &= isfinite(v) != 0;
+        c->zero &= v == 0;
+    }
+}
+
+/* Computed elements, or parameters: a few times what the file itself holds. */
+static bool within(const struct reader *r, int64_t total)
+{
+    return total <= SLACK + 4 * r->in_file;
+}
+
+bool room_for(struct reader *r, int64_t count)
+{
+    if (!within(r, r->params + count))
+        return false;
+    r->params += count;
+    return true;
 }
 
 struct constant *constant_new(struct reader *r, bool is_float, const int64_t *dim, int rank, int *rc)
@@ -23,11 +49,11 @@ struct constant *constant_new(struct reader *r, bool is_float, const int64_t *di
     if (rank < 0 || rank > MAX_RANK)
         return NULL;
     for (int i = 0; i < rank; i++) {
-        if (dim[i] < 0 || (dim[i] && count > MAX_FOLDED / dim[i]))
+        if (dim[i] < 0 || (dim[i] && count > MAX_ELEMENTS / dim[i]))
             return NULL;
         count *= dim[i];
     }
-    if (count > MAX_FOLDED - r->folded)
+    if (!within(r, r->folded + count))
         return NULL;
     r->folded += count;
     struct constant *c = BASE_ARENA_NEW(r->arena, struct constant);
@@ -244,13 +270,14 @@ int constant_read(struct reader *r, const Onnx__TensorProto *t, struct constant 
     } else if (t->has_raw_data ? (int64_t)t->raw_data.len != bytes : (int64_t)typed_count(t) != count) {
         return base_fail(BASE_INPUT, "%s: tensor '%s': its data do not fill its shape of %lld elements: the file is damaged", r->path, t->name ? t->name : "", (long long)count);
     }
+    r->in_file += count;
     *out = constant_new(r, is_float_type(t->data_type), t->dims, (int)t->n_dims, &rc);
     if (*out)
         (*out)->type = t->data_type;
     if (*out)
         fill(*out, t, external ? external : t->has_raw_data ? t->raw_data.data : NULL);
     else if (!rc)
-        rc = base_fail(BASE_INPUT, "%s: its constants have more than %d elements", r->path, MAX_FOLDED);
+        rc = base_fail(BASE_INPUT, "%s: its constants are too large", r->path);
 done:
     base_free(external);
     return rc;

@@ -503,8 +503,8 @@ static int fold_reduce_prod(struct reader *r, const node_t *n)
     const struct constant *a = in_constant(r, n, 0);
     int64_t product = 1, one = 1;
     int rc;
-    if (a->f || a->rank != 1)
-        return refuse(r, "is computed only on a vector of integers");
+    if (a->f || a->rank != 1 || a->count > MAX_RANK)
+        return refuse(r, "is computed only on a short vector of integers");
     for (int64_t k = 0; k < a->count; k++)
         product = wrap('*', product, a->i[k]);
     struct constant *c = constant_new(r, false, &one, attribute_int(n, "keepdims", 1) ? 1 : 0, &rc);

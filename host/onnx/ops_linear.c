@@ -5,21 +5,6 @@
 #include "onnx/reader.h"
 #include "onnx/window.h"
 
-/* Parameters that several nodes share are copied for each: bounded. */
-static bool room_for(struct reader *r, int64_t count)
-{
-    r->params += count;
-    return r->params <= ONNX_MAX_BYTES / 4;
-}
-
-static bool all_finite(const struct constant *c)
-{
-    for (int64_t k = 0; k < c->count; k++)
-        if (c->f && !isfinite(c->f[k]))
-            return false;
-    return true;
-}
-
 /* ---- Conv ------------------------------------------------------------------------ */
 
 static const char *check_conv_weights(const node_t *n, const struct constant *w, int cin, bool *depthwise)
@@ -28,7 +13,7 @@ static const char *check_conv_weights(const node_t *n, const struct constant *w,
     *depthwise = groups > 1;
     if (!w || !w->f || w->rank != 4)
         return "needs constant weights for two-dimensional windows";
-    if (!all_finite(w))
+    if (!w->finite)
         return "its weights are not all finite numbers";
     if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > MAX_WINDOW || w->dim[3] > MAX_WINDOW || w->dim[0] < 1 || w->dim[0] > INT32_MAX)
         return "its weights have no size";
@@ -70,7 +55,7 @@ int take_conv(struct reader *r, const node_t *n)
     }
     if (!why && (win.kh != w->dim[2] || win.kw != w->dim[3]))
         why = "kernel_shape and weights disagree";
-    if (!why && !in_absent(n, 2) && (!b || !b->f || b->count != w->dim[0] || !all_finite(b)))
+    if (!why && !in_absent(n, 2) && (!b || !b->f || b->count != w->dim[0] || !b->finite))
         why = "its bias must be a constant, finite vector";
     if (!why && !room_for(r, w->count))
         why = "the weights of all nodes together are too many";
@@ -97,7 +82,7 @@ static const char *check_dense(const struct view *v, struct dense *d)
 {
     if (!d->w || !d->w->f || d->w->rank != 2 || d->w->count < 1)
         return "needs constant weights of two dimensions";
-    if (!all_finite(d->w) || !isfinite(d->scale))
+    if (!d->w->finite || !isfinite(d->scale))
         return "its weights are not all finite numbers";
     d->cout = d->w->dim[d->transposed ? 0 : 1];
     d->cin = d->w->dim[d->transposed ? 1 : 0];
@@ -183,7 +168,7 @@ int take_gemm(struct reader *r, const node_t *n)
     if (in < 0)
         return in == -1 ? BASE_OK : in;
     const char *why = attribute_int(n, "transA", 0) ? "transA is not supported" : v.rank != 2 ? "its input is not a matrix N x values" : check_dense(&v, &d);
-    if (!why && !in_absent(n, 2) && (!b || !b->f || (b->count != 1 && b->count != d.cout) || !all_finite(b) || !isfinite(beta)))
+    if (!why && !in_absent(n, 2) && (!b || !b->f || (b->count != 1 && b->count != d.cout) || !b->finite || !isfinite(beta)))
         why = "its bias must be a constant, finite vector";
     if (why)
         return refuse(r, "%s", why);
@@ -211,9 +196,14 @@ int take_matmul(struct reader *r, const node_t *n)
 
 /* ---- y = factor[c] * x + offset[c] ----------------------------------------------------- */
 
-static int scale_weighted(struct graph *g, struct graph_node *to, const float *factor, const float *offset)
+/* A chain of a thousand factors behind large weights is nobody's network. */
+static int scale_weighted(struct reader *r, struct graph_node *to, const float *factor, const float *offset)
 {
+    struct graph *g = r->g;
     int64_t per = (int64_t)to->kh * to->kw * (to->depthwise ? 1 : g->node[to->in[0]].shape.c);
+    r->work += factor ? per * to->shape.c : 0;
+    if (r->work > 64 * (r->in_file + (1 << 20)))
+        return refuse(r, "too many factors on the weights of '%s'", to->name);
     if (!to->bias && offset && !(to->bias = BASE_ARENA_NEW_N(g->arena, float, to->shape.c)))
         return BASE_NOMEM;
     for (int c = 0; c < to->shape.c; c++) {
@@ -256,8 +246,12 @@ static bool scale_prep(struct graph *g, const float *factor, const float *offset
 static int carrier(struct reader *r, const node_t *n, int in)
 {
     const char *name = name_of(r, n, ".scale");
+    if (!name)
+        return BASE_NOMEM;
     int c = r->g->node[in].shape.c;
-    int node = name ? graph_add_conv(r->g, name, in, c, 1, 1, 1, (const int[4]){ 0 }, true, false) : BASE_NOMEM;
+    if (!room_for(r, 5 * (int64_t)c))
+        return base_fail(BASE_INPUT, "node '%s': too many parameters", name);
+    int node = graph_add_conv(r->g, name, in, c, 1, 1, 1, (const int[4]){ 0 }, true, false);
     for (int i = 0; node >= 0 && i < c; i++)
         r->g->node[node].weight[i] = 1;
     return node;
@@ -274,8 +268,8 @@ int apply_affine(struct reader *r, const node_t *n, const struct view *v, const 
     struct graph_node *to = &r->g->node[v->node];
     *out = v->node;
     if (v->sole && (to->op == GRAPH_CONV || to->op == GRAPH_DENSE)) {
-        int rc = scale_weighted(r->g, to, factor, offset);
-        return rc ? rc : lowered(r, "folded into '%s'", to->name);
+        int rc = scale_weighted(r, to, factor, offset);
+        return rc || r->note->verdict == ONNX_REFUSED ? rc : lowered(r, "folded into '%s'", to->name);
     }
     if (v->sole && to->op == GRAPH_BATCHNORM) {
         scale_batchnorm(to, factor, offset);
@@ -330,12 +324,14 @@ int take_batchnorm(struct reader *r, const node_t *n)
         return refuse(r, "its second dimension is not the channels of a map");
     for (int i = 0; i < 4; i++) {
         k[i] = in_constant(r, n, (size_t)i + 1);
-        if (!k[i] || !k[i]->f || k[i]->count != v.size[AXIS_C] || !all_finite(k[i]))
+        if (!k[i] || !k[i]->f || k[i]->count != v.size[AXIS_C] || !k[i]->finite)
             return refuse(r, "scale, bias, mean and variance must be constant, finite vectors of its channels");
     }
     for (int c = 0; c < v.size[AXIS_C]; c++)
         if (!(k[3]->f[c] + eps > 0))
             return refuse(r, "variance + epsilon of channel %d is not positive", c);
+    if (!room_for(r, 4 * (int64_t)v.size[AXIS_C]))
+        return refuse(r, "the parameters of all nodes together are too many");
     enum graph_op op = r->g->node[in].op;
     if (v.sole && (op == GRAPH_INPUT || op == GRAPH_BATCHNORM))
         return fold_batchnorm(r, n, &v, k, eps);
@@ -367,7 +363,7 @@ static float *per_channel(struct reader *r, const struct constant *c, const stru
         if (c->dim[d] != 1)
             along = d;
     }
-    if (!all_finite(c))
+    if (!c->finite || !room_for(r, 2 * (int64_t)v->size[AXIS_C]))
         return NULL;
     float *out = BASE_ARENA_NEW_N(r->arena, float, v->size[AXIS_C]);
     if (!out)

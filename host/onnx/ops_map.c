@@ -45,18 +45,11 @@ int take_relu(struct reader *r, const node_t *n)
     return rectify(r, n, GRAPH_RELU);
 }
 
-/* Does nothing but a QuantizeLinear read the node's output? Then its bounds are those of the integers. */
-static bool only_quantized(const struct reader *r, const node_t *n)
+/* Does a QuantizeLinear alone read the node's output? Then its bounds are those of the integers. */
+static bool only_quantized(struct reader *r, const node_t *n)
 {
-    bool any = false;
-    for (size_t i = (size_t)r->index; i < r->og->n_node; i++)
-        for (size_t k = 0; k < r->og->node[i]->n_input; k++)
-            if (!strcmp(r->og->node[i]->input[k], n->output[0])) {
-                if (strcmp(r->og->node[i]->op_type, "QuantizeLinear"))
-                    return false;
-                any = true;
-            }
-    return any;
+    const struct value *v = value_find(r, n->output[0]);
+    return v && v->uses == 1 && v->consumer > r->index && !strcmp(r->og->node[v->consumer]->op_type, "QuantizeLinear");
 }
 
 static int clip_to_integers(struct reader *r, const node_t *n, double lo, double hi)
@@ -84,14 +77,6 @@ int take_clip(struct reader *r, const node_t *n)
 
 /* ---- Concat ------------------------------------------------------------------------ */
 
-static bool all_zero(const struct constant *c)
-{
-    for (int64_t k = 0; k < c->count; k++)
-        if (constant_at(c, k) != 0)
-            return false;
-    return true;
-}
-
 /* One map and zeros: option A. The map may be every n-th pixel of a node. */
 static int concat_zeros(struct reader *r, const node_t *n)
 {
@@ -107,7 +92,7 @@ static int concat_zeros(struct reader *r, const node_t *n)
     bool seen = false;
     for (size_t i = 0; i < n->n_input; i++) {
         const struct constant *c = in_constant(r, n, i);
-        if (c && (!all_zero(c) || c->rank != v->rank || c->dim[axis] > 65536))
+        if (c && (!c->zero || c->rank != v->rank || c->dim[axis] > 65536))
             return refuse(r, "a map and constants other than zero channels are not supported");
         cout += c ? (int)c->dim[axis] : v->size[AXIS_C];
         before += c && !seen ? (int)c->dim[axis] : 0;

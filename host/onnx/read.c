@@ -110,6 +110,7 @@ static struct value *define(struct reader *r, const node_t *n, enum value_kind k
 
 int define_constant(struct reader *r, const node_t *n, struct constant *c)
 {
+    constant_scan(c);
     define(r, n, VALUE_CONSTANT)->c = c;
     r->note->verdict = ONNX_FOLDED;
     return BASE_OK;
@@ -406,7 +407,7 @@ static int check_nodes(const struct reader *r)
 }
 
 /* Count each name's uses by the nodes that the output needs; needed[i] of a node. Each value is computed once. */
-static int count_uses(struct reader *r, bool *needed)
+static void count_uses(struct reader *r, bool *needed)
 {
     enter(r, r->og->output[0]->name)->uses = 1;
     for (size_t i = r->og->n_node; i-- > 0;) {
@@ -417,10 +418,12 @@ static int count_uses(struct reader *r, bool *needed)
                 needed[i] |= v && v->uses;
             }
         for (size_t k = 0; needed[i] && k < n->n_input; k++)
-            if (*n->input[k])
-                enter(r, n->input[k])->uses++;
+            if (*n->input[k]) {
+                struct value *v = enter(r, n->input[k]);
+                v->uses++;
+                v->consumer = (int)i;
+            }
     }
-    return BASE_OK;
 }
 
 static int read_initializers(struct reader *r)
@@ -434,6 +437,8 @@ static int read_initializers(struct reader *r)
         if (v->kind != VALUE_NONE)
             return base_fail(BASE_INPUT, "%s: tensor '%.100s' is there twice: the file is damaged", r->path, t->name);
         rc = constant_read(r, t, &v->c);
+        if (!rc)
+            constant_scan(v->c);
         v->kind = VALUE_CONSTANT;
     }
     return rc;
@@ -571,7 +576,7 @@ static int read_nodes(struct reader *r)
     bool *needed = BASE_NEW_N(bool, r->og->n_node + 1);
     int rc = needed ? make_table(r) : BASE_NOMEM;
     if (!rc)
-        rc = count_uses(r, needed);
+        count_uses(r, needed);
     if (!rc)
         rc = read_initializers(r);
     if (!rc)

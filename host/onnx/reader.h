@@ -18,7 +18,9 @@ struct constant {
     int64_t dim[MAX_RANK], count;
     float *f;     /* [count], or NULL */
     int64_t *i;   /* [count], or NULL: integers and booleans */
+    bool scanned, finite, zero; /* all elements are (constant_scan) */
 };
+void constant_scan(struct constant *c);
 double constant_at(const struct constant *c, int64_t k);
 
 /* ---- views (view.c) ---------------------------------------------------------------- */
@@ -54,6 +56,7 @@ enum value_kind { VALUE_NONE, VALUE_CONSTANT, VALUE_VIEW, VALUE_REFUSED };
 struct value {
     const char *name;          /* NULL: a free place of the table */
     int uses;                  /* by nodes that the output needs, and by the output */
+    int consumer;              /* index of one of these nodes */
     enum value_kind kind;
     struct constant *c;
     struct view v;
@@ -69,7 +72,9 @@ struct reader {
     size_t mask;
     int opset, batch;
     bool quantized;            /* a QuantizeLinear has been read */
-    int64_t folded, params;    /* elements made so far: bounded */
+    int64_t in_file;           /* elements of constants in the file */
+    int64_t folded, params;    /* elements computed, copied into parameters: bounded by those */
+    int64_t work;              /* multiplications of parameters already there: bounded too */
     int index;                 /* of the node at hand */
     struct onnx_note *note;    /* of the node at hand */
     struct onnx_report *report;
@@ -85,6 +90,8 @@ int constant_read(struct reader *r, const Onnx__TensorProto *t, struct constant 
 /* New, zeroed; NULL without an error: too large. BASE_NOMEM through *rc. */
 struct constant *constant_new(struct reader *r, bool is_float, const int64_t *dim, int rank, int *rc);
 struct constant *constant_ints(struct reader *r, const int64_t *v, int n, int *rc);
+/* May so many more parameters be made? A few bytes of file must not ask for much memory. */
+bool room_for(struct reader *r, int64_t count);
 /* folder.c: an operator on constants only. 1: not one that is folded. */
 int fold_node(struct reader *r, const node_t *n);
 

@@ -447,6 +447,33 @@ static void lies(void **state)
     base_free(many);
 }
 
+/* A few hundred bytes ask for gigabytes: constants of a claimed shape, parameters for a claimed map. */
+static void large_from_small(void **state)
+{
+    (void)state;
+    struct onnx_build *b = tiny();
+    build_values(b, "shape", 7, "4", "1,4096,128,128");
+    build_node(b, "ConstantOfShape", "zeros", "shape", "");
+    build_node(b, "Concat", "more", "x,zeros", "axis=1");
+    b->g.n_output = 0;
+    build_output(b, "more");
+    read_fails(b, "node 'zeros' (ConstantOfShape): its result on constants is too large");
+
+    b = build_new(13);
+    build_input(b, "x", "N,65535,4,4");
+    build_values(b, "two", 1, "", "2");
+    char last[16] = "x", name[16];
+    for (int i = 0; i < 200; i++) {
+        char inputs[32];
+        snprintf(name, sizeof name, "m%d", i);
+        snprintf(inputs, sizeof inputs, i % 2 ? "%s" : "%s,two", last);
+        build_node(b, i % 2 ? "Relu" : "Mul", name, inputs, "");
+        strcpy(last, name);
+    }
+    build_output(b, last);
+    read_fails(b, "too many parameters");
+}
+
 static void external_data(void **state)
 {
     (void)state;
@@ -496,6 +523,7 @@ int main(void)
         cmocka_unit_test(zoo_round_trip),   cmocka_unit_test(other_round_trip),   cmocka_unit_test(metadata),  cmocka_unit_test(sidecar),
         cmocka_unit_test(input_arithmetic), cmocka_unit_test(inputs_and_outputs), cmocka_unit_test(tolerated), cmocka_unit_test(truncated),
         cmocka_unit_test(corrupted),        cmocka_unit_test(lies),               cmocka_unit_test(external_data),
+        cmocka_unit_test(large_from_small),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     unit_remove(dir);

@@ -157,9 +157,9 @@ static void real_models(void **state)
         char path[512], name[64];
         struct graph *g = real_model(models[i], &s, DATA_TEST, path);
         snprintf(name, sizeof name, "%s-read", models[i]);
-        float_case(name, g, path, s.pixels, 100);
+        float_case(name, g, path, s.pixels, 32);
         snprintf(name, sizeof name, "%s-written", models[i]);
-        float_case(name, g, NULL, s.pixels, 100);
+        float_case(name, g, NULL, s.pixels, 32);
         data_free(&s);
         graph_free(g);
     }
@@ -217,7 +217,7 @@ static void qdq_random(void **state)
 {
     (void)state;
     need_onnxruntime();
-    for (int seed = 1; seed <= 40; seed++) {
+    for (int seed = 1; seed <= 24; seed++) {
         struct fixed_net *net = fixed_random_net((uint64_t)seed, &(struct fixed_random){ .max_layers = 8, .max_size = 14, .max_channels = 24 });
         char name[32];
         assert_non_null(net);
@@ -283,7 +283,7 @@ static void qdq_real(void **state)
         struct graph *g = real_model(models[cases[i].model], &s, DATA_TEST, path);
         struct fixed_net *net = compressed(models[cases[i].model], cases[i].w, cases[i].a);
         snprintf(name, sizeof name, "%s-w%da%d", models[cases[i].model], cases[i].w, cases[i].a);
-        qdq_case(name, net, s.pixels, whole ? 5000 : 1000, 0.999);
+        qdq_case(name, net, s.pixels, whole ? 2000 : 500, 0.999);
         fixed_net_free(net);
         data_free(&s);
         graph_free(g);
