@@ -79,4 +79,23 @@ enum program_error {
 #define REG_LAYER_CYCLES 0x400         /* 32-bit each: cycles of layer 0..255 of the last run */
 #define REG_ID_MAGIC_VALUE 0x53525042u
 
+/* What a start takes, in the order of a kernel's arguments: name, register, bytes, whether it is an
+ * address in memory. The runtime, the OpenCL host and the xclbin number arguments by this list. */
+#define PROGRAM_ARGS(X)                        \
+    X(mode, REG_MODE, 4, 0)                    \
+    X(program, REG_PROGRAM, 8, 1)              \
+    X(program_size, REG_PROGRAM_SIZE, 8, 0)    \
+    X(weight, REG_WEIGHT, 8, 1)                \
+    X(weight_size, REG_WEIGHT_SIZE, 8, 0)      \
+    X(input, REG_INPUT, 8, 1)                  \
+    X(input_size, REG_INPUT_SIZE, 8, 0)        \
+    X(output, REG_OUTPUT, 8, 1)                \
+    X(output_size, REG_OUTPUT_SIZE, 8, 0)      \
+    X(limit, REG_LIMIT, 4, 0)
+
+#define PROGRAM_ARG_ENUM(name, reg, bytes, memory) PROGRAM_ARG_##name,
+enum program_arg { PROGRAM_ARGS(PROGRAM_ARG_ENUM) PROGRAM_N_ARG };
+#undef PROGRAM_ARG_ENUM
+#define PROGRAM_KERNEL "bitpress"      /* name of the kernel; its one instance is bitpress_1 */
+
 #endif
