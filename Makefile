@@ -28,13 +28,16 @@ DEPS := gcc g++ make pkg-config \
         protobuf-c-compiler libprotobuf-c-dev protobuf-compiler libonnx-dev \
         libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
         libpng-dev libjpeg-dev \
+        libxrt-dev ocl-icd-opencl-dev \
         dataset-fashion-mnist libjs-chart.js
 DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium jq
 
 # ---- flags, one per line with its reason ------------------------------------
 CFLAGS := -std=gnu11
 CFLAGS += -g                       # line numbers in a debugger and in sanitizer reports
+ifneq (,$(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)))
 CFLAGS += -march=x86-64-v3         # AVX2, FMA and POPCNT: any x86 of the last ten years
+endif                              # boards build `make runtime` for their own processor
 CFLAGS += -Wall -Wextra
 CFLAGS += -Wshadow                 # a hidden variable is a bug that compiles
 CFLAGS += -Wstrict-prototypes      # f() is not f(void)
@@ -81,7 +84,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.
 
 # ---- sources ----------------------------------------------------------------
 # Every room but cmd is one library; NAME_main.c is a program of its own.
-ROOM_SRC := $(filter-out host/cmd/% %_main.c,$(wildcard host/*/*.c)) $(wildcard hls/*.c)
+ROOM_SRC := $(filter-out host/cmd/% host/runtime/xrt.c host/runtime/opencl.c %_main.c,$(wildcard host/*/*.c)) $(wildcard hls/*.c)
 CMD_SRC  := $(wildcard host/cmd/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 BOARDS   := $(notdir $(patsubst %/board.yaml,%,$(wildcard boards/*/board.yaml)))
@@ -113,7 +116,7 @@ deps-test: ## the same, with what the tests need
 	@scripts/deps.sh $(DEPS) $(DEPS_TEST)
 
 # ---- build ------------------------------------------------------------------
-all: $(BUILD)/bitpress ## build/bitpress
+all: $(BUILD)/bitpress runtime ## build/bitpress, and the runtime where XRT's headers are
 
 demo: ## the main job on Fashion-MNIST, from an empty machine to a report
 	@BOARD=$(BOARD) ./scripts/demo.sh
@@ -152,6 +155,62 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@echo "  CC   $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# ---- runtime: the library for programs that run packs, the workers that drive a device for bitpress, and the
+# emulated device. On a board this is all there is to build; without XRT's headers it is left out.
+XRT_HDR := $(wildcard /usr/include/xrt/xrt/xrt_device.h $(XILINX_XRT)/include/xrt/xrt_device.h)
+OCL_HDR := $(wildcard /usr/include/CL/cl.h)
+RT_SRC  := $(wildcard host/base/*.c host/pack/*.c) host/fixed/fixed.c $(addprefix host/runtime/,runtime.c wait.c percentile.c)
+RT_OBJ  := $(RT_SRC:%.c=$(BUILD)/obj-pic/%.o)
+RT_LIB  := $(BUILD)/libbitpress-runtime.so.1
+RT_OUT  := $(BUILD)/bitpress-simdev $(BUILD)/libbitpress-emu.so
+RT_OUT  += $(if $(XRT_HDR),$(RT_LIB) $(BUILD)/libbitpress-runtime.a $(BUILD)/bitpress-runtime.pc $(BUILD)/bitpress-xrt)
+RT_OUT  += $(if $(XRT_HDR),$(if $(OCL_HDR),$(BUILD)/bitpress-opencl))
+XRT_INC := -isystem $(if $(XILINX_XRT),$(XILINX_XRT)/include,/usr/include/xrt)
+XRT_LD  := $(if $(XILINX_XRT),-L$(XILINX_XRT)/lib) -lxrt_coreutil   # never -lxrt_core beside it: then emulation finds no device
+RT_OBJ_ALL := $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main opencl opencl_main)
+SIMDEV_OBJ := $(patsubst %.c,$(BUILD)/obj-pic/%.o,$(filter-out %/shim.c,$(wildcard sim/simdev/*.c)))
+
+.PHONY: runtime
+runtime: $(RT_OUT) ## libbitpress-runtime, workers, emulated device
+	$(if $(XRT_HDR),,@echo "runtime: left out: no XRT headers (apt-get install libxrt-dev ocl-icd-opencl-dev)")
+
+$(BUILD)/obj-pic/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(XRT_INC) $(CFLAGS) -fPIC -c -o $@ $<
+
+$(RT_LIB): $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o host/runtime/runtime.map
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script,host/runtime/runtime.map -o $@ $(filter %.o,$^) $(XRT_LD) -lz -lpthread -lm
+	$(Q)ln -sf $(@F) $(BUILD)/libbitpress-runtime.so
+
+# One object whose other names are its own affair, so that they cannot clash with the program's.
+$(BUILD)/libbitpress-runtime.a: $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o
+	@echo "  AR   $@"
+	$(Q)ld -r -o $(BUILD)/obj-pic/runtime.o $^
+	$(Q)objcopy --wildcard --keep-global-symbol='bitpress_*' $(BUILD)/obj-pic/runtime.o
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(BUILD)/obj-pic/runtime.o
+
+$(BUILD)/bitpress-runtime.pc: host/runtime/bitpress-runtime.pc.in $(BUILD)/version $(BUILD)/flags
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/bitpress-xrt: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(XRT_LD) -lz -lpthread -lm
+
+$(BUILD)/bitpress-opencl: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,opencl worker opencl_main)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lOpenCL -lz -lpthread -lm -ldl
+
+$(BUILD)/bitpress-simdev: $(SIMDEV_OBJ)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ldl
+
+$(BUILD)/libbitpress-emu.so: $(BUILD)/obj-pic/sim/simdev/shim.o
+	@echo "  CC   $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -o $@ $^
+
 # ---- generated sources ------------------------------------------------------
 gen: $(GEN_HDR) $(GEN_HW)
 
@@ -183,8 +242,15 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB) $(BUILD)/flags
 	@echo "  CC   $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LDLIBS)
 
+# Programs that end-to-end tests use; they find them beside the program under test.
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+$(BUILD)/tests/%: tests/tools/%.c $(LIB) $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
 test: deps-test ## everything in at most 15 minutes; the last line counts
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built $(TOOLS)
 	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@mkdir -p $(BUILD) && : > $(RESULTS)
 	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
@@ -214,7 +280,7 @@ test-cli: $(BUILD)/bitpress ## command-line tests (tests/cli/*.test)
 	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
 	@tests/summary.sh $(RESULTS)
 
-test-e2e: $(BUILD)/bitpress ## end-to-end tests (tests/e2e/*.sh)
+test-e2e: $(BUILD)/bitpress runtime $(TOOLS) ## end-to-end tests (tests/e2e/*.sh)
 	@: > $(RESULTS)
 	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
 	@tests/summary.sh $(RESULTS)
@@ -293,6 +359,15 @@ bench-train: $(BUILD)/bench-train ## speed of training and inference against the
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
 	install -m 755 $(BUILD)/bitpress $(DESTDIR)$(PREFIX)/bin/bitpress
+	install -d $(DESTDIR)$(PREFIX)/lib/bitpress $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(filter-out %.a %.pc $(RT_LIB),$(RT_OUT)) $(DESTDIR)$(PREFIX)/lib/bitpress/
+ifneq (,$(XRT_HDR))
+	install -m 755 $(RT_LIB) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf $(notdir $(RT_LIB)) $(DESTDIR)$(PREFIX)/lib/libbitpress-runtime.so
+	install -m 644 $(BUILD)/libbitpress-runtime.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $(BUILD)/bitpress-runtime.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 host/runtime/bitpress_runtime.h $(DESTDIR)$(PREFIX)/include/
+endif
 	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
 	for b in $(BOARDS); do lib=sim/$$b/libbpsim.so; [ ! -f $(BUILD)/$$lib ] || \
 	 install -D -m 755 $(BUILD)/$$lib $(DESTDIR)$(PREFIX)/share/bitpress/$$lib; done
@@ -300,4 +375,4 @@ install: all ## into DESTDIR/PREFIX, with the simulators that are built
 clean: ## remove everything that was built
 	rm -rf build build-asan build-fuzz $(BUILD)
 
--include $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d $(BUILD)/obj/host/nn/bench_main.d
+-include $(TOOLS:=.d) $(RT_OBJ_ALL:.o=.d) $(SIMDEV_OBJ:.o=.d) $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d $(BUILD)/obj/host/nn/bench_main.d
