@@ -11,6 +11,7 @@
 
 #include "cmd/output.h"
 #include "data/data.h"
+#include "device/device.h"
 #include "hw/hw.h"
 
 /* Without what is needed, compress or score fail. */
@@ -122,6 +123,29 @@ static bool simulator(const struct item *it, char what[256])
     return found;
 }
 
+static bool xrt(const struct item *it, char what[256])
+{
+    (void)it;
+    return !device_xrt_libraries(what);
+}
+
+/* A program of this build. */
+static bool own_program(const struct item *it, char what[256])
+{
+    char *path = device_program(it->arg);
+    snprintf(what, 256, "%s", path ? path : "");
+    base_free(path);
+    return path;
+}
+
+static bool opencl(const struct item *it, char what[256])
+{
+    (void)it;
+    char dir[256];
+    bool there = !device_xrt_libraries(dir) && snprintf(what, 256, "%.200s/libxilinxopencl.so.2", dir) < 256 && base_file_exists(what);
+    return there;
+}
+
 static bool processor(const struct item *it, char what[256])
 {
     (void)it;
@@ -150,6 +174,10 @@ static const struct item items[] = {
     { "boards", boards, NULL, NEEDED, "what a program is compiled for", "run in the source tree, or: make install" },
     { "chart.js", file, "/usr/share/javascript/chart.js/chart.min.js", NEEDED, "charts of report.html", "apt-get install libjs-chart.js" },
     { "simulator", simulator, NULL, OPTIONAL, "the RTL's own cycles (backend verilator)", "built by the first run that needs it, or: make sim" },
+    { "XRT", xrt, NULL, OPTIONAL, "Xilinx's runtime: boards and emulated ones (run, backends xrt, opencl)", "apt-get install libxrt-dev" },
+    { "XRT worker", own_program, "bitpress-xrt", OPTIONAL, "drives a device through XRT", "apt-get install libxrt-dev && make all" },
+    { "OpenCL", opencl, NULL, OPTIONAL, "Xilinx's OpenCL platform (backend opencl)", "apt-get install libxrt-dev" },
+    { "OpenCL worker", own_program, "bitpress-opencl", OPTIONAL, "drives a device through OpenCL", "apt-get install ocl-icd-opencl-dev libxrt-dev && make all" },
     { "verilator", tool, "verilator --version", FOR_SIMULATOR, "builds the simulator", "apt-get install verilator" },
     { "g++", tool, "g++ -dumpfullversion", FOR_SIMULATOR, "the same", "apt-get install g++" },
     { "make", tool, "make --version", FOR_SIMULATOR, "the same", "apt-get install make" },

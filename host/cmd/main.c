@@ -10,10 +10,12 @@ static const struct { const char *name; cmd_fn *run; const char *help; } command
     { "apply", cmd_apply, "compress a model by one recipe, no search" },
     { "compress", cmd_compress, "the main job: search recipes for a target" },
     { "score", cmd_score, "cycles of a pack on the accelerator" },
+    { "run", cmd_run, "inference through XRT: a board, or an emulated one" },
     { "study", cmd_study, "the record of a search" },
     { "pack", cmd_pack, "look into a weight pack" },
     { "report", cmd_report, "where a run's report is, and its summary" },
     { "board", cmd_board, "board descriptions" },
+    { "xrt-env", cmd_xrt_env, "the environment in which XRT finds an emulated board" },
     { "doctor", cmd_doctor, "what is installed, what is missing, how to get it" },
 };
 

@@ -166,8 +166,15 @@ static void print_units(const struct score_result *r)
 
 static const char *source_words(const char *source)
 {
-    return !strcmp(source, "rtl") ? "measured in the RTL" : !strcmp(source, "rtl-table") ? "measured in the RTL earlier" :
-           !strcmp(source, "model") ? "by the cycle model" : "an estimate from the loops of the HLS C";
+    static const char *const words[][2] = {
+        { "rtl", "measured in the RTL" }, { "rtl-table", "measured in the RTL earlier" }, { "model", "by the cycle model" },
+        { "hls-estimate", "an estimate from the loops of the HLS C" }, { "xrt-emulation", "measured in the RTL behind XRT's emulation" },
+        { "board", "measured on a board" },
+    };
+    for (int i = 0; i < BASE_COUNT(words); i++)
+        if (!strcmp(source, words[i][0]))
+            return words[i][1];
+    return "unknown";
 }
 
 static int print_text(const struct score_result *r)
@@ -237,14 +244,15 @@ int cmd_score(int argc, char **argv)
     struct options o = { .backend = "verilator", .images = 1 };
     const struct cmd_option options[] = {
         { "board", CMD_TEXT, &o.board, "B", "the board (default: the one the pack was compiled for)" },
-        { "backend", CMD_TEXT, &o.backend, "NAME", "model, verilator (default) or hls" },
+        { "backend", CMD_TEXT, &o.backend, "NAME", "model, verilator (default), hls, xrt or opencl" },
         { "images", CMD_INT, &o.images, "N", "images to run and compare (default 1)" },
         { "data", CMD_TEXT, &o.data, "SPEC", "whose test images (default: the pack's own, then made-up ones)" },
         { "no-cache", CMD_FLAG, &o.no_cache, NULL, "measure afresh, keep nothing" },
     };
     const struct cmd_usage u = { "PACK [--board B] [--backend NAME]",
                                  "Cycles of a pack on the accelerator, layer by layer, and whether its logits equal the integer reference.\n"
-                                 "verilator runs the RTL; model counts without running; hls runs the HLS C as software and estimates.",
+                                 "verilator runs the RTL; model counts without running; hls runs the HLS C as software and estimates;\n"
+                                 "xrt and opencl drive a board (BITPRESS_XCLBIN names its xclbin), or the RTL in XRT's hardware emulation.",
                                  options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);

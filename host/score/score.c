@@ -7,11 +7,13 @@ static const struct { const char *name; score_backend_fn *run; } backends[] = {
     { "model", score_model },
     { "verilator", score_verilator },
     { "hls", score_hls },
+    { "xrt", score_xrt },
+    { "opencl", score_opencl },
 };
 
 const char *score_backends(void)
 {
-    return "model verilator hls";
+    return "model verilator hls xrt opencl";
 }
 
 int score_fill_model(struct score_result *out, const struct score_job *job)

@@ -2,7 +2,7 @@
  *
  * A backend is one file and one line of the table in score.c. `model` computes cycles;
  * `verilator` runs the RTL itself; `hls` runs the HLS C as software (results; its cycles are an
- * estimate). Each says where its cycles come from; a result is never called by another name.
+ * estimate); `xrt` and `opencl` drive a board, or the RTL as an emulated board, through Xilinx's runtime. Each says where its cycles come from; a result is never called by another name.
  * docs/score.md.
  */
 #ifndef SCORE_H
@@ -22,7 +22,7 @@ enum { SCORE_UNITS = 5 };
 
 struct score_result {
     const char *backend;
-    const char *cycles_source;     /* rtl | rtl-table | model | hls-estimate */
+    const char *cycles_source;     /* rtl | rtl-table | model | hls-estimate | xrt-emulation | board */
     const char *board, *clock_is;  /* of the job's hw; clock_is: assumed | routed | measured */
     double clock_mhz, latency_ms, inferences_per_s;
     int64_t cycles;                /* start to done, weights resident */

@@ -6,7 +6,10 @@
 
 /* Fill cycles, load_cycles, layer[].cycles, bit_exact, images, cycles_source. The rest is score.c's. */
 typedef int score_backend_fn(struct score_result *out, const struct score_job *job);
-score_backend_fn score_model, score_verilator, score_hls;
+score_backend_fn score_model, score_verilator, score_hls, score_xrt, score_opencl;
+
+/* xrt.c, over one of the two programming interfaces: xrt | opencl. */
+int score_xrt_api(struct score_result *out, const struct score_job *job, const char *api);
 
 /* Cycles by the model, in out->layer[], out->cycles and out->model_cycles. */
 int score_fill_model(struct score_result *out, const struct score_job *job);

@@ -184,7 +184,7 @@ static int from_build(char **path, const char *board)
     return rc;
 }
 
-static int find(char **path, const char *board)
+int score_simlib_find(char **path, const char *board)
 {
     *path = NULL;
     int rc = from_environment(path, board);
@@ -223,7 +223,7 @@ int score_simlib_open(struct score_simlib *lib, const char *board)
 {
     char *path;
     *lib = (struct score_simlib){ 0 };
-    int rc = find(&path, board);
+    int rc = score_simlib_find(&path, board);
     if (rc)
         return rc;
     /* It stays mapped: the C++ library behind it does not like to be unloaded. */

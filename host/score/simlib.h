@@ -18,6 +18,7 @@ struct score_simlib {
 /* Searched in BITPRESS_SIM (a file or a folder), beside this program, in the installed share. In a source
  * tree it is built when it is absent or older than the RTL: that takes about half a minute.
  * BASE_MISSING says what is lacking and how to get it. */
+int score_simlib_find(char **path, const char *board);   /* the file; the caller's */
 int score_simlib_open(struct score_simlib *lib, const char *board);
 void score_simlib_close(struct score_simlib *lib);
 

@@ -370,7 +370,7 @@ static void test_missing(void **state)
     open_job(&j, 2);
     const char *dir = unit_scratch(), *outside = getenv("BITPRESS_SIM");
     char *before = outside ? base_strdup(outside) : NULL;
-    assert_error(score_run(j.out, "vivado", &j.score), BASE_INPUT, "there are: model verilator hls");
+    assert_error(score_run(j.out, "vivado", &j.score), BASE_INPUT, "there are: model verilator hls xrt opencl");
     setenv("BITPRESS_SIM", dir, 1);
     assert_error(score_run(j.out, "verilator", &j.score), BASE_MISSING, "has no simulator");
     assert_non_null(strstr(base_error_hint(), "make sim BOARD=pynq-z2"));
