@@ -20,9 +20,9 @@ static const char *python(void)
     return p && *p ? p : "python3";
 }
 
-static bool outside(const char *argument)
+static bool outside(const char *script, const char *arguments)
 {
-    char *command = base_format("%s tests/outside/onnx_compare.py %s", python(), argument);
+    char *command = base_format("%s tests/outside/%s.py %s", python(), script, arguments);
     int rc = system(command);
     base_free(command);
     return rc == 0;
@@ -32,7 +32,7 @@ static void need_onnxruntime(void)
 {
     static int there = -1;
     if (there < 0)
-        there = outside("--check >/dev/null 2>&1");
+        there = outside("onnx_compare", "--check >/dev/null 2>&1");
     if (there)
         return;
     skip_because("%s has no onnxruntime and numpy", python());
@@ -86,7 +86,7 @@ static uint8_t *random_pixels(size_t n, uint64_t seed)
 
 static void run_cases(void)
 {
-    bool ok = outside(dir);
+    bool ok = outside("onnx_compare", dir);
     unit_remove(dir);
     assert_ok(base_mkdirs(dir));
     assert_true(ok);
@@ -128,6 +128,71 @@ static void zoo(void **state)
         graph_free(g);
     }
     run_cases();
+}
+
+static void read_floats(const char *name, const char *end, float *to, size_t n)
+{
+    char file[64];
+    snprintf(file, sizeof file, "%s%s", name, end);
+    FILE *fp = fopen(unit_path(dir, file), "rb");
+    assert_non_null(fp);
+    assert_int_equal(fread(to, sizeof *to, n, fp), n);
+    fclose(fp);
+}
+
+/* The graph that a file is read as, node by node in double precision, against onnxruntime on the file. */
+static void generated_one(const char *name, struct graph_shape s, size_t outputs)
+{
+    struct graph *g = NULL;
+    struct graph_layers ls;
+    char file[64];
+    float in[24 * 24 * 8], out[64];
+    double x[24 * 24 * 8], worst = 0, top = 0;
+    size_t area = (size_t)(s.h * s.w), n = area * (size_t)s.c;
+    assert_true(n <= BASE_COUNT(in) && outputs <= BASE_COUNT(out));
+    read_floats(name, ".in", in, n);
+    read_floats(name, ".out", out, outputs);
+    snprintf(file, sizeof file, "%s.onnx", name);
+    assert_ok(onnx_read(&g, unit_path(dir, file)));
+    assert_ok(graph_make_layers(g, &ls));
+    for (size_t i = 0; i < n; i++) { /* C x H x W to H x W x C, and what the file does to it first */
+        size_t c = i % (size_t)s.c;
+        x[i] = ((double)in[c * area + i / (size_t)s.c] - (g->own.n ? (double)g->own.mean[c] : 0)) / (g->own.n ? (double)g->own.std[c] : 1);
+    }
+    double *y = graph_run(g, x);
+    assert_int_equal(graph_run_size(g->node[g->output].shape), outputs);
+    for (size_t i = 0; i < outputs; i++) {
+        worst = fmax(worst, fabs(y[i] - (double)out[i]));
+        top = fmax(top, fabs((double)out[i]));
+    }
+    if (!(worst <= 1e-4 * top))
+        fail_msg("%s: outputs differ by %g of the largest", name, worst / top);
+    base_free(y);
+    graph_free(g);
+}
+
+/* Random models of every operator: pads of all kinds, NHWC pieces, constants, joins, shortcuts. */
+static void generated(void **state)
+{
+    (void)state;
+    need_onnxruntime();
+    if (!outside("onnx_generate", "--check >/dev/null 2>&1")) {
+        print_message("skipped: %s has no onnx\n", python());
+        skip();
+    }
+    const char *more = getenv("BITPRESS_LONG");
+    char *arguments = base_format("%s %d 1", dir, more && *more ? 1000 : 150), name[16];
+    assert_true(outside("onnx_generate", arguments));
+    FILE *fp = fopen(unit_path(dir, "list.txt"), "r");
+    struct graph_shape s;
+    int outputs;
+    assert_non_null(fp);
+    while (fscanf(fp, "%15s %d %d %d %d", name, &s.c, &s.h, &s.w, &outputs) == 5)
+        generated_one(name, s, (size_t)outputs);
+    fclose(fp);
+    base_free(arguments);
+    unit_remove(dir);
+    assert_ok(base_mkdirs(dir));
 }
 
 static const char *const models[] = { "resnet8-mlperftiny", "resnet20-cifar10", "resnet56-cifar10" };
@@ -295,7 +360,7 @@ int main(void)
 {
     dir = unit_scratch();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zoo), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qdq_real),
+        cmocka_unit_test(zoo), cmocka_unit_test(generated), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qdq_real),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     unit_remove(dir);
