@@ -95,7 +95,9 @@ bool room_for(struct reader *r, int64_t count);
 /* folder.c: an operator on constants only. 1: not one that is folded. */
 int fold_node(struct reader *r, const node_t *n);
 
-/* read.c: values */
+/* values.c */
+int value_table(struct reader *r);
+struct value *value_enter(struct reader *r, const char *name);     /* makes it if there is none */
 struct value *value_find(struct reader *r, const char *name);      /* NULL: no such name */
 const struct constant *in_constant(struct reader *r, const node_t *n, size_t i); /* NULL: absent or no constant */
 bool in_absent(const node_t *n, size_t i);
@@ -104,6 +106,10 @@ int define_constant(struct reader *r, const node_t *n, struct constant *c);
 int define_view(struct reader *r, const node_t *n, struct view v, bool same_node);
 int define_node(struct reader *r, const node_t *n, int node);      /* as N x C x H x W */
 int define_like(struct reader *r, const node_t *n, int node, const struct view *v); /* laid out like v, a settled view of equal sizes */
+enum { NAME_LENGTH = 120 };
+/* Names end up in messages, YAML keys and reports: printable, without blanks, not too long. */
+void plain_name(char to[NAME_LENGTH + 1], const char *name);
+const char *file_name_of(const node_t *n);                         /* the node's, or its output's */
 /* A unique name for a graph node made of n; `suffix` "" for its main node. NULL: no memory. */
 const char *name_of(struct reader *r, const node_t *n, const char *suffix);
 /* Note the refusal of the node at hand, or how it was taken; both return BASE_OK (or BASE_NOMEM). */

@@ -286,5 +286,6 @@ int onnx_write_qdq(const struct fixed_net *net, const char *path)
     write_metadata(&q.w, "input_mean", "0");
     write_metadata(&q.w, "input_std", "1");
     write_metadata(&q.w, "input_note", "raw pixels, 0..255");
+    write_metadata(&q.w, QDQ_MARK, "of an integer network");
     return writer_end(&q.w, path);
 }

@@ -12,6 +12,9 @@
 enum { WRITE_FLOAT = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, WRITE_UINT8 = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8,
        WRITE_INT8 = ONNX__TENSOR_PROTO__DATA_TYPE__INT8, WRITE_INT64 = ONNX__TENSOR_PROTO__DATA_TYPE__INT64, WRITE_DOUBLE = ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE };
 
+/* Metadata key of what onnx_write_qdq writes: the reader gives a hint by it. */
+#define QDQ_MARK "bitpress_qdq"
+
 struct writer {
     struct base_arena *a;
     Onnx__ModelProto model;

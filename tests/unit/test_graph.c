@@ -314,11 +314,38 @@ static void folding(void **state)
     graph_free(g);
 }
 
+/* docs/graph.md has a line for every operator, as ops.def has it. */
+static void documented(void **state)
+{
+    (void)state;
+    static const struct { const char *name; int inputs, weights, quantizable, prunable; } ops[] = {
+#define OP(id, name, inputs, weights, quantizable, prunable, lowerable) { name, inputs, weights, quantizable, prunable },
+#include "graph/ops.def"
+#undef OP
+    };
+    uint8_t *text = NULL;
+    size_t len;
+    if (base_file_read(&text, &len, "docs/graph.md", 1 << 20)) {
+        print_message("skipped: not run in the source tree\n");
+        skip();
+    }
+    for (int i = 0; i < BASE_COUNT(ops); i++) {
+        char *line = base_format("\n| `%s` | %d | %s | %s | %s |", ops[i].name, ops[i].inputs, ops[i].weights ? "yes" : "-", ops[i].quantizable ? "yes" : "-", ops[i].prunable ? "yes" : "-");
+        if (!strstr((const char *)text, line))
+            fail_msg("docs/graph.md lacks:%s", line);
+        base_free(line);
+        assert_string_equal(graph_op_name((enum graph_op)i), ops[i].name);
+    }
+    assert_string_equal(graph_op_name(GRAPH_OP_COUNT), "?");
+    base_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes), cmocka_unit_test(refusals), cmocka_unit_test(checks), cmocka_unit_test(preprocessing),
         cmocka_unit_test(counts), cmocka_unit_test(zoo),      cmocka_unit_test(copies), cmocka_unit_test(folding),
+        cmocka_unit_test(documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,7 @@ static void bits_are_not_read(void **state)
     graph_free(d);
     assert_ok(onnx_write_qdq(net, path));
     assert_error(onnx_read(&d, path), BASE_INPUT, "sum.onnx: ");
+    assert_non_null(strstr(base_error_hint(), "take the pack (.bpk) or the float model"));
     fixed_net_free(net);
     graph_free(g);
     base_free(pixels);
