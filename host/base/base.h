@@ -76,6 +76,8 @@ void base_arena_free(struct base_arena *a);
 struct base_text { char *s; size_t len, cap; bool failed; };
 void base_text_add(struct base_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void base_text_add_bytes(struct base_text *t, const void *p, size_t n);
+/* A field of a CSV row: quoted when it has to be (RFC 4180). */
+void base_text_add_csv(struct base_text *t, const char *field);
 void base_text_free(struct base_text *t);
 /* Heap string by format; NULL on failure. */
 char *base_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -53,6 +53,18 @@ void base_text_add(struct base_text *t, const char *fmt, ...)
     va_end(ap);
 }
 
+void base_text_add_csv(struct base_text *t, const char *field)
+{
+    if (!field[strcspn(field, ",\"\r\n")]) {
+        base_text_add_bytes(t, field, strlen(field));
+        return;
+    }
+    base_text_add_bytes(t, "\"", 1);
+    for (; *field; field++)
+        base_text_add_bytes(t, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1);
+    base_text_add_bytes(t, "\"", 1);
+}
+
 void base_text_free(struct base_text *t)
 {
     if (!t)

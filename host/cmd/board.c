@@ -111,10 +111,5 @@ int cmd_board(int argc, char **argv)
                                  "show   one in full\n"
                                  "check  a description (boards/NAME/board.yaml) by every rule",
                                  NULL, 0, 1, 2 };
-    struct cmd c = { 0 };
-    int rc = cmd_parse(&c, &u, argc, argv);
-    if (rc)
-        return rc > 0 ? 0 : cmd_fail(rc);
-    rc = cmd_act(&c, actions, BASE_COUNT(actions), NULL);
-    return rc ? cmd_fail(rc) : 0;
+    return cmd_act(&u, actions, BASE_COUNT(actions), NULL, argc, argv);
 }

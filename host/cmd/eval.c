@@ -1,8 +1,7 @@
 /* eval: accuracy on real data of a float model or, bit-exact, of a pack. */
-#include <jansson.h>
 #include <string.h>
 
-#include "cmd/cmd.h"
+#include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "onnx/onnx.h"
 
@@ -86,12 +85,10 @@ int cmd_eval(int argc, char **argv)
     const struct nn_result r = e.result;
     double rate = e.seconds > 0 ? r.n / e.seconds : 0;
     if (!rc && c.json) {
-        json_t *j = json_pack("{s:f, s:f, s:i, s:f}", "top1", r.top1, "top5", r.top5, "images", r.n, "images_per_s", rate);
-        json_dumpf(j, stdout, JSON_INDENT(2));
-        puts("");
-        json_decref(j);
+        rc = cmd_print_json(json_pack("{s:f, s:f, s:i, s:f}", "top1", r.top1, "top5", r.top5, "images", r.n, "images_per_s", rate));
     } else if (!rc) {
         printf("top-1 %.2f %%  top-5 %.2f %%  (%d of %d images right, %.0f images/s)\n", 100 * r.top1, 100 * r.top5, (int)(r.top1 * r.n + 0.5), r.n, rate);
+        rc = cmd_end_output();
     }
     base_pool_free(e.pool);
     return rc ? cmd_fail(rc) : 0;

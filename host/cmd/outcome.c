@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <string.h>
 
+#include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "onnx/onnx.h"
 #include "report/report.h"
@@ -254,15 +255,17 @@ int outcome_print(const struct outcome *o, const struct cmd *c)
 {
     if (!c->json) {
         print_table(o);
-        return BASE_OK;
+        return cmd_end_output();
     }
     struct page p;
     struct base_text t = { 0 };
     int rc = page_make(&p, o);
     if (!rc)
         rc = report_json_text(&p.d, &t);
-    if (!rc)
+    if (!rc) {
         fputs(t.s, stdout);
+        rc = cmd_end_output();
+    }
     base_text_free(&t);
     base_arena_free(p.arena);
     return rc;

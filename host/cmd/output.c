@@ -14,7 +14,7 @@ static int unknown_action(const struct cmd *c, const struct cmd_action *action, 
     return base_hint(rc, "bitpress %s --help", c->name);
 }
 
-int cmd_act(const struct cmd *c, const struct cmd_action *action, int n, const void *options)
+static int act(const struct cmd *c, const struct cmd_action *action, int n, const void *options)
 {
     for (int i = 0; i < n; i++) {
         const struct cmd_action *a = &action[i];
@@ -27,6 +27,16 @@ int cmd_act(const struct cmd *c, const struct cmd_action *action, int n, const v
         return base_hint(rc, "usage: bitpress %s %s%s%s", c->name, a->name, *a->args ? " " : "", a->args);
     }
     return unknown_action(c, action, n);
+}
+
+int cmd_act(const struct cmd_usage *u, const struct cmd_action *action, int n, const void *options, int argc, char **argv)
+{
+    struct cmd c = { 0 };
+    int rc = cmd_parse(&c, u, argc, argv);
+    if (rc)
+        return rc > 0 ? 0 : cmd_fail(rc);
+    rc = act(&c, action, n, options);
+    return rc ? cmd_fail(rc) : 0;
 }
 
 json_t *cmd_json_text(const char *s)

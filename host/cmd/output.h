@@ -13,8 +13,9 @@ struct cmd_action {
     int min_arg, max_arg;      /* behind the name */
     int (*run)(const struct cmd *c, const void *options);
 };
-/* Runs the action that c->arg[0] names; its arguments are c->arg[1], ... BASE_INPUT lists the actions. */
-int cmd_act(const struct cmd *c, const struct cmd_action *action, int n, const void *options);
+/* A whole subcommand: parses argv and runs the action that its first argument names, whose own arguments
+ * are c->arg[1], ... Returns the exit code. */
+int cmd_act(const struct cmd_usage *u, const struct cmd_action *action, int n, const void *options, int argc, char **argv);
 
 /* A text as JSON: NULL is null, bytes that are no UTF-8 become '?'. */
 json_t *cmd_json_text(const char *s);

@@ -252,10 +252,5 @@ int cmd_pack(int argc, char **argv)
                                  "        compiles, or 'fits' the board\n"
                                  "export  the same sections as a C header",
                                  NULL, 0, 1, 3 };
-    struct cmd c = { 0 };
-    int rc = cmd_parse(&c, &u, argc, argv);
-    if (rc)
-        return rc > 0 ? 0 : cmd_fail(rc);
-    rc = cmd_act(&c, actions, BASE_COUNT(actions), NULL);
-    return rc ? cmd_fail(rc) : 0;
+    return cmd_act(&u, actions, BASE_COUNT(actions), NULL, argc, argv);
 }

@@ -250,10 +250,5 @@ int cmd_study(int argc, char **argv)
                                  "best    the best trial that meets the target\n"
                                  "export  all trials as CSV or JSON",
                                  options, BASE_COUNT(options), 1, 3 };
-    struct cmd c = { 0 };
-    int rc = cmd_parse(&c, &u, argc, argv);
-    if (rc)
-        return rc > 0 ? 0 : cmd_fail(rc);
-    rc = cmd_act(&c, actions, BASE_COUNT(actions), &o);
-    return rc ? cmd_fail(rc) : 0;
+    return cmd_act(&u, actions, BASE_COUNT(actions), &o, argc, argv);
 }

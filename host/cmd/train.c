@@ -1,7 +1,5 @@
 /* train: float training of a built-in network. */
-#include <jansson.h>
-
-#include "cmd/cmd.h"
+#include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "onnx/onnx.h"
 
@@ -34,12 +32,10 @@ static int train(const struct cmd *c, const char *out, bool resume)
     if (!rc)
         rc = path ? onnx_write(g, path) : BASE_NOMEM;
     if (!rc && c->json) {
-        json_t *j = json_pack("{s:s, s:f, s:i, s:f}", "model", path, "validation_top1", v.top1, "validation_images", v.n, "wall_s", wall);
-        json_dumpf(j, stdout, JSON_INDENT(2));
-        puts("");
-        json_decref(j);
+        rc = cmd_print_json(json_pack("{s:o, s:f, s:i, s:f}", "model", cmd_json_text(path), "validation_top1", v.top1, "validation_images", v.n, "wall_s", wall));
     } else if (!rc) {
         printf("%s: %.2f %% of %d held-out images, %.0f s\n", path, 100 * v.top1, v.n, wall);
+        rc = cmd_end_output();
     }
     base_free(path);
     graph_free(g);

@@ -136,28 +136,15 @@ int report_json(const struct report_data *d, const char *path)
     return write_text(&t, report_json_text(d, &t), path);
 }
 
-/* RFC 4180: quoted when it has to be. */
-static void csv_text(struct base_text *out, const char *s)
-{
-    if (!s[strcspn(s, ",\"\r\n")]) {
-        base_text_add(out, "%s", s);
-        return;
-    }
-    base_text_add(out, "\"");
-    for (; *s; s++)
-        base_text_add(out, *s == '"' ? "\"\"" : "%c", *s);
-    base_text_add(out, "\"");
-}
-
 int report_csv(const struct report_data *d, const char *path)
 {
     struct base_text t = {0};
     base_text_add(&t, "name,kind,w_bits,a_bits,macs,cycles_before,cycles,ideal_cycles\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
-        csv_text(&t, l->name);
+        base_text_add_csv(&t, l->name);
         base_text_add(&t, ",");
-        csv_text(&t, l->kind);
+        base_text_add_csv(&t, l->kind);
         base_text_add(&t, ",%d,%d,%lld,%lld,%lld,%lld\n", l->w_bits, l->a_bits, (long long)l->macs,
                       (long long)l->cycles_before, (long long)l->cycles_after, (long long)l->ideal_cycles);
     }

@@ -11,19 +11,6 @@ static const char *state_name(enum search_state s)
     return name[s];
 }
 
-/* RFC 4180: quoted when it has to be. */
-static void csv_text(struct base_text *out, const char *s)
-{
-    if (!s[strcspn(s, ",\"\r\n")]) {
-        base_text_add(out, "%s", s);
-        return;
-    }
-    base_text_add(out, "\"");
-    for (; *s; s++)
-        base_text_add(out, *s == '"' ? "\"\"" : "%c", *s);
-    base_text_add(out, "\"");
-}
-
 static void csv_trial(struct base_text *out, const struct search_trial *t, bool pareto)
 {
     base_text_add(out, "%d,%s,%s,%d,%d,%.17g,%.17g,%lld,%s,%lld,%.3f,%d,%llu,", t->id, state_name(t->state), t->agent,
@@ -32,7 +19,7 @@ static void csv_trial(struct base_text *out, const struct search_trial *t, bool 
     for (int i = 0; i < t->n_genes; i++)
         base_text_add(out, "%s%d", i ? " " : "", t->genes[i]);
     base_text_add(out, ",%s,%s,", t->started, t->ended);
-    csv_text(out, t->error);
+    base_text_add_csv(out, t->error);
     base_text_add(out, "\n");
 }
 
