@@ -316,7 +316,7 @@ static void print_trial(const struct check *k, const struct trial *t)
 {
     const struct accel_program *p = t->program;
     if (!t->fits) {
-        printf("%s      does not fit: %s\n", t->name, t->why);
+        printf("%s      does not run: %s\n", t->name, t->why);
         return;
     }
     printf("%s      fits: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, p->act_words, k->hw.act_depth, p->weight_words,
@@ -351,7 +351,7 @@ static int check(struct check *k, const struct cmd *c)
         rc = *k->hint ? base_hint(base_fail(BASE_INPUT, "%s", k->why), "%s", k->hint) : base_fail(BASE_INPUT, "%s", k->why);
     bool any = k->trial[0].fits || k->trial[1].fits;
     if (!rc && !any)
-        rc = base_fail(BASE_INPUT, "%s does not fit on %s at any width tried: %s", k->model, k->hw.name, k->trial[1].why);
+        rc = base_fail(BASE_INPUT, "%s does not run on %s at any width tried: %s", k->model, k->hw.name, k->trial[1].why);
     base_pool_free(pool);
     return rc;
 }

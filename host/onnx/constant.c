@@ -202,12 +202,12 @@ static bool whole_number(const char *s, int64_t *out)
 /* `bytes` bytes of the tensor from a file beside the model: a plain name, a regular file, a range inside it. */
 static int external_read(struct reader *r, const Onnx__TensorProto *t, int64_t bytes, uint8_t **out)
 {
-    const char *name = external_entry(t, "location"), *slash = strrchr(r->path, '/');
+    const char *name = external_entry(t, "location"), *slash = strrchr(r->path, '/'), *tensor = t->name ? t->name : "";
     int64_t offset, length;
     if (!name || !*name || strchr(name, '/') || !strcmp(name, "..") || !strcmp(name, "."))
-        return base_fail(BASE_INPUT, "%s: tensor '%s': its data shall be in '%s'; only a file beside the model is read", r->path, t->name, name ? name : "");
+        return base_fail(BASE_INPUT, "%s: tensor '%s': its data shall be in '%s'; only a file beside the model is read", r->path, tensor, name ? name : "");
     if (!whole_number(external_entry(t, "offset"), &offset) || !whole_number(external_entry(t, "length"), &length) || (external_entry(t, "length") && length != bytes))
-        return base_fail(BASE_INPUT, "%s: tensor '%s': offset or length of its external data do not fit its shape (%lld bytes)", r->path, t->name, (long long)bytes);
+        return base_fail(BASE_INPUT, "%s: tensor '%s': offset or length of its external data do not fit its shape (%lld bytes)", r->path, tensor, (long long)bytes);
     char *path = base_format("%.*s%s", slash ? (int)(slash - r->path) + 1 : 0, r->path, name);
     if (!path)
         return BASE_NOMEM;
@@ -215,9 +215,9 @@ static int external_read(struct reader *r, const Onnx__TensorProto *t, int64_t b
     int rc = BASE_OK;
     FILE *fp = stat(path, &st) || !S_ISREG(st.st_mode) ? NULL : fopen(path, "rb");
     if (!fp)
-        rc = base_fail(BASE_INPUT, "%s: tensor '%s': cannot open its data file '%s'", r->path, t->name, path);
+        rc = base_fail(BASE_INPUT, "%s: tensor '%s': cannot open its data file '%s'", r->path, tensor, path);
     else if (offset > st.st_size || bytes > st.st_size - offset)
-        rc = base_fail(BASE_INPUT, "%s: tensor '%s': its data file '%s' is too short", r->path, t->name, path);
+        rc = base_fail(BASE_INPUT, "%s: tensor '%s': its data file '%s' is too short", r->path, tensor, path);
     else if (!(*out = base_alloc((size_t)bytes)))
         rc = BASE_NOMEM;
     else if (fseeko(fp, offset, SEEK_SET) || fread(*out, 1, (size_t)bytes, fp) != (size_t)bytes)
