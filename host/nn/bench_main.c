@@ -1,13 +1,25 @@
-/* bench: how fast the engine trains and infers, against what the cores' multiply-add units could do.
- *   bench-train [THREADS [SECONDS]]      `make bench-train`
- * Random images, batch 128; the best and the median step of SECONDS (5) per row. Training
- * counts 6 FLOP a multiply-accumulate of the network, inference 2. */
+/* bench: how fast the engine trains and infers, against what the cores' multiply-add units could do and,
+ * side by side in the same minutes, against outside programs.
+ *   bench-train THREADS SECONDS [ROW,...] [COMMAND...]      `make bench-train`
+ * Random images, batch 128. A row is measured in turns of about SECONDS, the engine's and each COMMAND's one after
+ * the other, so that whatever else the machine does meets all alike. Printed: the median step of all turns; the
+ * ratio is the median over the turns of this engine's rate through the fastest COMMAND's. Training counts 6 FLOP a
+ * multiply-accumulate of the network, inference 2.
+ *
+ * A COMMAND (run by the shell) answers lines on stdin by lines on stdout: `open NET train|infer` by `ok ...`,
+ * `step N` by the times of N steps in seconds; `no REASON` otherwise. It starts with `ok DESCRIPTION`. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "nn/kernels.h"
 #include "nn/nn.h"
 
-enum { BATCH = 128, MAX_STEPS = 4096 };
+enum { BATCH = 128, MAX_STEPS = 8192, TURNS = 5, MAX_RIVALS = 4 };
 
 /* ---- the peak ------------------------------------------------------------------------- */
 
@@ -95,12 +107,6 @@ static int step(struct subject *s, bool training)
     return rc;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double network_macs(const struct graph *g)
 {
     double macs = 0;
@@ -109,41 +115,198 @@ static double network_macs(const struct graph *g)
     return macs;
 }
 
-static int bench(const char *name, struct base_pool *pool, bool training, double seconds, double peak)
+/* ---- outside programs ------------------------------------------------------------------------- */
+
+struct rival { const char *command; pid_t pid; FILE *to, *from; char *line; size_t cap; bool open; };
+
+/* The next line without its end; NULL when the program has gone. */
+static const char *rival_line(struct rival *r)
 {
-    static double took[MAX_STEPS];
+    ssize_t n = r->from ? getline(&r->line, &r->cap, r->from) : -1;
+    if (n <= 0)
+        return NULL;
+    r->line[strcspn(r->line, "\n")] = '\0';
+    return r->line;
+}
+
+static const char *rival_ask(struct rival *r, const char *question)
+{
+    fprintf(r->to, "%s\n", question);
+    fflush(r->to);
+    return rival_line(r);
+}
+
+static void rival_close(struct rival *r)
+{
+    if (r->to)
+        fclose(r->to);
+    if (r->from)
+        fclose(r->from);
+    if (r->pid > 0)
+        waitpid(r->pid, NULL, 0);
+    free(r->line);
+    *r = (struct rival){ .command = r->command };
+}
+
+static bool rival_start(struct rival *r, const char *command)
+{
+    int in[2], back[2];
+    *r = (struct rival){ .command = command };
+    if (pipe2(in, O_CLOEXEC) || pipe2(back, O_CLOEXEC))
+        return false;
+    if (!(r->pid = fork())) {
+        dup2(in[0], 0);
+        dup2(back[1], 1);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(back[1]);
+    r->to = fdopen(in[1], "w");
+    r->from = fdopen(back[0], "r");
+    const char *answer = r->pid > 0 && r->to && r->from ? rival_line(r) : NULL;
+    bool ok = answer && !strncmp(answer, "ok", 2);
+    printf("%s: %s\n", ok ? "against" : "skipped", answer ? answer + 3 : command);
+    if (!ok)
+        rival_close(r);
+    return ok;
+}
+
+/* ---- a row -------------------------------------------------------------------------------------- */
+
+struct times { double *v; int n; double turn[TURNS]; };   /* seconds a step; median of each turn */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return n ? v[n / 2] : 0;
+}
+
+static int own_turn(struct subject *s, struct times *t, int turn, bool training, double seconds)
+{
+    int from = t->n, rc = BASE_OK;
+    for (double start = base_seconds(), now = start; !rc && t->n < MAX_STEPS && (t->n - from < 3 || now - start < seconds); t->n++) {
+        rc = step(s, training);
+        t->v[t->n] = base_seconds() - now;
+        now += t->v[t->n];
+    }
+    t->turn[turn] = median(t->v + from, t->n - from);
+    return rc;
+}
+
+static void rival_turn(struct rival *r, struct times *t, int turn, double seconds)
+{
+    int from = t->n, steps = t->n ? (int)(seconds / t->turn[turn - 1]) : 3;
+    char question[32];
+    snprintf(question, sizeof question, "step %d", BASE_MIN(BASE_MAX(steps, 3), 500));
+    const char *answer = rival_ask(r, question);
+    char *end = (char *)answer;
+    for (double v; answer && (v = strtod(answer, &end), end != answer) && t->n < MAX_STEPS; answer = end)
+        t->v[t->n++] = v;
+    t->turn[turn] = median(t->v + from, t->n - from);
+    r->open = t->n > from;
+}
+
+static void rivals_open(struct rival *r, int n, const char *name, bool training)
+{
+    char question[96];
+    snprintf(question, sizeof question, "open %s %s", name, training ? "train" : "infer");
+    for (int i = 0; i < n; i++) {
+        const char *answer = rival_ask(&r[i], question);
+        r[i].open = answer && !strncmp(answer, "ok", 2);
+        if (!r[i].open)
+            printf("  %s does not run %s: %s\n", r[i].command, question + 5, answer ? answer + 3 : "it ended");
+    }
+}
+
+static double fastest_ratio(const struct times *t, const struct rival *r, int n)
+{
+    double ratio[TURNS] = { 0 };
+    for (int k = 0; k < TURNS; k++)
+        for (int i = 0; i < n; i++)
+            if (r[i].open && (ratio[k] == 0 || t[1 + i].turn[k] / t[0].turn[k] < ratio[k]))
+                ratio[k] = t[1 + i].turn[k] / t[0].turn[k];
+    return median(ratio, TURNS);
+}
+
+static void print_row(const char *name, bool training, struct times *t, const struct rival *r, int n, double macs, double bytes, double peak)
+{
+    double ratio = fastest_ratio(t, r, n), mid = median(t[0].v, t[0].n), flops = (training ? 6 : 2) * macs * BATCH / mid / 1e9;
+    printf("%-18s %-6s %9.0f %9.0f %9.1f %7.0f %6.0f", name, training ? "train" : "infer", BATCH / mid, BATCH / t[0].v[0], flops, 100 * flops / peak, bytes / (1 << 20));
+    for (int i = 0; i < n; i++)
+        printf(" %9.0f", r[i].open ? BATCH / median(t[1 + i].v, t[1 + i].n) : 0);
+    if (ratio > 0)
+        printf(" %7.2f", ratio);
+    printf("\n");
+    fflush(stdout);
+}
+
+static int bench(const char *name, struct base_pool *pool, bool training, double seconds, double peak, struct rival *r, int n)
+{
+    static double memory[1 + MAX_RIVALS][MAX_STEPS];
+    struct times t[1 + MAX_RIVALS] = { { .n = 0 } };
     struct subject s;
-    int n = 0, rc = subject_open(&s, name, pool, training);
+    int rc = subject_open(&s, name, pool, training);
+    for (int i = 0; i <= n; i++)
+        t[i].v = memory[i];
     if (!rc)
         rc = step(&s, training);         /* pages and caches */
-    for (double start = base_seconds(); !rc && n < MAX_STEPS && (n < 3 || base_seconds() - start < seconds); n++) {
-        double from = base_seconds();
-        rc = step(&s, training);
-        took[n] = base_seconds() - from;
+    if (!rc)
+        rivals_open(r, n, name, training);
+    for (int k = 0; !rc && k < TURNS; k++) {
+        rc = own_turn(&s, &t[0], k, training, seconds);
+        for (int i = 0; !rc && i < n; i++)
+            if (r[i].open) {
+                rival_turn(&r[i], &t[1 + i], k, seconds);
+                usleep(200000);          /* its threads may look for more work a while */
+            }
     }
-    if (!rc) {
-        qsort(took, (size_t)n, sizeof took[0], by_value);
-        double best = BATCH / took[0], flops = (training ? 6 : 2) * network_macs(s.g) * best / 1e9;
-        printf("%-12s %-6s %9.0f %9.0f %9.1f %7.0f\n", name, training ? "train" : "infer", BATCH / took[n / 2], best, flops, 100 * flops / peak);
-    }
+    if (!rc)
+        print_row(name, training, t, r, n, network_macs(s.g), (double)nn_memory(s.m), peak);
     subject_close(&s);
     return rc;
 }
 
+/* NAME in LIST, which has commas between its names. */
+static bool chosen(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; (p = strstr(p, name)); p += n)
+        if ((p == list || p[-1] == ',') && (!p[n] || p[n] == ','))
+            return true;
+    return !*list;
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const nets[] = { "fmnist-cnn", "resnet20" };
-    int threads = argc > 1 ? atoi(argv[1]) : 2, rc = BASE_OK;
-    double seconds = argc > 2 ? atof(argv[2]) : 5;
+    static const char *const nets[] = { "lenet", "fmnist-cnn", "resnet8", "resnet20", "resnet56", "mobilenet-v1-x0.5" };
+    int threads = argc > 1 ? atoi(argv[1]) : 2, n = 0, rc = BASE_OK;
+    double seconds = argc > 2 ? atof(argv[2]) : 1;
+    const char *rows = argc > 3 ? argv[3] : "";
+    struct rival rival[MAX_RIVALS];
     struct base_pool *pool = base_pool_new(threads);
     if (!pool)
         return base_exit_code(BASE_NOMEM);
+    signal(SIGPIPE, SIG_IGN);            /* a program that ends is noticed by its silence */
     double peak = peak_gflops(pool);
-    printf("%d threads, batch %d, multiply-add peak %.0f GFLOP/s\n", base_pool_threads(pool), BATCH, peak);
-    printf("%-12s %-6s %9s %9s %9s %7s\n", "network", "", "images/s", "best", "GFLOP/s", "% peak");
+    printf("%d threads, batch %d, multiply-add peak %.0f GFLOP/s, compiler %s\n", base_pool_threads(pool), BATCH, peak, __VERSION__);
+    for (int i = 4; i < argc && n < MAX_RIVALS; i++)
+        n += rival_start(&rival[n], argv[i]);
+    printf("%-18s %-6s %9s %9s %9s %7s %6s", "network", "", "images/s", "best", "GFLOP/s", "% peak", "MiB");
+    for (int i = 0; i < n; i++)
+        printf("   other %d", i + 1);
+    printf(n ? "   ratio\n" : "\n");
     for (int i = 0; !rc && i < BASE_COUNT(nets); i++)
-        for (int training = 1; !rc && training >= 0; training--)
-            rc = bench(nets[i], pool, training, seconds, peak);
+        for (int training = 1; !rc && chosen(rows, nets[i]) && training >= 0; training--)
+            rc = bench(nets[i], pool, training, seconds, peak, rival, n);
+    for (int i = 0; i < n; i++)
+        rival_close(&rival[i]);
     base_pool_free(pool);
     if (rc)
         fprintf(stderr, "bench-train: %s\n", base_error());

@@ -108,6 +108,11 @@ size_t nn_image_bytes(const struct nn *m)
     return (size_t)s.h * (size_t)s.w * (size_t)s.c;
 }
 
+size_t nn_memory(const struct nn *m)
+{
+    return base_arena_bytes(m->arena);
+}
+
 /* ---- start values ---------------------------------------------------------------------- */
 
 static void set_all(float *v, int n, float value)

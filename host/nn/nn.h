@@ -30,6 +30,7 @@ const struct graph_layers *nn_layers(const struct nn *m);
 struct graph *nn_graph(struct nn *m);
 int nn_classes(const struct nn *m);
 size_t nn_image_bytes(const struct nn *m);          /* raw pixels of one image */
+size_t nn_memory(const struct nn *m);               /* bytes of maps, gradients, tables: all that an nn allocates */
 
 /* Start values: convolutions and dense layers normal with variance 2 / fan-in, biases 0,
  * gamma 1, beta 0, mean 0, variance 1. */
