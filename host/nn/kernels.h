@@ -48,6 +48,26 @@ void nn_conv_back(float *dx, const float *dy, const float *packed, const struct 
 /* dw [kh][kw][c][o] += from x padded [hp][wp][c] and dy [oh] rows `dy_row` floats apart of [ow][o]. */
 void nn_conv_weights(float *dw, const float *x, const float *dy, int dy_row, const struct nn_conv *c);
 
+/* ---- 3x3 of stride 1, by Winograd's F(2x2, 3x3) (winograd.c) ---------------------------
+ * For maps of even sides. Both directions: the output map is h x w x o, the input padded. */
+struct nn_winograd {
+    int h, w, c, o;
+    int rows;                            /* of tiles, worked on together */
+    size_t scratch;                      /* floats that a run needs */
+    struct nn_product product;           /* of one of the 16 places */
+};
+bool nn_winograd_fits(int kh, int kw, int stride, int h, int w, int c);
+int nn_winograd_plan(struct nn_winograd *p, struct base_arena *a, int h, int w, int c, int o);
+/* weight [cout][3][3][cin] -> [16][c][o] in panels; back: c and o of the plan are those of the gradient's way. */
+void nn_winograd_pack_forward(float *packed, const struct nn_winograd *p, const float *weight, int cout, int cin);
+void nn_winograd_pack_back(float *packed, const struct nn_winograd *p, const float *weight, int cout, int cin);
+/* y [h][w][o] = or += the convolution of x, whose window of output (0, 0) starts at x, `wp` pixels a row. */
+void nn_winograd_run(float *y, const float *x, int wp, const float *packed, const struct nn_winograd *p, float *scratch, bool add);
+/* du [16][c][o] += the transformed weight gradient; dy rows `dy_row` floats apart. */
+void nn_winograd_weights(float *du, const float *x, int wp, const float *dy, int dy_row, const struct nn_winograd *p, float *scratch);
+/* dw [3][3][n] = du [16][n]; they may start at the same place. */
+void nn_winograd_unpack(float *dw, const float *du, size_t n);
+
 /* Dense over `n` images: the same kernels with images as pixels; k inputs, o outputs (multiples of 8). */
 void nn_dense_pack_back(float *packed, const float *weight, int k, int o, int cout, int cin, int c); /* weight [cout][k / c][cin] */
 void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o, bool add);

@@ -25,6 +25,8 @@ struct nn_term {
     int channels;                        /* real channels it adds */
     bool weighted, direct_input;         /* direct_input: no padding, the edge is read in place */
     struct nn_conv conv;                 /* CONV, DEPTHWISE, DENSE (sizes only) */
+    bool fast_forward, fast_back;        /* by Winograd's method: forward and weight gradient, backward-data */
+    struct nn_winograd winograd, winograd_back;
     struct nn_window window;             /* AVGPOOL */
     int cout, cin, k_dense;              /* real channels; k_dense: padded inputs of a dense layer */
     float *z;                            /* [max_batch] maps, kept with batch statistics and for dense; else a worker's scratch */
@@ -75,7 +77,7 @@ struct nn_step { enum nn_step_kind kind; int layer, term; bool first; };  /* fir
 
 struct nn_program { struct nn_step *step; int n; };
 
-struct nn_scratch { float *pad, *grad, *dx, *sum, *z[GRAPH_MAX_TERM]; };
+struct nn_scratch { float *pad, *grad, *dx, *sum, *winograd, *z[GRAPH_MAX_TERM]; };
 
 /* What one batch is run on. */
 struct nn_batch {

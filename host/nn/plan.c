@@ -105,6 +105,24 @@ static int plan_vectors(struct nn *m, struct nn_term *t)
     return t->sum ? BASE_OK : BASE_NOMEM;
 }
 
+/* Winograd's method where it applies; the packed weights and their gradient take another form then. */
+static int plan_winograd(struct nn *m, struct nn_term *t, bool back)
+{
+    struct nn_conv *c = &t->conv;
+    int rc = BASE_OK;
+    t->fast_forward = nn_winograd_fits(c->kh, c->kw, c->stride, c->oh, c->ow, c->c);
+    t->fast_back = back && nn_winograd_fits(c->kh, c->kw, c->stride, c->h, c->w, c->o);
+    if (t->fast_forward)
+        rc = nn_winograd_plan(&t->winograd, m->arena, c->oh, c->ow, c->c, c->o);
+    if (!rc && t->fast_back)
+        rc = nn_winograd_plan(&t->winograd_back, m->arena, c->h, c->w, c->o, c->c);
+    if (t->fast_forward)
+        c->pack_forward = 16 * (size_t)c->c * c->o;
+    if (t->fast_back)
+        c->pack_back = 16 * (size_t)c->c * c->o;
+    return rc;
+}
+
 static int plan_weighted(struct nn *m, struct nn_term *t)
 {
     const struct graph_node *n = &m->graph->node[t->node];
@@ -119,6 +137,8 @@ static int plan_weighted(struct nn *m, struct nn_term *t)
     t->weighted = true;
     m->weighted[m->n_weighted++] = t;
     if (t->kind != NN_DENSE && (rc = nn_conv_plan(c, m->arena, back && t->kind == NN_CONV)))
+        return rc;
+    if (t->kind == NN_CONV && (rc = plan_winograd(m, t, back)))
         return rc;
     if (t->kind == NN_DENSE) {
         t->k_dense = (int)in->floats;
@@ -191,7 +211,7 @@ static int plan_layer(struct nn *m, int i)
 
 static int plan_scratch(struct nn *m)
 {
-    size_t pad = 8, grad = 8, map = 8, z = 8;
+    size_t pad = 8, grad = 8, map = 8, z = 8, winograd = 8;
     for (int e = 0; e < m->layers.n_edge; e++)
         map = BASE_MAX(map, m->edge[e].floats);
     for (int i = 0; i < m->layers.n; i++)
@@ -199,6 +219,7 @@ static int plan_scratch(struct nn *m)
             const struct nn_term *q = &m->layer[i].term[t];
             pad = BASE_MAX(pad, (size_t)q->conv.hp * q->conv.wp * q->conv.c);
             grad = BASE_MAX(grad, (size_t)q->conv.ghp * q->conv.gwp * q->conv.o);
+            winograd = BASE_MAX(winograd, BASE_MAX(q->winograd.scratch, q->winograd_back.scratch));
             z = BASE_MAX(z, (size_t)q->conv.oh * q->conv.ow * q->conv.o);
         }
     int workers = base_pool_threads(m->pool);
@@ -210,7 +231,8 @@ static int plan_scratch(struct nn *m)
         s->grad = BASE_ARENA_NEW_N(m->arena, float, grad);
         s->dx = BASE_ARENA_NEW_N(m->arena, float, BASE_MAX(map, pad));
         s->sum = BASE_ARENA_NEW_N(m->arena, float, map);
-        if (!s->pad || !s->grad || !s->dx || !s->sum)
+        s->winograd = BASE_ARENA_NEW_N(m->arena, float, winograd);
+        if (!s->pad || !s->grad || !s->dx || !s->sum || !s->winograd)
             return BASE_NOMEM;
         for (int t = 0; t < GRAPH_MAX_TERM; t++)
             if (!(s->z[t] = BASE_ARENA_NEW_N(m->arena, float, z)))

@@ -61,6 +61,8 @@ static void step_term(struct nn *m, struct nn_term *t, const struct nn_scratch *
     float *z = z_of(m, t, s, n);
     if (t->kind == NN_DEPTHWISE)
         nn_depthwise_forward(z, x, t->pack_forward, &t->conv);
+    else if (t->fast_forward)
+        nn_winograd_run(z, x, t->conv.wp, t->pack_forward, &t->winograd, s->winograd, false);
     else
         nn_product_run(z, x, t->pack_forward, &t->conv.forward, false);
     if (t->batchnorm >= 0 && nn_keeps_batch_statistics(m))
@@ -180,10 +182,17 @@ static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *
     else
         for (int y = 0; y < c->oh; y++)
             memcpy(dz + (size_t)y * row, d + (size_t)y * c->ow * c->o, sizeof *d * (size_t)c->ow * c->o);
-    nn_conv_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input(m, t, s, n), dz, row, c);
+    float *dw = m->share_grad + m->share_floats * (size_t)share + t->grad_at;
+    if (t->fast_forward)
+        nn_winograd_weights(dw, padded_input(m, t, s, n), c->wp, dz, row, &t->winograd, s->winograd);
+    else
+        nn_conv_weights(dw, padded_input(m, t, s, n), dz, row, c);
     if (t->edge == 0)
         return;
-    nn_conv_back(grad_of(&m->edge[t->edge], n), s->grad, t->pack_back, c, !first);
+    if (t->fast_back)
+        nn_winograd_run(grad_of(&m->edge[t->edge], n), s->grad + ((size_t)c->pad_t * c->gwp + c->pad_l) * c->o, c->gwp, t->pack_back, &t->winograd_back, s->winograd, !first);
+    else
+        nn_conv_back(grad_of(&m->edge[t->edge], n), s->grad, t->pack_back, c, !first);
 }
 
 static void back_depthwise(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share, bool first)

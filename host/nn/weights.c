@@ -22,11 +22,16 @@ static void pack_term(const struct nn_term *t, const float *weight, bool back)
         pack_depthwise(t->pack_forward, &t->conv, weight, t->cout);
         return;
     }
-    nn_conv_pack_forward(t->pack_forward, &t->conv, weight, t->cout, t->cin);
+    if (t->fast_forward)
+        nn_winograd_pack_forward(t->pack_forward, &t->winograd, weight, t->cout, t->cin);
+    else
+        nn_conv_pack_forward(t->pack_forward, &t->conv, weight, t->cout, t->cin);
     if (!back || t->edge == 0)
         return;
     if (t->kind == NN_DENSE)
         nn_dense_pack_back(t->pack_back, weight, t->k_dense, t->conv.o, t->cout, t->cin, t->conv.c);
+    else if (t->fast_back)
+        nn_winograd_pack_back(t->pack_back, &t->winograd_back, weight, t->cout, t->cin);
     else
         nn_conv_pack_back(t->pack_back, &t->conv, weight, t->cout, t->cin);
 }
@@ -74,7 +79,7 @@ void nn_prepare(struct nn *m, const struct nn_program *p)
 /* ---- out ------------------------------------------------------------------------------- */
 
 /* All shares into the first, in order. */
-static const float *sum_shares(const struct nn *m, const struct nn_term *t)
+static float *sum_shares(const struct nn *m, const struct nn_term *t)
 {
     float *sum = m->share_grad + t->grad_at;
     for (int s = 1; s < NN_CHUNKS; s++) {
@@ -110,7 +115,10 @@ static void collect_term(void *ctx, int index, int worker)
     struct nn *m = ctx;
     struct nn_term *t = m->weighted[index];
     (void)worker;
-    unpack_gradient(t->weight->grad, sum_shares(m, t), t);
+    float *sum = sum_shares(m, t);
+    if (t->fast_forward)
+        nn_winograd_unpack(sum, sum, (size_t)t->conv.c * t->conv.o);
+    unpack_gradient(t->weight->grad, sum, t);
     if (t->bias)
         bias_gradient(t);
     if (t->quant && t->quant->w_bits)
