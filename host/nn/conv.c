@@ -1,5 +1,5 @@
 /* Direct convolution in NHWC: packing, the forward / backward-data micro-kernel, the
- * weight-gradient micro-kernel, dense layers by the same kernels, and depthwise.
+ * weight-gradient micro-kernel, and dense layers by the same kernels.
  *
  * The micro-kernel keeps 6 pixels x 16 output channels in 12 vector registers and walks
  * the reduction axis in contiguous runs of the padded map (a kernel row of all its
@@ -279,7 +279,7 @@ void nn_conv_weights(float *dw, const float *x, const float *dy, int dy_row, con
     }
 }
 
-/* ---- dense: images are the pixels --------------------------------------------------------------- */
+/* ---- dense: images (or the pixels of many small maps) are the rows --------------------------------------------------------------- */
 
 void nn_dense_pack_back(float *packed, const float *weight, int k, int o, int cout, int cin, int c)
 {
@@ -302,8 +302,9 @@ void nn_dense_forward(float *y, const float *x, const float *packed, int n, int 
     struct nn_product q = { .n_seg = 1, .seg_off = &zero, .seg_len = k };
     for (int o0 = 0; o0 < o;) {
         int width = panel_width(o - o0);
-        for (int i = 0; i < n; i += PIX) {
-            int m = BASE_MIN(PIX, n - i), xo[PIX], yo[PIX];
+        for (int i = 0, m, left = (n + PIX - 1) / PIX; left > 0; i += m, left--) {
+            int xo[PIX], yo[PIX];
+            m = (n - i + left - 1) / left;
             for (int p = 0; p < m; p++) {
                 xo[p] = p * k;
                 yo[p] = p * o;
@@ -325,49 +326,24 @@ void nn_dense_weights(float *dw, const float *x, const float *dy, int n, int k, 
         }
 }
 
-/* ---- depthwise -------------------------------------------------------------------------------------- */
+enum { ROW_BLOCK = 96 };                 /* rows packed at a time: 48 values of x and 16 of dy each fit L1 */
 
-void nn_depthwise_forward(float *y, const float *x, const float *packed, const struct nn_conv *c)
+void nn_dense_weights_block(float *dw, const float *x, const float *dy, int n, int k, int o, int at, int count)
 {
-    for (int oy = 0; oy < c->oh; oy++)
-        for (int ox = 0; ox < c->ow; ox++, y += c->c) {
-            const float *xp = x + ((size_t)oy * c->stride * c->wp + (size_t)ox * c->stride) * c->c;
-            for (int k = 0; k < c->c; k += 8) {
-                nn_v8 acc = nn_splat(0);
-                for (int ky = 0; ky < c->kh; ky++)
-                    for (int kx = 0; kx < c->kw; kx++)
-                        acc += *(const nn_v8 *)(xp + (ky * c->wp + kx) * c->c + k) * *(const nn_v8 *)(packed + (ky * c->kw + kx) * c->c + k);
-                *(nn_v8 *)(y + k) = acc;
-            }
+    float xs[ROW_BLOCK * NN_DENSE_BLOCK] __attribute__((aligned(64))), ds[ROW_BLOCK * WIDE] __attribute__((aligned(64)));
+    memset(dw + (size_t)at * o, 0, sizeof *dw * (size_t)count * o);
+    for (int r = 0; r < n; r += ROW_BLOCK) {
+        int rows = BASE_MIN(ROW_BLOCK, n - r);
+        for (int i = 0; i < rows; i++)
+            memcpy(xs + i * NN_DENSE_BLOCK, x + (size_t)(r + i) * k + at, sizeof *x * (size_t)count);
+        for (int o0 = 0; o0 < o;) {
+            int width = panel_width(o - o0);
+            for (int i = 0; i < rows; i++)
+                for (int v = 0; v < width; v += 8)
+                    *(nn_v8 *)(ds + i * width + v) = *(const nn_v8 *)(dy + (size_t)(r + i) * o + o0 + v);
+            for (int j = 0; j < count; j += PIX)
+                weights_table[width / 8 - 1][BASE_MIN(PIX, count - j)](dw + (size_t)(at + j) * o + o0, o, xs + j, NN_DENSE_BLOCK, 0, ds, width, 0, 1, rows);
+            o0 += width;
         }
-}
-
-void nn_depthwise_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c)
-{
-    for (int oy = 0; oy < c->oh; oy++)
-        for (int ox = 0; ox < c->ow; ox++, dy += c->c) {
-            float *xp = dx + ((size_t)oy * c->stride * c->wp + (size_t)ox * c->stride) * c->c;
-            for (int k = 0; k < c->c; k += 8) {
-                nn_v8 d = *(const nn_v8 *)(dy + k);
-                for (int ky = 0; ky < c->kh; ky++)
-                    for (int kx = 0; kx < c->kw; kx++)
-                        *(nn_v8 *)(xp + (ky * c->wp + kx) * c->c + k) += d * *(const nn_v8 *)(packed + (ky * c->kw + kx) * c->c + k);
-            }
-        }
-}
-
-void nn_depthwise_weights(float *dw, const float *x, const float *dy, const struct nn_conv *c)
-{
-    for (int ky = 0; ky < c->kh; ky++)
-        for (int kx = 0; kx < c->kw; kx++, dw += c->c)
-            for (int k = 0; k < c->c; k += 8) {
-                nn_v8 acc = nn_splat(0);
-                for (int oy = 0; oy < c->oh; oy++) {
-                    const float *xp = x + ((size_t)(oy * c->stride + ky) * c->wp + kx) * c->c + k;
-                    const float *dp = dy + (size_t)oy * c->ow * c->c + k;
-                    for (int ox = 0; ox < c->ow; ox++)
-                        acc += *(const nn_v8 *)(xp + (size_t)ox * c->stride * c->c) * *(const nn_v8 *)(dp + (size_t)ox * c->c);
-                }
-                *(nn_v8 *)(dw + k) += acc;
-            }
+    }
 }

@@ -68,22 +68,27 @@ void nn_winograd_weights(float *du, const float *x, int wp, const float *dy, int
 /* dw [3][3][n] = du [16][n]; they may start at the same place. */
 void nn_winograd_unpack(float *dw, const float *du, size_t n);
 
-/* Dense over `n` images: the same kernels with images as pixels; k inputs, o outputs (multiples of 8). */
+/* Dense over `n` rows, images or pixels: the same kernels; k inputs, o outputs (multiples of 8). */
 void nn_dense_pack_back(float *packed, const float *weight, int k, int o, int cout, int cin, int c); /* weight [cout][k / c][cin] */
 void nn_dense_forward(float *y, const float *x, const float *packed, int n, int k, int o, bool add);
 void nn_dense_weights(float *dw, const float *x, const float *dy, int n, int k, int o);   /* dw [k][o] += */
 
-/* Depthwise: packed [kh][kw][c]; x and dx padded [hp][wp][c]; dx and dw are added to. */
+/* Rows at .. at + count of dw [k][o], count <= NN_DENSE_BLOCK, from zero over all n: for many images at once. */
+enum { NN_DENSE_BLOCK = 48 };
+void nn_dense_weights_block(float *dw, const float *x, const float *dy, int n, int k, int o, int at, int count);
+
+/* ---- depthwise (depthwise.c) ------------------------------------------------------------
+ * packed [kh][kw][c], and behind it the same with the taps in reverse; x padded [hp][wp][c], dy padded [ghp][gwp][c]
+ * for back, with rows `dy_row` floats apart for weights. dx [h][w][c] = or +=; dw [kh][kw][c] +=. */
 void nn_depthwise_forward(float *y, const float *x, const float *packed, const struct nn_conv *c);
-void nn_depthwise_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c);
-void nn_depthwise_weights(float *dw, const float *x, const float *dy, const struct nn_conv *c);
+void nn_depthwise_back(float *dx, const float *dy, const float *packed, const struct nn_conv *c, bool add);
+void nn_depthwise_weights(float *dw, const float *x, const float *dy, int dy_row, const struct nn_conv *c);
 
 /* ---- maps (maps.c) --------------------------------------------------------------- */
 /* out [hp][wp][c]: x [h][w][c] at (top, left), `pad` [c] or 0 around. */
 void nn_pad(float *out, int hp, int wp, const float *x, int h, int w, int c, int top, int left, const float *pad);
 /* Zero what lies around the h x w map at (top, left). */
 void nn_clear_border(float *out, int hp, int wp, int h, int w, int c, int top, int left);
-void nn_crop_add(float *y, int h, int w, int c, const float *x, int wp, int top, int left);
 
 struct nn_window { int h, w, oh, ow, c, kh, kw, stride, pad_t, pad_l; };
 void nn_avgpool_add(float *y, const float *x, const struct nn_window *p);        /* y [oh][ow][c] += */

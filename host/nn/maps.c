@@ -9,6 +9,11 @@
 #include <math.h>
 #include <string.h>
 
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+enum { MOST_VECTORS = 4 };               /* of a pixel, worked on together */
+
 static inline nn_v8 zero_unless(nn_i8 keep, nn_v8 v)
 {
     return (nn_v8)(keep & (nn_i8)v);
@@ -58,15 +63,6 @@ void nn_clear_border(float *out, int hp, int wp, int h, int w, int c, int top, i
         fill_border(row + (size_t)(left + w) * c, wp - left - w, c, NULL);
     }
     fill_border(out + (size_t)(top + h) * wp * c, (hp - top - h) * wp, c, NULL);
-}
-
-void nn_crop_add(float *y, int h, int w, int c, const float *x, int wp, int top, int left)
-{
-    for (int r = 0; r < h; r++) {
-        const float *row = x + ((size_t)(top + r) * wp + left) * c;
-        for (int i = 0; i < w * c; i += 8)
-            *(nn_v8 *)(y + (size_t)r * w * c + i) += *(const nn_v8 *)(row + i);
-    }
 }
 
 /* ---- pooling -------------------------------------------------------------------------------- */
@@ -204,24 +200,57 @@ static inline struct finished finish(nn_v8 v, const struct nn_finish *f)
     return r;
 }
 
+/* V vectors of every pixel, whose scales stay in registers; `plain`: neither fake quantization nor a slope. */
+INLINE void finish_columns(const int V, const bool plain, float *y, uint8_t *mask, float *slope, const float *z, const float *sc, const float *sh, const float *res,
+                           int pixels, int c, const struct nn_finish *f)
+{
+    const struct nn_finish fin = { .relu_hi = f->relu_hi, .scale = plain ? 0 : f->scale, .q_lo = f->q_lo, .q_hi = f->q_hi };
+    nn_v8 scale[MOST_VECTORS], shift[MOST_VECTORS];
+    for (int v = 0; v < V; v++) {
+        scale[v] = shift[v] = nn_splat(0);
+        if (z) {
+            scale[v] = *(const nn_v8 *)(sc + 8 * v);
+            shift[v] = *(const nn_v8 *)(sh + 8 * v);
+        }
+    }
+    for (size_t i = 0, end = (size_t)pixels * c; i < end; i += c)
+        UNROLL for (int v = 0; v < V; v++) {
+            nn_v8 x = nn_splat(0);
+            if (z)
+                x = *(const nn_v8 *)(z + i + 8 * v) * scale[v] + shift[v];
+            if (res)
+                x += *(const nn_v8 *)(res + i + 8 * v);
+            struct finished r = finish(x, &fin);
+            *(nn_v8 *)(y + i + 8 * v) = r.y;
+            if (mask)
+                mask[i / 8 + v] = bits_of(r.keep);
+            if (!plain && slope)
+                *(nn_v8 *)(slope + i + 8 * v) = r.slope;
+        }
+}
+
+#define FINISH(V) \
+    do { \
+        if (plain) \
+            finish_columns(V, true, y + k, mask ? mask + k / 8 : NULL, NULL, z ? z + k : NULL, z ? sc + k : NULL, z ? sh + k : NULL, res ? res + k : NULL, pixels, c, f); \
+        else \
+            finish_columns(V, false, y + k, mask ? mask + k / 8 : NULL, slope ? slope + k : NULL, z ? z + k : NULL, z ? sc + k : NULL, z ? sh + k : NULL, res ? res + k : NULL, pixels, c, f); \
+    } while (0)
+
 void nn_finish_map(float *y, uint8_t *mask, float *slope, const float *z, const float *sc, const float *sh, const float *res,
                    int pixels, int c, const struct nn_finish *f)
 {
-    const struct nn_finish fin = *f;
-    for (int p = 0; p < pixels; p++)
-        for (int k = 0; k < c; k += 8) {
-            size_t i = (size_t)p * c + k;
-            nn_v8 v = nn_splat(0);
-            if (z)
-                v = *(const nn_v8 *)(z + i) * *(const nn_v8 *)(sc + k) + *(const nn_v8 *)(sh + k);
-            if (res)
-                v += *(const nn_v8 *)(res + i);
-            struct finished r = finish(v, &fin);
-            *(nn_v8 *)(y + i) = r.y;
-            if (mask)
-                mask[i / 8] = bits_of(r.keep);
-            if (slope)
-                *(nn_v8 *)(slope + i) = r.slope;
+    bool plain = !slope && !(f->scale > 0);
+    for (int k = 0, left = c; left > 0; left = c - k)
+        if (left >= 32) {
+            FINISH(4);
+            k += 32;
+        } else if (left >= 16) {
+            FINISH(2);
+            k += 16;
+        } else {
+            FINISH(1);
+            k += 8;
         }
 }
 
@@ -288,10 +317,25 @@ double nn_dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
-void nn_affine_grad(float *out, int out_row, const float *d, const float *z, const float *k1, const float *k2, const float *k3, int h, int w, int c)
+INLINE void affine_columns(const int V, float *out, int out_row, const float *d, const float *z, const float *k1, const float *k2, const float *k3, int h, int w, int c)
 {
+    nn_v8 a[MOST_VECTORS], b[MOST_VECTORS], e[MOST_VECTORS];
+    for (int v = 0; v < V; v++) {
+        a[v] = *(const nn_v8 *)(k1 + 8 * v);
+        b[v] = *(const nn_v8 *)(k2 + 8 * v);
+        e[v] = *(const nn_v8 *)(k3 + 8 * v);
+    }
     for (int y = 0; y < h; y++, out += out_row)
         for (int x = 0; x < w; x++, d += c, z += c)
-            for (int k = 0; k < c; k += 8)
-                *(nn_v8 *)(out + (size_t)x * c + k) = *(const nn_v8 *)(k1 + k) * *(const nn_v8 *)(d + k) + *(const nn_v8 *)(k2 + k) * *(const nn_v8 *)(z + k) + *(const nn_v8 *)(k3 + k);
+            UNROLL for (int v = 0; v < V; v++)
+                *(nn_v8 *)(out + (size_t)x * c + 8 * v) = a[v] * *(const nn_v8 *)(d + 8 * v) + b[v] * *(const nn_v8 *)(z + 8 * v) + e[v];
+}
+
+void nn_affine_grad(float *out, int out_row, const float *d, const float *z, const float *k1, const float *k2, const float *k3, int h, int w, int c)
+{
+    int k = 0;
+    for (; k + 16 <= c; k += 16)
+        affine_columns(2, out + k, out_row, d + k, z + k, k1 + k, k2 + k, k3 + k, h, w, c);
+    if (k < c)
+        affine_columns(1, out + k, out_row, d + k, z + k, k1 + k, k2 + k, k3 + k, h, w, c);
 }

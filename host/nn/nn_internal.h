@@ -13,6 +13,7 @@
 
 enum { NN_CHUNKS = 16 };
 
+/* DENSE: also a 1x1 convolution over few pixels, which is faster over a share's images together. */
 enum nn_term_kind { NN_IDENTITY, NN_CONV, NN_DENSE, NN_DEPTHWISE, NN_AVGPOOL, NN_SHORTCUT };
 
 /* One trained array: the graph's values, their gradient, its momentum, and for Adam the mean of its square. */
@@ -28,7 +29,8 @@ struct nn_term {
     bool fast_forward, fast_back;        /* by Winograd's method: forward and weight gradient, backward-data */
     struct nn_winograd winograd, winograd_back;
     struct nn_window window;             /* AVGPOOL */
-    int cout, cin, k_dense;              /* real channels; k_dense: padded inputs of a dense layer */
+    int cout, cin, k_dense;              /* real channels; k_dense: padded inputs of a dense layer's row */
+    int rows;                            /* of a dense layer in an image: 1, or the pixels of a 1x1 convolution */
     float *z;                            /* [max_batch] maps, kept with batch statistics and for dense; else a worker's scratch */
     float *pack_forward, *pack_back;
     float *sc, *sh;                      /* [o]: y = z * sc + sh */
@@ -37,6 +39,7 @@ struct nn_term {
     double *average;                     /* [2 o]: sums of batch means and variances, while re-estimating */
     double *sum;                         /* [NN_CHUNKS][2 o] */
     size_t grad_at;                      /* of dw in a share's gradients */
+    float *dw;                           /* of a dense term, whole batch: [k_dense][o] */
     size_t grad_floats;
     struct nn_param *weight, *bias, *gamma, *beta;
     struct nn_quant_term *quant;         /* NULL: float */
@@ -77,7 +80,7 @@ struct nn_step { enum nn_step_kind kind; int layer, term; bool first; };  /* fir
 
 struct nn_program { struct nn_step *step; int n; };
 
-struct nn_scratch { float *pad, *grad, *dx, *sum, *winograd, *z[GRAPH_MAX_TERM]; };
+struct nn_scratch { float *pad, *grad, *sum, *winograd, *z[GRAPH_MAX_TERM]; };
 
 /* What one batch is run on. */
 struct nn_batch {

@@ -78,10 +78,17 @@ static int plan_params(struct nn *m, struct nn_term *t)
 
 /* ---- terms ------------------------------------------------------------------------------ */
 
-static enum nn_term_kind kind_of(const struct graph_node *n)
+enum { FEW_PIXELS = 16 };
+
+static bool is_small_pointwise(const struct graph_node *n, const struct nn_edge *in)
+{
+    return n->kh == 1 && n->kw == 1 && n->stride == 1 && n->shape.h == in->h && n->shape.w == in->w && in->h * in->w <= FEW_PIXELS && in->cp % 8 == 0;
+}
+
+static enum nn_term_kind kind_of(const struct graph_node *n, const struct nn_edge *in)
 {
     switch (n->op) {
-    case GRAPH_CONV: return n->depthwise ? NN_DEPTHWISE : NN_CONV;
+    case GRAPH_CONV: return n->depthwise ? NN_DEPTHWISE : is_small_pointwise(n, in) ? NN_DENSE : NN_CONV;
     case GRAPH_DENSE: return NN_DENSE;
     case GRAPH_AVGPOOL: return NN_AVGPOOL;
     default: return NN_SHORTCUT;
@@ -141,18 +148,22 @@ static int plan_weighted(struct nn *m, struct nn_term *t)
     if (t->kind == NN_CONV && (rc = plan_winograd(m, t, back)))
         return rc;
     if (t->kind == NN_DENSE) {
-        t->k_dense = (int)in->floats;
+        t->rows = n->op == GRAPH_CONV ? in->h * in->w : 1;
+        t->k_dense = (int)in->floats / t->rows;
         c->pack_forward = (size_t)t->k_dense * c->o;
         c->pack_back = back ? c->pack_forward : 0;
     } else if (t->kind == NN_DEPTHWISE) {
         c->pack_forward = (size_t)c->kh * c->kw * c->c;
     }
     t->direct_input = c->hp == in->h && c->wp == in->w;
-    t->pack_forward = BASE_ARENA_NEW_N(m->arena, float, c->pack_forward);
+    t->pack_forward = BASE_ARENA_NEW_N(m->arena, float, (t->kind == NN_DEPTHWISE ? 2 : 1) * c->pack_forward);
     t->pack_back = c->pack_back ? BASE_ARENA_NEW_N(m->arena, float, c->pack_back) : t->pack_forward;
-    t->grad_at = m->share_floats;
     t->grad_floats = c->pack_forward;
-    m->share_floats += t->grad_floats;
+    if (t->kind != NN_DENSE) {
+        t->grad_at = m->share_floats;
+        m->share_floats += t->grad_floats;
+    } else if (m->training && !(t->dw = BASE_ARENA_NEW_N(m->arena, float, t->grad_floats)))
+        return BASE_NOMEM;
     if ((t->kind == NN_DENSE || (m->training && t->batchnorm >= 0)) && !(t->z = batch_floats(m, (size_t)c->oh * c->ow * c->o)))
         return BASE_NOMEM;
     if (!t->pack_forward || !t->pack_back)
@@ -170,7 +181,7 @@ static int plan_term(struct nn *m, struct nn_term *t, const struct graph_term *g
     if (g->node < 0)
         return BASE_OK;                  /* NN_IDENTITY */
     const struct graph_node *n = &m->graph->node[g->node];
-    t->kind = kind_of(n);
+    t->kind = kind_of(n, &m->edge[g->edge]);
     if (n->weight)
         return plan_weighted(m, t);
     t->window = window_of(n, &m->edge[g->edge]);
@@ -229,10 +240,9 @@ static int plan_scratch(struct nn *m)
         struct nn_scratch *s = &m->scratch[w];
         s->pad = BASE_ARENA_NEW_N(m->arena, float, pad);
         s->grad = BASE_ARENA_NEW_N(m->arena, float, grad);
-        s->dx = BASE_ARENA_NEW_N(m->arena, float, BASE_MAX(map, pad));
         s->sum = BASE_ARENA_NEW_N(m->arena, float, map);
         s->winograd = BASE_ARENA_NEW_N(m->arena, float, winograd);
-        if (!s->pad || !s->grad || !s->dx || !s->sum || !s->winograd)
+        if (!s->pad || !s->grad || !s->sum || !s->winograd)
             return BASE_NOMEM;
         for (int t = 0; t < GRAPH_MAX_TERM; t++)
             if (!(s->z[t] = BASE_ARENA_NEW_N(m->arena, float, z)))

@@ -72,9 +72,10 @@ static void step_term(struct nn *m, struct nn_term *t, const struct nn_scratch *
 static void step_dense(struct nn *m, struct nn_term *t, int begin, int end, int share)
 {
     float *z = z_of(m, t, NULL, begin);
-    nn_dense_forward(z, map_of(&m->edge[t->edge], begin), t->pack_forward, end - begin, t->k_dense, t->conv.o, false);
+    int n = (end - begin) * t->rows;
+    nn_dense_forward(z, map_of(&m->edge[t->edge], begin), t->pack_forward, n, t->k_dense, t->conv.o, false);
     if (t->batchnorm >= 0 && nn_keeps_batch_statistics(m))
-        nn_moments(z, t->mean, end - begin, t->conv.o, share_sum(t, share));
+        nn_moments(z, t->mean, n, t->conv.o, share_sum(t, share));
 }
 
 /* Add a term's value to `out` (the layer's map, cp channels). */
@@ -170,18 +171,27 @@ static float *input_grad(struct nn *m, const struct nn_term *t, int n, bool firs
     return dx;
 }
 
-static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share, bool first)
+/* The gradient of a term's sum before batch norm, padded, in the scratch; returns where the map begins in it. */
+static const float *padded_gradient(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n)
 {
     const struct nn_conv *c = &t->conv;
     const float *d = grad_of(&m->edge[t->layer + 1], n);
-    float *dz = s->grad + ((size_t)c->gt * c->gwp + c->gl) * c->o;
     int row = c->gwp * c->o;
+    float *dz = s->grad + (size_t)c->gt * row + (size_t)c->gl * c->o;
     nn_clear_border(s->grad, c->ghp, c->gwp, c->oh, c->ow, c->o, c->gt, c->gl);
     if (t->batchnorm >= 0)
         nn_affine_grad(dz, row, d, z_of(m, t, s, n), t->k1, t->k2, t->k3, c->oh, c->ow, c->o);
     else
         for (int y = 0; y < c->oh; y++)
             memcpy(dz + (size_t)y * row, d + (size_t)y * c->ow * c->o, sizeof *d * (size_t)c->ow * c->o);
+    return dz;
+}
+
+static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share, bool first)
+{
+    const struct nn_conv *c = &t->conv;
+    const float *dz = padded_gradient(m, t, s, n);
+    int row = c->gwp * c->o;
     float *dw = m->share_grad + m->share_floats * (size_t)share + t->grad_at;
     if (t->fast_forward)
         nn_winograd_weights(dw, padded_input(m, t, s, n), c->wp, dz, row, &t->winograd, s->winograd);
@@ -198,17 +208,10 @@ static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *
 static void back_depthwise(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share, bool first)
 {
     const struct nn_conv *c = &t->conv;
-    const float *dz = grad_of(&m->edge[t->layer + 1], n);
-    if (t->batchnorm >= 0) {
-        nn_affine_grad(s->grad, c->ow * c->o, dz, z_of(m, t, s, n), t->k1, t->k2, t->k3, c->oh, c->ow, c->o);
-        dz = s->grad;
-    }
-    nn_depthwise_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input(m, t, s, n), dz, c);
-    if (t->edge == 0)
-        return;
-    memset(s->dx, 0, sizeof *s->dx * (size_t)c->hp * c->wp * c->c);
-    nn_depthwise_back(s->dx, dz, t->pack_forward, c);
-    nn_crop_add(input_grad(m, t, n, first), c->h, c->w, c->c, s->dx, c->wp, c->pad_t, c->pad_l);
+    const float *dz = padded_gradient(m, t, s, n);
+    nn_depthwise_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input(m, t, s, n), dz, c->gwp * c->o, c);
+    if (t->edge > 0)
+        nn_depthwise_back(grad_of(&m->edge[t->edge], n), s->grad, t->pack_forward, c, !first);
 }
 
 static void step_back(struct nn *m, const struct nn_step *st, const struct nn_scratch *s, int n, int share)
@@ -232,18 +235,18 @@ static void step_back(struct nn *m, const struct nn_step *st, const struct nn_sc
         nn_copy_back(input_grad(m, t, n, st->first), in->cp, 0, d, e->cp, t->chan, t->channels, e->h, e->w, in->w, 1);
 }
 
-static void step_dense_back(struct nn *m, const struct nn_step *st, int begin, int end, int share)
+/* The weight gradient waits for the whole batch. */
+static void step_dense_back(struct nn *m, const struct nn_step *st, int begin, int end)
 {
     struct nn_term *t = nn_term_of(m, st);
     struct nn_edge *in = &m->edge[t->edge];
-    int n = end - begin, o = t->conv.o;
+    int n = (end - begin) * t->rows, o = t->conv.o;
     float *d = grad_of(&m->edge[st->layer + 1], begin);
-    if (t->batchnorm >= 0) {             /* into z, which nothing needs any more */
+    if (t->batchnorm >= 0) {             /* into z, for the weight gradient */
         float *z = z_of(m, t, NULL, begin);
         nn_affine_grad(z, o, d, z, t->k1, t->k2, t->k3, n, 1, o);
         d = z;
     }
-    nn_dense_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, map_of(in, begin), d, n, t->k_dense, o);
     if (t->edge > 0)
         nn_dense_forward(grad_of(in, begin), d, t->pack_back, n, o, t->k_dense, !st->first);
 }
@@ -276,7 +279,7 @@ static void share_step(struct nn *m, const struct nn_step *st, int begin, int en
 {
     switch (st->kind) {
     case NN_STEP_DENSE: step_dense(m, nn_term_of(m, st), begin, end, share); break;
-    case NN_STEP_DENSE_BACK: step_dense_back(m, st, begin, end, share); break;
+    case NN_STEP_DENSE_BACK: step_dense_back(m, st, begin, end); break;
     case NN_STEP_LOSS: nn_loss_share(m, share); break;
     default: memset(m->share_grad + m->share_floats * (size_t)share, 0, sizeof(float) * m->share_floats);
     }

@@ -12,7 +12,7 @@ static void pack_depthwise(float *packed, const struct nn_conv *c, const float *
     int taps = c->kh * c->kw;
     for (int o = 0; o < cout; o++)
         for (int t = 0; t < taps; t++)
-            packed[(size_t)t * c->c + o] = weight[(size_t)o * taps + t];
+            packed[(size_t)t * c->c + o] = packed[(size_t)(2 * taps - 1 - t) * c->c + o] = weight[(size_t)o * taps + t];
 }
 
 /* A dense layer is a convolution whose kernel is the whole map. */
@@ -78,6 +78,30 @@ void nn_prepare(struct nn *m, const struct nn_program *p)
 
 /* ---- out ------------------------------------------------------------------------------- */
 
+/* Blocks of rows of a dense term's weight gradient; none where the output does not depend on it. */
+static int dense_blocks(const struct nn *m, const struct nn_term *t)
+{
+    return t->kind == NN_DENSE && m->layer[t->layer].live ? (t->k_dense + NN_DENSE_BLOCK - 1) / NN_DENSE_BLOCK : 0;
+}
+
+/* A dense term's weight gradient over the whole batch, in blocks of its rows: `at` counts them over all terms. */
+static void dense_block(void *ctx, int at, int worker)
+{
+    struct nn *m = ctx;
+    (void)worker;
+    for (int i = 0; i < m->n_weighted; i++) {
+        const struct nn_term *t = m->weighted[i];
+        int blocks = dense_blocks(m, t);
+        if (at < blocks) {
+            const float *d = t->batchnorm >= 0 ? t->z : m->edge[t->layer + 1].grad;
+            int row = at * NN_DENSE_BLOCK;
+            nn_dense_weights_block(t->dw, m->edge[t->edge].x, d, m->batch.n * t->rows, t->k_dense, t->conv.o, row, BASE_MIN(NN_DENSE_BLOCK, t->k_dense - row));
+            return;
+        }
+        at -= blocks;
+    }
+}
+
 /* All shares into the first, in order. */
 static float *sum_shares(const struct nn *m, const struct nn_term *t)
 {
@@ -115,7 +139,7 @@ static void collect_term(void *ctx, int index, int worker)
     struct nn *m = ctx;
     struct nn_term *t = m->weighted[index];
     (void)worker;
-    float *sum = sum_shares(m, t);
+    float *sum = t->kind == NN_DENSE ? t->dw : sum_shares(m, t);
     if (t->fast_forward)
         nn_winograd_unpack(sum, sum, (size_t)t->conv.c * t->conv.o);
     unpack_gradient(t->weight->grad, sum, t);
@@ -127,5 +151,9 @@ static void collect_term(void *ctx, int index, int worker)
 
 void nn_collect_gradients(struct nn *m)
 {
+    int blocks = 0;
+    for (int i = 0; i < m->n_weighted; i++)
+        blocks += dense_blocks(m, m->weighted[i]);
+    base_pool_run_dynamic(m->pool, blocks, dense_block, m);
     base_pool_run_dynamic(m->pool, m->n_weighted, collect_term, m);
 }
