@@ -42,6 +42,9 @@ static void pass(struct nn *m, const uint8_t *pixels, int n, struct job *j)
 int nn_edge_histogram(struct nn *m, const uint8_t *pixels, int n, struct nn_histogram *hist)
 {
     struct job j = { .m = m, .hist = hist };
+    int rc = nn_keep_maps(m);
+    if (rc)
+        return rc;
     for (int e = 0; e < m->layers.n_edge; e++)
         hist[e] = (struct nn_histogram){ .min = e && n > 0 ? INFINITY : 0, .max = e && n > 0 ? -INFINITY : 0 };
     pass(m, pixels, n, &j);

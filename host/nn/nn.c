@@ -168,7 +168,7 @@ int nn_forward(struct nn *m, const uint8_t *pixels, int n, float *logits)
 
 int nn_edge_read(const struct nn *m, int edge, int index, float *out)
 {
-    if (edge < 0 || edge >= m->layers.n_edge || index < 0 || index >= m->batch.n)
+    if (edge < 0 || edge >= m->layers.n_edge || index < 0 || index >= m->batch.n || !m->edge[edge].image_step)
         return base_fail(BASE_INTERNAL, "graph '%s': edge %d of image %d is not there", m->graph->name, edge, index);
     const struct nn_edge *e = &m->edge[edge];
     const float *x = e->x + e->floats * (size_t)index;

@@ -50,7 +50,8 @@ struct nn_term {
 struct nn_edge {
     int h, w, c, cp;                     /* cp: channels in memory */
     size_t floats;                       /* h * w * cp */
-    float *x, *grad;                     /* [max_batch] maps; grad only in training */
+    float *x, *grad;                     /* maps: x by image or by worker (memory.c); grad [max_batch], only in training */
+    size_t image_step, worker_step;      /* floats from an image's x to the next, or from a worker's; the other is 0 */
     uint8_t *mask, *which;               /* [max_batch]: pass bits; tap of a max pool */
     float *slope;                        /* [max_batch]: d value / d scale, once scales are learned */
     bool learned;                        /* its scale is, now */
@@ -80,7 +81,7 @@ struct nn_step { enum nn_step_kind kind; int layer, term; bool first; };  /* fir
 
 struct nn_program { struct nn_step *step; int n; };
 
-struct nn_scratch { float *pad, *grad, *sum, *winograd, *z[GRAPH_MAX_TERM]; };
+struct nn_scratch { int worker; float *pad, *grad, *sum, *winograd, *z[GRAPH_MAX_TERM]; };
 
 /* What one batch is run on. */
 struct nn_batch {
@@ -127,6 +128,8 @@ static inline struct nn_term *nn_term_of(const struct nn *m, const struct nn_ste
 static inline bool nn_keeps_batch_statistics(const struct nn *m) { return m->batch.program != &m->forward; }
 static inline bool nn_is_backward(const struct nn *m) { return m->batch.program == &m->train; }
 
+/* memory.c */
+int nn_plan_maps(struct nn *m);
 /* plan.c */
 int nn_plan_terms(struct nn *m);
 int nn_plan_program(struct nn *m);

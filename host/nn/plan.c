@@ -32,8 +32,6 @@ static int plan_edge(struct nn *m, int e)
     d->cp = e == 0 && input_is_convolved(m) ? s.c : nn_round8(s.c);
     d->floats = (size_t)s.h * s.w * d->cp;
     d->finish.relu_hi = -1;
-    if (!(d->x = batch_floats(m, d->floats)))
-        return BASE_NOMEM;
     if (e == 0)
         return BASE_OK;
     enum graph_op relu = m->layers.layer[e - 1].relu;
@@ -238,6 +236,7 @@ static int plan_scratch(struct nn *m)
         return BASE_NOMEM;
     for (int w = 0; w < workers; w++) {
         struct nn_scratch *s = &m->scratch[w];
+        s->worker = w;
         s->pad = BASE_ARENA_NEW_N(m->arena, float, pad);
         s->grad = BASE_ARENA_NEW_N(m->arena, float, grad);
         s->sum = BASE_ARENA_NEW_N(m->arena, float, map);
@@ -267,6 +266,8 @@ int nn_plan_terms(struct nn *m)
     if (rc)
         return rc;
     mark_live(m);
+    if ((rc = nn_plan_maps(m)))
+        return rc;
     if (m->training && !(m->share_grad = BASE_ARENA_NEW_N(m->arena, float, NN_CHUNKS * m->share_floats + 8)))
         return BASE_NOMEM;
     return plan_scratch(m);
@@ -274,6 +275,9 @@ int nn_plan_terms(struct nn *m)
 
 int nn_plan_statistics(struct nn *m)
 {
+    int rc = nn_keep_maps(m);
+    if (rc)
+        return rc;
     for (int i = 0; i < m->layers.n; i++)
         for (int t = 0; t < m->layer[i].n_term; t++) {
             struct nn_term *q = &m->layer[i].term[t];

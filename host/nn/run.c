@@ -5,9 +5,9 @@
 
 /* ---- addresses -------------------------------------------------------------------------- */
 
-static float *map_of(const struct nn_edge *e, int n)
+static float *map_of(const struct nn_edge *e, const struct nn_scratch *s, int n)
 {
-    return e->x + e->floats * (size_t)n;
+    return e->x + e->image_step * (size_t)n + e->worker_step * (size_t)s->worker;
 }
 
 static float *grad_of(const struct nn_edge *e, int n)
@@ -36,7 +36,7 @@ static double *share_sum(const struct nn_term *t, int share)
 static const float *padded_input(const struct nn *m, const struct nn_term *t, const struct nn_scratch *s, int n)
 {
     const struct nn_conv *c = &t->conv;
-    const float *x = map_of(&m->edge[t->edge], n);
+    const float *x = map_of(&m->edge[t->edge], s, n);
     if (t->direct_input)
         return x;
     nn_pad(s->pad, c->hp, c->wp, x, c->h, c->w, c->c, c->pad_t, c->pad_l, t->edge == 0 ? m->pad_value : NULL);
@@ -45,14 +45,14 @@ static const float *padded_input(const struct nn *m, const struct nn_term *t, co
 
 /* ---- forward ------------------------------------------------------------------------------- */
 
-static void step_input(struct nn *m, int n)
+static void step_input(struct nn *m, const struct nn_scratch *s, int n)
 {
     const struct nn_edge *e = &m->edge[0];
     const uint8_t *p = m->batch.pixels + (size_t)n * e->h * e->w * e->c;
-    float *x = map_of(e, n);
+    float *x = map_of(e, s, n);
     for (int i = 0; i < e->h * e->w; i++, x += e->cp)
-        for (int c = 0; c < e->c; c++)
-            x[c] = m->lut[c * 256 + *p++];
+        for (int c = 0; c < e->cp; c++)  /* what lies beyond: an earlier map's */
+            x[c] = c < e->c ? m->lut[c * 256 + *p++] : 0;
 }
 
 static void step_term(struct nn *m, struct nn_term *t, const struct nn_scratch *s, int n, int share)
@@ -73,7 +73,7 @@ static void step_dense(struct nn *m, struct nn_term *t, int begin, int end, int 
 {
     float *z = z_of(m, t, NULL, begin);
     int n = (end - begin) * t->rows;
-    nn_dense_forward(z, map_of(&m->edge[t->edge], begin), t->pack_forward, n, t->k_dense, t->conv.o, false);
+    nn_dense_forward(z, m->edge[t->edge].x + m->edge[t->edge].floats * (size_t)begin, t->pack_forward, n, t->k_dense, t->conv.o, false);
     if (t->batchnorm >= 0 && nn_keeps_batch_statistics(m))
         nn_moments(z, t->mean, n, t->conv.o, share_sum(t, share));
 }
@@ -82,7 +82,7 @@ static void step_dense(struct nn *m, struct nn_term *t, int begin, int end, int 
 static void add_term(const struct nn *m, float *out, const struct nn_edge *e, const struct nn_term *t, const struct nn_scratch *s, int n)
 {
     const struct nn_edge *in = &m->edge[t->edge];
-    const float *x = map_of(in, n);
+    const float *x = map_of(in, s, n);
     const struct nn_finish plain = { .relu_hi = -1 };
     switch (t->kind) {
     case NN_IDENTITY:
@@ -109,7 +109,7 @@ static const float *other_terms(const struct nn *m, const struct nn_layer *l, co
         return NULL;
     const struct nn_term *t = &l->term[first == &l->term[0] ? 1 : 0];
     if (others == 1 && t->kind == NN_IDENTITY && t->chan == 0 && m->edge[t->edge].cp == e->cp)
-        return map_of(&m->edge[t->edge], n);
+        return map_of(&m->edge[t->edge], s, n);
     memset(s->sum, 0, sizeof *s->sum * e->floats);
     for (int i = 0; i < l->n_term; i++)
         if (&l->term[i] != first)
@@ -122,10 +122,10 @@ static void step_out(struct nn *m, int layer, const struct nn_scratch *s, int n)
     struct nn_layer *l = &m->layer[layer];
     struct nn_edge *e = &m->edge[layer + 1];
     bool back = nn_is_backward(m);
-    float *y = map_of(e, n), *slope = back && e->learned ? e->slope + e->floats * (size_t)n : NULL;
+    float *y = map_of(e, s, n), *slope = back && e->learned ? e->slope + e->floats * (size_t)n : NULL;
     uint8_t *mask = back ? e->mask + e->floats / 8 * (size_t)n : NULL;
     if (l->g->kind == GRAPH_LAYER_MAXPOOL) {
-        nn_maxpool(y, back ? e->which + e->floats * (size_t)n : NULL, map_of(&m->edge[l->term[0].edge], n), &l->window);
+        nn_maxpool(y, back ? e->which + e->floats * (size_t)n : NULL, map_of(&m->edge[l->term[0].edge], s, n), &l->window);
         if (mask || e->finish.scale > 0)
             nn_finish_map(y, mask, slope, NULL, NULL, NULL, y, e->h * e->w, e->cp, &e->finish);
         return;
@@ -267,7 +267,7 @@ static void image_step(struct nn *m, const struct nn_step *st, int n, int share,
 {
     const struct nn_scratch *s = &m->scratch[worker];
     switch (st->kind) {
-    case NN_STEP_INPUT: step_input(m, n); break;
+    case NN_STEP_INPUT: step_input(m, s, n); break;
     case NN_STEP_TERM: step_term(m, nn_term_of(m, st), s, n, share); break;
     case NN_STEP_OUT: step_out(m, st->layer, s, n); break;
     case NN_STEP_MASK: step_mask(m, st->layer, n, share); break;

@@ -155,6 +155,7 @@ static void agree(const struct fixture *f, const struct compress_model *m, const
     o.pool = f->pool;
     o.max_batch = 50;
     assert_ok(nn_new(&nn, m->graph, &o));
+    assert_ok(nn_keep_maps(nn));
     assert_ok(nn_set_quant(nn, m->quant));
     struct qref *ref = qref_new(net, NULL);
     assert_non_null(ref);

@@ -45,6 +45,7 @@ static void forward_equals_direct(void **state)
         float logits[N * 16];
         oracle_open(&o, g, nn_layers(m), N, pixels);
         oracle_run(&o);
+        assert_ok(nn_keep_maps(m));
         assert_ok(nn_forward(m, pixels, N, logits));
         for (int i = 0; i < N * nn_classes(m); i++)
             near((double)logits[i], o.v[g->output][i], 2e-5, "logit of net", t);
@@ -52,6 +53,34 @@ static void forward_equals_direct(void **state)
         oracle_close(&o);
         free(pixels);
         nn_free(m);
+        graph_free(g);
+    }
+}
+
+/* Maps that share memory while an image runs are the same maps; they cannot be read afterwards. */
+static void maps_need_not_be_kept(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    for (int t = 0; t < BASE_COUNT(net_all); t++) {
+        struct graph *g = net_all[t]();
+        struct nn *kept = net_engine(g, MANY, false, 2), *lean = net_engine(g, MANY, false, 2);
+        uint8_t *pixels = net_images(g, MANY, (uint64_t)t);
+        float a[MANY * 16], b[MANY * 16], map[4096];
+        assert_ok(nn_keep_maps(kept));
+        for (int pass = 0; pass < 2; pass++) {
+            assert_ok(nn_forward(kept, pixels, MANY, a));
+            assert_ok(nn_forward(lean, pixels, MANY, b));
+            assert_memory_equal(a, b, sizeof(float) * (size_t)(MANY * nn_classes(lean)));
+        }
+        assert_ok(nn_edge_read(kept, 0, 3, map));
+        int hidden = 0;
+        for (int e = 0; e < nn_layers(lean)->n_edge; e++)
+            hidden += nn_edge_read(lean, e, 3, map) == BASE_INTERNAL;
+        assert_true(hidden > 0);
+        free(pixels);
+        nn_free(kept);
+        nn_free(lean);
         graph_free(g);
     }
 }
@@ -362,6 +391,7 @@ static void bad_input_is_refused(void **state)
     uint8_t *pixels = net_images(g, 4, 1);
     float map[16];
     assert_error(nn_gradient(m, pixels, (const uint16_t[]){ 0 }, 1, &l, NULL, NULL, NULL), BASE_INTERNAL, "inference");
+    assert_ok(nn_keep_maps(m));
     assert_ok(nn_forward(m, pixels, 2, map));
     assert_error(nn_edge_read(m, 0, 2, map), BASE_INTERNAL, "image 2");
     assert_error(nn_edge_read(m, 2, 0, map), BASE_INTERNAL, "edge 2");
@@ -397,6 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_equals_direct),
+        cmocka_unit_test(maps_need_not_be_kept),
         cmocka_unit_test(forward_takes_any_number),
         cmocka_unit_test(gradients_equal_differences),
         cmocka_unit_test(distillation_gradients),

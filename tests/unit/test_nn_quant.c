@@ -78,6 +78,7 @@ static void open_net(struct quantized *t, int net, int salt, bool training)
 {
     t->g = net_all[net]();
     t->m = net_engine(t->g, 8, training, 2);
+    assert_ok(nn_keep_maps(t->m));
     t->q = quantize(t->m, salt);
     t->pixels = net_images(t->g, N, 21);
     oracle_open(&t->o, t->g, nn_layers(t->m), N, t->pixels);
