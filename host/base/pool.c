@@ -2,7 +2,9 @@
  *
  * The caller is worker 0 and works too. A run from inside a run (a parallel
  * kernel called by a parallel loop) is done serially by the calling worker. An
- * error message set by a worker is carried to the caller; the lowest worker's wins. */
+ * error message set by a worker is carried to the caller; the lowest worker's wins.
+ * Short loops follow each other closely, and a thread asleep takes as long to wake as some of
+ * them run: who waits looks for a moment before it sleeps, unless threads outnumber cores. */
 #include "base/base_internal.h"
 
 #include <pthread.h>
@@ -22,9 +24,10 @@ struct base_pool {
     struct pool_worker *workers;
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    unsigned generation; /* counts runs: a worker runs when it changes */
-    int busy;
-    bool quit;
+    atomic_uint generation; /* counts runs: a worker runs when it changes */
+    atomic_int busy;
+    atomic_bool quit;
+    int looks;              /* before sleeping */
     /* the current run */
     base_pool_fn *fn;
     void *ctx;
@@ -49,6 +52,15 @@ static void run_share(struct base_pool *p, int worker)
         p->fn(p->ctx, i, worker);
 }
 
+enum { LOOKS = 4000 };   /* about 0.1 ms */
+
+static void pause_thread(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 static void *worker_main(void *arg)
 {
     struct pool_worker *w = arg;
@@ -58,6 +70,12 @@ static void *worker_main(void *arg)
     unsigned seen = 0;
     pthread_mutex_lock(&p->lock);
     for (;;) {
+        if (p->generation == seen && !p->quit) {
+            pthread_mutex_unlock(&p->lock);
+            for (int i = 0; i < p->looks && p->generation == seen && !p->quit; i++)
+                pause_thread();
+            pthread_mutex_lock(&p->lock);
+        }
         while (p->generation == seen && !p->quit)
             pthread_cond_wait(&p->wake, &p->lock);
         if (p->quit)
@@ -77,12 +95,14 @@ static void *worker_main(void *arg)
 
 struct base_pool *base_pool_new(int threads)
 {
+    long cores = BASE_MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
     if (threads <= 0)
-        threads = (int)BASE_MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
+        threads = (int)cores;
     struct base_pool *p = BASE_NEW(struct base_pool);
     if (!p)
         return NULL;
     p->threads = threads;
+    p->looks = threads > cores ? 0 : LOOKS;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->idle, NULL);
@@ -163,6 +183,8 @@ static void run(struct base_pool *p, int n, base_pool_fn *fn, void *ctx, bool dy
     inside_pool = outer_pool;
     inside_worker = outer_worker;
 
+    for (int i = 0; i < p->looks && p->busy > 0; i++)
+        pause_thread();
     pthread_mutex_lock(&p->lock);
     while (p->busy > 0)
         pthread_cond_wait(&p->idle, &p->lock);
