@@ -24,16 +24,6 @@ int nn_keep_maps(struct nn *m)
     return rc;
 }
 
-/* The logits, and what dense terms read: a share's images together. */
-static int keep_shared_maps(struct nn *m)
-{
-    int rc = keep_map(m, &m->edge[m->out_edge]);
-    for (int i = 0; !rc && i < m->n_weighted; i++)
-        if (m->weighted[i]->kind == NN_DENSE)
-            rc = keep_map(m, &m->edge[m->weighted[i]->edge]);
-    return rc;
-}
-
 /* The last layer that reads the edge; its own layer if none does. */
 static int last_use(const struct nn *m, int edge)
 {
@@ -43,6 +33,25 @@ static int last_use(const struct nn *m, int edge)
             if (m->layer[i].term[t].edge == edge)
                 last = i;
     return last;
+}
+
+static bool has_dense(const struct nn_layer *l)
+{
+    for (int t = 0; t < l->n_term; t++)
+        if (l->term[t].kind == NN_DENSE)
+            return true;
+    return false;
+}
+
+/* The logits, and maps that live while a dense term takes a share's images together. */
+static int keep_shared_maps(struct nn *m)
+{
+    int rc = keep_map(m, &m->edge[m->out_edge]);
+    for (int e = 0; !rc && e < m->layers.n_edge; e++)
+        for (int i = e, last = last_use(m, e); !rc && i <= last; i++)
+            if (has_dense(&m->layer[i]))
+                rc = keep_map(m, &m->edge[e]);
+    return rc;
 }
 
 /* Give each map the first place that is free when its layer runs; total floats of all places. */

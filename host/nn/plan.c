@@ -301,9 +301,12 @@ static void add_forward(struct nn_program *p, const struct nn *m, bool training)
         const struct nn_layer *l = &m->layer[i];
         if (!l->live)
             continue;
+        for (int t = 0; t < l->n_term; t++) /* a share's steps first: the sums of the others stay in scratch until NN_STEP_OUT */
+            if (l->term[t].kind == NN_DENSE)
+                add_step(p, NN_STEP_DENSE, i, t, false);
         for (int t = 0; t < l->n_term; t++)
-            if (l->term[t].weighted && l->g->kind == GRAPH_LAYER_MAC)
-                add_step(p, l->term[t].kind == NN_DENSE ? NN_STEP_DENSE : NN_STEP_TERM, i, t, false);
+            if (l->term[t].weighted && l->term[t].kind != NN_DENSE)
+                add_step(p, NN_STEP_TERM, i, t, false);
         if (training && l->any_batchnorm)
             add_step(p, NN_STEP_STATISTICS, i, 0, false);
         add_step(p, NN_STEP_OUT, i, 0, false);
