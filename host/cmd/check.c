@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "cmd/check_layer.h"
 #include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "compress/compress.h"
@@ -57,6 +58,22 @@ static int read_model(struct check *k)
         nn_init_parameters(k->g, 1); /* built-in networks come without */
     rc = finding(k, graph_make_layers(k->g, &k->ls));
     return rc ? rc : finding(k, pipeline_prep(k->g, k->input));
+}
+
+/* All layers that cannot run at any width, at once. */
+static int check_layers(struct check *k)
+{
+    struct base_text t = { 0 };
+    char why[160];
+    int n = 0;
+    for (int i = 0; i < k->ls.n; i++)
+        if (check_layer(why, k->g, &k->ls, i)) {
+            base_text_add(&t, "\n  layer '%s': %s", k->ls.layer[i].name, why);
+            n++;
+        }
+    int rc = t.failed ? BASE_NOMEM : n ? finding(k, base_fail(BASE_INPUT, "%s: %d layer%s not supported:%s", k->model, n, n == 1 ? " is" : "s are", t.s)) : BASE_OK;
+    base_text_free(&t);
+    return rc;
 }
 
 static int fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
@@ -139,6 +156,8 @@ static int look(struct check *k, struct base_pool *pool)
     if (!rc)
         rc = read_model(k);
     if (!rc)
+        rc = check_layers(k);
+    if (!rc)
         rc = try_widths(k, pool);
     k->runs = !rc;
     return rc > 0 ? BASE_OK : rc;
@@ -218,6 +237,8 @@ static json_t *layers_json(const struct check *k)
             if (k->trial[t].fits)
                 json_object_set_new(cycles, k->trial[t].name, json_integer(k->trial[t].layer_cycles[i]));
         json_object_set_new(j, "cycles", cycles);
+        char why[160];
+        json_object_set_new(j, "refused", check_layer(why, k->g, &k->ls, i) ? json_string(why) : json_null());
         json_array_append_new(all, j);
     }
     return all;
