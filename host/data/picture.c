@@ -11,7 +11,11 @@
 
 #include "data/data_internal.h"
 
-enum { MAX_FILE_BYTES = 256 << 20, MAX_SCANS = 100 };
+enum {
+    MAX_FILE_BYTES = 256 << 20,
+    MAX_SCANS = 100,
+    ROW_OFFSET = 16, /* libjpeg-turbo writes rows at multiples of 32 past the cache, where we want them */
+};
 
 int data_picture_size(const char *path, uint64_t w, uint64_t h)
 {
@@ -231,15 +235,16 @@ static int jpeg_rows(struct jpeg_job *p, const uint8_t *bytes)
     if (rc)
         return rc;
     jpeg_start_decompress(&p->jpeg);
-    p->row = base_alloc((size_t)p->jpeg.output_width * (size_t)p->jpeg.output_components);
+    p->row = base_alloc(ROW_OFFSET + (size_t)p->jpeg.output_width * (size_t)p->jpeg.output_components);
     rc = p->row ? data_scaler_new(&p->scaler, p->path, p->fit, (int)p->jpeg.output_height, (int)p->jpeg.output_width,
                                   p->jpeg.output_components)
                 : BASE_NOMEM;
     if (rc)
         return rc;
+    uint8_t *row = p->row + ROW_OFFSET;
     while (p->jpeg.output_scanline < p->jpeg.output_height) {
-        jpeg_read_scanlines(&p->jpeg, &p->row, 1);
-        data_scaler_row(p->scaler, p->row);
+        jpeg_read_scanlines(&p->jpeg, &row, 1);
+        data_scaler_row(p->scaler, row);
     }
     jpeg_finish_decompress(&p->jpeg);
     return BASE_OK;

@@ -23,8 +23,9 @@ struct data_scaler {
     int w, channels;       /* of the rows that come */
     int y, y_first, y_end; /* the row that is next; rows that the cut needs */
     struct filter across, down;
-    uint8_t *line;         /* [w][c] */
+    int32_t *line;         /* [w] grey or [w][4] RGB: the row in the network's colours */
     uint8_t *middle;       /* [y_end - y_first][fit.w][c]: filtered across */
+    int32_t *sum;          /* [fit.w][c]: of the row that is filtered down */
 };
 
 int data_fit_size(int *scaled_h, int *scaled_w, const char *path, const struct data_fit *fit, int h, int w)
@@ -100,6 +101,12 @@ static void filter_free(struct filter *f)
     base_free(f->weight);
 }
 
+/* Numbers of a pixel in a line: three colours and a spare one make a vector. */
+static int lanes(int c)
+{
+    return c == 3 ? 4 : 1;
+}
+
 int data_scaler_new(struct data_scaler **out, const char *path, const struct data_fit *fit, int h, int w, int channels)
 {
     int sh = 0, sw = 0, rc = data_fit_size(&sh, &sw, path, fit, h, w);
@@ -118,9 +125,10 @@ int data_scaler_new(struct data_scaler **out, const char *path, const struct dat
     if (!rc) {
         s->y_first = s->down.first[0];
         s->y_end = s->down.first[fit->h - 1] + s->down.count[fit->h - 1];
-        s->line = base_alloc((size_t)w * (size_t)fit->c);
+        s->line = BASE_NEW_N(int32_t, (size_t)w * (size_t)lanes(fit->c));
+        s->sum = BASE_NEW_N(int32_t, fit->w * fit->c);
         s->middle = base_alloc((size_t)(s->y_end - s->y_first) * (size_t)fit->w * (size_t)fit->c);
-        rc = s->line && s->middle ? BASE_OK : BASE_NOMEM;
+        rc = s->line && s->middle && s->sum ? BASE_OK : BASE_NOMEM;
     }
     if (rc)
         data_scaler_free(s);
@@ -137,6 +145,7 @@ void data_scaler_free(struct data_scaler *s)
     filter_free(&s->down);
     base_free(s->line);
     base_free(s->middle);
+    base_free(s->sum);
     base_free(s);
 }
 
@@ -155,7 +164,7 @@ static uint8_t multiply(unsigned x, unsigned y)
     return (uint8_t)((p + (p >> 8)) >> 8);
 }
 
-static void take_pixel(uint8_t *out, int c, const uint8_t *in, int channels)
+static void take_pixel(int32_t *out, int c, const uint8_t *in, int channels)
 {
     uint8_t rgb[3] = {in[0], in[0], in[0]};
     if (channels == 4) /* ink is stored inverted: a lack of ink times a lack of black */
@@ -163,57 +172,55 @@ static void take_pixel(uint8_t *out, int c, const uint8_t *in, int channels)
             rgb[k] = multiply(in[k], in[3]);
     else if (channels == 3)
         memcpy(rgb, in, 3);
-    if (c == 3)
-        memcpy(out, rgb, 3);
-    else
-        *out = channels == 1 ? *in : luma(rgb);
+    for (int k = 0; k < c; k++)
+        out[k] = rgb[k];
+    if (c == 1 && channels > 1)
+        *out = luma(rgb);
 }
 
-static const uint8_t *in_network_colours(struct data_scaler *s, const uint8_t *row)
+/* The line in the network's colours. */
+static void take_row(struct data_scaler *s, const uint8_t *row)
 {
-    int c = s->fit.c;
-    if (c == s->channels)
-        return row;
-    for (int x = 0; x < s->w; x++)
-        take_pixel(s->line + (size_t)x * (size_t)c, c, row + (size_t)x * (size_t)s->channels, s->channels);
-    return s->line;
+    int step = lanes(s->fit.c), channels = s->channels;
+    if (channels == 3 && s->fit.c == 3) /* the most frequent kind */
+        for (int x = 0; x < s->w; x++)
+            for (int k = 0; k < 3; k++)
+                s->line[4 * x + k] = row[3 * x + k];
+    else
+        for (int x = 0; x < s->w; x++)
+            take_pixel(s->line + (size_t)x * (size_t)step, s->fit.c, row + (size_t)x * (size_t)channels, channels);
 }
 
 /* ---- filtering ---------------------------------------------------------------------- */
 
-static uint8_t rounded(int32_t sum)
-{
-    int32_t v = sum >> WEIGHT_BITS;
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
+/* Weights are positive and sum to 1 within a few units: no sum leaves 0..255. */
 enum { HALF = 1 << (WEIGHT_BITS - 1) };
 
-static void filter_row_3(uint8_t *out, const uint8_t *in, const struct filter *f)
+typedef int32_t pixel __attribute__((vector_size(16)));
+
+/* out [n][3], in [w][4]. */
+static void filter_row_3(uint8_t *out, const int32_t *in, const struct filter *f)
 {
     for (int i = 0; i < f->n; i++) {
-        const uint8_t *p = in + (size_t)f->first[i] * 3;
+        const pixel *from = (const pixel *)in + f->first[i];
         const int32_t *weight = f->weight + (size_t)i * (size_t)f->taps;
-        int32_t r = HALF, g = HALF, b = HALF;
-        for (int k = 0; k < f->count[i]; k++, p += 3) {
-            r += weight[k] * p[0];
-            g += weight[k] * p[1];
-            b += weight[k] * p[2];
-        }
-        out[3 * i] = rounded(r);
-        out[3 * i + 1] = rounded(g);
-        out[3 * i + 2] = rounded(b);
+        pixel sum = {HALF, HALF, HALF, 0};
+        for (int k = 0, n = f->count[i]; k < n; k++)
+            sum += weight[k] * from[k];
+        for (int c = 0; c < 3; c++)
+            out[3 * i + c] = (uint8_t)(sum[c] >> WEIGHT_BITS);
     }
 }
 
-static void filter_row_1(uint8_t *out, const uint8_t *in, const struct filter *f)
+/* out [n], in [w]. */
+static void filter_row_1(uint8_t *out, const int32_t *in, const struct filter *f)
 {
     for (int i = 0; i < f->n; i++) {
         const int32_t *weight = f->weight + (size_t)i * (size_t)f->taps;
         int32_t sum = HALF;
         for (int k = 0; k < f->count[i]; k++)
             sum += weight[k] * in[f->first[i] + k];
-        out[i] = rounded(sum);
+        out[i] = (uint8_t)(sum >> WEIGHT_BITS);
     }
 }
 
@@ -222,12 +229,12 @@ void data_scaler_row(struct data_scaler *s, const uint8_t *row)
     int y = s->y++;
     if (y < s->y_first || y >= s->y_end)
         return;
-    const uint8_t *line = in_network_colours(s, row);
+    take_row(s, row);
     uint8_t *out = s->middle + (size_t)(y - s->y_first) * (size_t)s->fit.w * (size_t)s->fit.c;
     if (s->fit.c == 3)
-        filter_row_3(out, line, &s->across);
+        filter_row_3(out, s->line, &s->across);
     else
-        filter_row_1(out, line, &s->across);
+        filter_row_1(out, s->line, &s->across);
 }
 
 void data_scaler_finish(struct data_scaler *s, uint8_t *out)
@@ -236,11 +243,12 @@ void data_scaler_finish(struct data_scaler *s, uint8_t *out)
     for (int i = 0; i < s->fit.h; i++, out += stride) {
         const uint8_t *from = s->middle + (size_t)(s->down.first[i] - s->y_first) * (size_t)stride;
         const int32_t *weight = s->down.weight + (size_t)i * (size_t)s->down.taps;
-        for (int x = 0; x < stride; x++) {
-            int32_t sum = HALF;
-            for (int k = 0; k < s->down.count[i]; k++)
-                sum += weight[k] * from[(size_t)k * (size_t)stride + (size_t)x];
-            out[x] = rounded(sum);
-        }
+        for (int x = 0; x < stride; x++)
+            s->sum[x] = HALF;
+        for (int k = 0; k < s->down.count[i]; k++, from += stride)
+            for (int x = 0; x < stride; x++)
+                s->sum[x] += weight[k] * from[x];
+        for (int x = 0; x < stride; x++)
+            out[x] = (uint8_t)(s->sum[x] >> WEIGHT_BITS);
     }
 }
