@@ -8,6 +8,14 @@
 
 static _Thread_local struct base_error_state error_state;
 
+/* Names out of files may hold anything: a terminal must not obey it. */
+static void clean(char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < 0x20 && *s != '\n' && *s != '\t') || *s == 0x7f)
+            *s = '?';
+}
+
 int base_fail(int code, const char *fmt, ...)
 {
     /* Through a second buffer: the arguments may point at the old message. */
@@ -16,6 +24,7 @@ int base_fail(int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    clean(text);
     memcpy(error_state.message, text, sizeof text);
     error_state.hint[0] = '\0';
     return code;
@@ -28,6 +37,7 @@ int base_hint(int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    clean(text);
     memcpy(error_state.hint, text, sizeof text);
     return code;
 }

@@ -18,6 +18,9 @@ static void error_is_kept_with_its_hint(void **state)
     assert_string_equal(base_error_hint(), "");
     base_error_clear();
     assert_string_equal(base_error(), "");
+    base_hint(base_fail(BASE_INPUT, "%s: no", "\x1b[31m\xc3\xa9\x7f\t"), "\r%s", "a\nb"); /* names out of files */
+    assert_string_equal(base_error(), "?[31m\xc3\xa9?\t: no");
+    assert_string_equal(base_error_hint(), "?a\nb");
 }
 
 static void long_error_is_cut(void **state)
