@@ -56,9 +56,14 @@ static double peak_gflops(struct base_pool *pool)
 
 /* ---- a network ---------------------------------------------------------------------------- */
 
+/* QAT: training with weights and activations of 4 bits, scales fixed. */
+enum phase { TRAIN, QAT, INFER, PHASES };
+static const char *const phase_name[] = { "train", "qat", "infer" };
+
 struct subject {
     struct graph *g;
     struct nn *m;
+    struct nn_quant *quant;
     uint8_t *pixels;
     uint16_t labels[BATCH];
     float *logits;
@@ -67,14 +72,31 @@ struct subject {
 static void subject_close(struct subject *s)
 {
     nn_free(s->m);
+    nn_quant_free(s->quant);
     graph_free(s->g);
     base_free(s->pixels);
     base_free(s->logits);
 }
 
-static int subject_open(struct subject *s, const char *name, struct base_pool *pool, bool training)
+static int quantize(struct subject *s)
 {
-    struct nn_options o = { .pool = pool, .max_batch = BATCH, .training = training };
+    const struct graph_layers *ls = nn_layers(s->m);
+    int rc = nn_quant_new(&s->quant, s->g, ls);
+    for (int i = 0; !rc && i < ls->n; i++)
+        for (int t = 0; t < ls->layer[i].n_term; t++) {
+            struct nn_quant_term *q = &s->quant->layer[i].term[t];
+            for (int c = 0; q->w_scale && c < s->g->node[ls->layer[i].term[t].node].shape.c; c++)
+                q->w_scale[c] = 0.05f;
+            q->w_bits = q->w_scale ? 4 : 0;
+        }
+    for (int e = 1; !rc && e < ls->n_edge; e++)
+        s->quant->edge[e] = (struct nn_quant_edge){ .bits = 4, .scale = 0.2f, .is_signed = ls->layer[e - 1].relu == 0 };
+    return rc ? rc : nn_set_quant(s->m, s->quant);
+}
+
+static int subject_open(struct subject *s, const char *name, struct base_pool *pool, enum phase phase)
+{
+    struct nn_options o = { .pool = pool, .max_batch = BATCH, .training = phase != INFER };
     struct base_rng r;
     base_rng_seed(&r, 1);
     *s = (struct subject){ .g = NULL };
@@ -82,7 +104,7 @@ static int subject_open(struct subject *s, const char *name, struct base_pool *p
     if (rc)
         return rc;
     nn_init_parameters(s->g, 1);
-    if ((rc = nn_new(&s->m, s->g, &o)))
+    if ((rc = nn_new(&s->m, s->g, &o)) || (phase == QAT && (rc = quantize(s))))
         return rc;
     size_t bytes = nn_image_bytes(s->m) * BATCH;
     s->pixels = base_alloc(bytes);
@@ -96,10 +118,10 @@ static int subject_open(struct subject *s, const char *name, struct base_pool *p
     return BASE_OK;
 }
 
-static int step(struct subject *s, bool training)
+static int step(struct subject *s, enum phase phase)
 {
     static const struct nn_loss_options loss = NN_LOSS_OPTIONS_INIT;
-    if (!training)
+    if (phase == INFER)
         return nn_forward(s->m, s->pixels, BATCH, s->logits);
     int rc = nn_gradient(s->m, s->pixels, s->labels, BATCH, &loss, NULL, NULL, NULL);
     if (!rc)
@@ -188,11 +210,11 @@ static double median(double *v, int n)
     return n ? v[n / 2] : 0;
 }
 
-static int own_turn(struct subject *s, struct times *t, int turn, bool training, double seconds)
+static int own_turn(struct subject *s, struct times *t, int turn, enum phase phase, double seconds)
 {
     int from = t->n, rc = BASE_OK;
     for (double start = base_seconds(), now = start; !rc && t->n < MAX_STEPS && (t->n - from < 3 || now - start < seconds); t->n++) {
-        rc = step(s, training);
+        rc = step(s, phase);
         t->v[t->n] = base_seconds() - now;
         now += t->v[t->n];
     }
@@ -213,10 +235,10 @@ static void rival_turn(struct rival *r, struct times *t, int turn, double second
     r->open = t->n > from;
 }
 
-static void rivals_open(struct rival *r, int n, const char *name, bool training)
+static void rivals_open(struct rival *r, int n, const char *name, enum phase phase)
 {
     char question[96];
-    snprintf(question, sizeof question, "open %s %s", name, training ? "train" : "infer");
+    snprintf(question, sizeof question, "open %s %s", name, phase_name[phase]);
     for (int i = 0; i < n; i++) {
         const char *answer = rival_ask(&r[i], question);
         r[i].open = answer && !strncmp(answer, "ok", 2);
@@ -235,10 +257,10 @@ static double fastest_ratio(const struct times *t, const struct rival *r, int n)
     return median(ratio, TURNS);
 }
 
-static void print_row(const char *name, bool training, struct times *t, const struct rival *r, int n, double macs, double bytes, double peak)
+static void print_row(const char *name, enum phase phase, struct times *t, const struct rival *r, int n, double macs, double bytes, double peak)
 {
-    double ratio = fastest_ratio(t, r, n), mid = median(t[0].v, t[0].n), flops = (training ? 6 : 2) * macs * BATCH / mid / 1e9;
-    printf("%-18s %-6s %9.0f %9.0f %9.1f %7.0f %6.0f", name, training ? "train" : "infer", BATCH / mid, BATCH / t[0].v[0], flops, 100 * flops / peak, bytes / (1 << 20));
+    double ratio = fastest_ratio(t, r, n), mid = median(t[0].v, t[0].n), flops = (phase == INFER ? 2 : 6) * macs * BATCH / mid / 1e9;
+    printf("%-18s %-6s %9.0f %9.0f %9.1f %7.0f %6.0f", name, phase_name[phase], BATCH / mid, BATCH / t[0].v[0], flops, 100 * flops / peak, bytes / (1 << 20));
     for (int i = 0; i < n; i++)
         printf(" %9.0f", r[i].open ? BATCH / median(t[1 + i].v, t[1 + i].n) : 0);
     if (ratio > 0)
@@ -247,20 +269,44 @@ static void print_row(const char *name, bool training, struct times *t, const st
     fflush(stdout);
 }
 
-static int bench(const char *name, struct base_pool *pool, bool training, double seconds, double peak, struct rival *r, int n)
+/* Beside the same network's training in float: the ratio is what is left of its speed. */
+static int bench_qat(const char *name, struct base_pool *pool, double seconds, double peak)
+{
+    static double memory[2][MAX_STEPS];
+    struct times t[2] = { { .v = memory[0] }, { .v = memory[1] } };
+    struct subject s, plain = { .g = NULL };
+    struct rival in_float = { .open = true };
+    int rc = subject_open(&s, name, pool, QAT);
+    if (!rc)
+        rc = subject_open(&plain, name, pool, TRAIN);
+    for (int k = -1; !rc && k < TURNS; k++) {
+        rc = own_turn(&s, &t[0], BASE_MAX(k, 0), QAT, k < 0 ? 0 : seconds);
+        if (!rc)
+            rc = own_turn(&plain, &t[1], BASE_MAX(k, 0), TRAIN, k < 0 ? 0 : seconds);
+        if (k < 0)
+            t[0].n = t[1].n = 0;         /* pages and caches */
+    }
+    if (!rc)
+        print_row(name, QAT, t, &in_float, 1, network_macs(s.g), (double)nn_memory(s.m), peak);
+    subject_close(&s);
+    subject_close(&plain);
+    return rc;
+}
+
+static int bench(const char *name, struct base_pool *pool, enum phase phase, double seconds, double peak, struct rival *r, int n)
 {
     static double memory[1 + MAX_RIVALS][MAX_STEPS];
     struct times t[1 + MAX_RIVALS] = { { .n = 0 } };
     struct subject s;
-    int rc = subject_open(&s, name, pool, training);
+    int rc = subject_open(&s, name, pool, phase);
     for (int i = 0; i <= n; i++)
         t[i].v = memory[i];
     if (!rc)
-        rc = step(&s, training);         /* pages and caches */
+        rc = step(&s, phase);            /* pages and caches */
     if (!rc)
-        rivals_open(r, n, name, training);
+        rivals_open(r, n, name, phase);
     for (int k = 0; !rc && k < TURNS; k++) {
-        rc = own_turn(&s, &t[0], k, training, seconds);
+        rc = own_turn(&s, &t[0], k, phase, seconds);
         for (int i = 0; !rc && i < n; i++)
             if (r[i].open) {
                 rival_turn(&r[i], &t[1 + i], k, seconds);
@@ -268,7 +314,7 @@ static int bench(const char *name, struct base_pool *pool, bool training, double
             }
     }
     if (!rc)
-        print_row(name, training, t, r, n, network_macs(s.g), (double)nn_memory(s.m), peak);
+        print_row(name, phase, t, r, n, network_macs(s.g), (double)nn_memory(s.m), peak);
     subject_close(&s);
     return rc;
 }
@@ -303,8 +349,8 @@ int main(int argc, char **argv)
         printf("   other %d", i + 1);
     printf(n ? "   ratio\n" : "\n");
     for (int i = 0; !rc && i < BASE_COUNT(nets); i++)
-        for (int training = 1; !rc && chosen(rows, nets[i]) && training >= 0; training--)
-            rc = bench(nets[i], pool, training, seconds, peak, rival, n);
+        for (int p = 0; !rc && chosen(rows, nets[i]) && p < PHASES; p++)
+            rc = p == QAT ? bench_qat(nets[i], pool, seconds, peak) : bench(nets[i], pool, p, seconds, peak, rival, n);
     for (int i = 0; i < n; i++)
         rival_close(&rival[i]);
     base_pool_free(pool);

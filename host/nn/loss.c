@@ -77,7 +77,7 @@ static void loss_of_image(struct nn *m, int index, int share, double *d)
     struct nn_batch *b = &m->batch;
     struct nn_edge *e = &m->edge[m->out_edge];
     const float *z = nn_batch_logits(m, index);
-    float *grad = e->grad + e->floats * (size_t)index;
+    float *grad = e->grad + e->grad_step * (size_t)index;
     double kd = b->teacher ? (double)b->loss->distill_weight : 0;
     memset(d, 0, sizeof *d * (size_t)m->classes);
     double hard = (b->loss->kind == NN_MSE ? squared_error : cross_entropy)(z, m->classes, b->labels[index], (double)b->loss->label_smoothing, 1 - kd, d);

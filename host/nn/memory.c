@@ -54,49 +54,99 @@ static int keep_shared_maps(struct nn *m)
     return rc;
 }
 
-/* Give each map the first place that is free when its layer runs; total floats of all places. */
-static size_t place_maps(const struct nn *m, int *place, int *until, size_t *floats)
+/* ---- places that maps share in turn ---------------------------------------------------- */
+
+struct places { int n, *of, *until; size_t *floats, *at, total; };  /* of an edge, or -1; until: layer that last needs it */
+
+static int places_new(struct places *p, struct nn *m)
 {
-    int n = 0;
-    size_t total = 0;
-    for (int e = 0; e < m->layers.n_edge; e++) {
-        if (m->edge[e].image_step)
-            continue;
-        int p = 0;
-        while (p < n && until[p] >= e - 1)
-            p++;
-        if (p == n)
-            n++;
-        place[e] = p;
-        until[p] = last_use(m, e);
-        floats[p] = BASE_MAX(floats[p], m->edge[e].floats);
+    int n = m->layers.n_edge;
+    *p = (struct places){ .of = BASE_ARENA_NEW_N(m->arena, int, n), .until = BASE_ARENA_NEW_N(m->arena, int, n),
+                          .floats = BASE_ARENA_NEW_N(m->arena, size_t, n), .at = BASE_ARENA_NEW_N(m->arena, size_t, n) };
+    for (int e = 0; p->of && e < n; e++)
+        p->of[e] = -1;
+    return p->of && p->until && p->floats && p->at ? BASE_OK : BASE_NOMEM;
+}
+
+/* The first place that is free when the edge's own layer runs, one way or the other. Edges come in order. */
+static void places_add(struct places *p, const struct nn *m, int edge)
+{
+    int k = 0;
+    while (k < p->n && p->until[k] >= edge - 1)
+        k++;
+    p->n = BASE_MAX(p->n, k + 1);
+    p->of[edge] = k;
+    p->until[k] = last_use(m, edge);
+    p->floats[k] = BASE_MAX(p->floats[k], (m->edge[edge].floats + 15) / 16 * 16);
+}
+
+static void places_close(struct places *p)
+{
+    for (int k = 0; k < p->n; k++) {
+        p->at[k] = p->total;
+        p->total += p->floats[k];
     }
-    for (int p = 0; p < n; p++)
-        total += floats[p] = (floats[p] + 15) / 16 * 16;
-    return total;
+}
+
+/* ---- what an engine needs ------------------------------------------------------------------ */
+
+static int plan_worker_maps(struct nn *m)
+{
+    struct places p;
+    int rc = keep_shared_maps(m);
+    if (rc || (rc = places_new(&p, m)))
+        return rc;
+    for (int e = 0; e < m->layers.n_edge; e++)
+        if (!m->edge[e].image_step)
+            places_add(&p, m, e);
+    places_close(&p);
+    float *x = BASE_ARENA_NEW_N(m->arena, float, (p.total + 16) * (size_t)base_pool_threads(m->pool));
+    for (int e = 0; x && e < m->layers.n_edge; e++)
+        if (p.of[e] >= 0) {
+            m->edge[e].x = x + p.at[p.of[e]];
+            m->edge[e].worker_step = p.total;
+        }
+    return x ? BASE_OK : BASE_NOMEM;
+}
+
+/* Dense terms take the gradients of a share's images together, and some once more when all is done. */
+static bool gradient_meets_dense(const struct nn *m, int edge)
+{
+    bool meets = has_dense(&m->layer[edge - 1]);
+    for (int i = 0; !meets && i < m->n_weighted; i++)
+        meets = m->weighted[i]->kind == NN_DENSE && m->weighted[i]->edge == edge;
+    return meets;
+}
+
+/* Gradients of the edges, for the whole batch: those whose times do not overlap share memory, which stays in cache
+ * longer. An image has the same part of a place whatever the edge, since images do not advance together. */
+static int plan_gradients(struct nn *m)
+{
+    struct places p;
+    int rc = places_new(&p, m);
+    for (int e = 1; !rc && e < m->layers.n_edge; e++) {
+        m->edge[e].grad_step = m->edge[e].floats;
+        if (!gradient_meets_dense(m, e))
+            places_add(&p, m, e);
+        else if (!(m->edge[e].grad = base_arena_alloc(m->arena, sizeof(float) * m->edge[e].floats * (size_t)m->max_batch)))
+            return BASE_NOMEM;
+    }
+    if (rc)
+        return rc;
+    places_close(&p);
+    float *grad = BASE_ARENA_NEW_N(m->arena, float, p.total * (size_t)m->max_batch + 16);
+    for (int e = 1; grad && e < m->layers.n_edge; e++)
+        if (p.of[e] >= 0) {
+            m->edge[e].grad = grad + p.at[p.of[e]] * (size_t)m->max_batch;
+            m->edge[e].grad_step = p.floats[p.of[e]];
+        }
+    return grad ? BASE_OK : BASE_NOMEM;
 }
 
 int nn_plan_maps(struct nn *m)
 {
-    if (m->training)
-        return nn_keep_maps(m);
-    int n = m->layers.n_edge, rc = keep_shared_maps(m);
-    int *place = BASE_ARENA_NEW_N(m->arena, int, n), *until = BASE_ARENA_NEW_N(m->arena, int, n);
-    size_t *floats = BASE_ARENA_NEW_N(m->arena, size_t, n);
-    if (rc || !place || !until || !floats)
-        return BASE_NOMEM;
-    size_t total = place_maps(m, place, until, floats);
-    float *x = BASE_ARENA_NEW_N(m->arena, float, (total + 16) * (size_t)base_pool_threads(m->pool));
-    if (!x)
-        return BASE_NOMEM;
-    for (int e = 0; e < n; e++) {
-        struct nn_edge *d = &m->edge[e];
-        if (d->image_step)
-            continue;
-        d->x = x;
-        for (int p = 0; p < place[e]; p++)
-            d->x += floats[p];
-        d->worker_step = total;
-    }
-    return BASE_OK;
+    if (!m->training)
+        return plan_worker_maps(m);
+    int rc = nn_keep_maps(m);
+    return rc ? rc : plan_gradients(m);
 }

@@ -38,12 +38,11 @@ static int plan_edge(struct nn *m, int e)
     d->finish.relu_hi = relu == GRAPH_RELU ? INFINITY : relu == GRAPH_RELU6 ? 6 : -1;
     if (!m->training)
         return BASE_OK;
-    d->grad = batch_floats(m, d->floats);
     d->mask = base_arena_alloc(m->arena, d->floats / 8 * (size_t)m->max_batch);
     d->scale_grad = BASE_ARENA_NEW_N(m->arena, double, NN_CHUNKS);
     if (m->layers.layer[e - 1].kind == GRAPH_LAYER_MAXPOOL && !(d->which = base_arena_alloc(m->arena, d->floats * (size_t)m->max_batch)))
         return BASE_NOMEM;
-    return d->grad && d->mask && d->scale_grad ? BASE_OK : BASE_NOMEM;
+    return d->mask && d->scale_grad ? BASE_OK : BASE_NOMEM;
 }
 
 /* ---- parameters ----------------------------------------------------------------------- */

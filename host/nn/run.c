@@ -12,7 +12,7 @@ static float *map_of(const struct nn_edge *e, const struct nn_scratch *s, int n)
 
 static float *grad_of(const struct nn_edge *e, int n)
 {
-    return e->grad + e->floats * (size_t)n;
+    return e->grad + e->grad_step * (size_t)n;
 }
 
 /* A term's sum before batch norm: kept for the whole batch where it is needed again. */
