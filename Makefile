@@ -352,8 +352,13 @@ $(BUILD)/bench-train: $(BUILD)/obj/host/nn/bench_main.o $(LIB)
 	@echo "  CC   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-bench-train: $(BUILD)/bench-train ## speed of training and inference against the cores' peak
-	@$(BUILD)/bench-train $(JOBS)
+# Each Python of TORCH that has PyTorch takes part, as it is and with torch.compile; the others say why not.
+TORCH   ?= $(or $(BITPRESS_PYTHON),python3)
+ROWS    ?= lenet,resnet20,resnet56,mobilenet-v1-x0.5
+SECONDS ?= 1
+bench-train: $(BUILD)/bench-train ## speed of training and inference against the cores' peak and PyTorch (TORCH=python3)
+	@$(BUILD)/bench-train $(JOBS) $(SECONDS) $(ROWS) \
+	 $(foreach p,$(TORCH),$(foreach how,eager compile,"$(p) tests/outside/torch_bench.py $(JOBS) 128 $(how) 2>/dev/null"))
 
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
