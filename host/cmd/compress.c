@@ -173,7 +173,7 @@ static int64_t cost(void *ctx, const int *genes)
         return rc;
     int64_t cycles = contender_model_cycles(&recipe, r->bench.cache, &r->hw);
     compress_recipe_free(&recipe);
-    return cycles;
+    return cycles == BASE_INPUT ? SEARCH_UNBUILDABLE : cycles;
 }
 
 static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_result *out)
@@ -359,10 +359,25 @@ static int finalists_of_uniform(struct run *r)
     return rc;
 }
 
+/* A network that fits at few bits only is compressed without this row of the table. */
+static bool has_uniform8(struct run *r)
+{
+    int genes[SEARCH_MAX_DIMS];
+    for (int i = 0; i < r->space.search.n; i++)
+        genes[i] = MAX_BITS;
+    if (cost(r, genes) != SEARCH_UNBUILDABLE)
+        return true;
+    base_warn("uniform 8 bit is left out of the table: %s", base_error());
+    base_error_clear();
+    return false;
+}
+
 static int run_finalists(struct run *r)
 {
     double start = base_seconds();
-    int rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
+    int rc = BASE_OK;
+    if (has_uniform8(r))
+        rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
     if (!rc)
         rc = finalists_of_uniform(r);
     if (!rc)
@@ -378,7 +393,9 @@ static int measure(struct run *r, const struct data_set *test)
 {
     double start = base_seconds();
     int images = BASE_MIN((int)r->config.verify, test->n);
-    int rc = contender_score(&r->uniform8, r->config.search.backend, test->pixels, 1, NULL);
+    int rc = BASE_OK;
+    if (r->uniform8.net)
+        rc = contender_score(&r->uniform8, r->config.search.backend, test->pixels, 1, NULL);
     if (!rc && r->uniform.net)
         rc = contender_score(&r->uniform, r->config.search.backend, test->pixels, 1, NULL);
     if (!rc)
@@ -445,7 +462,9 @@ static int finish(struct run *r, double start)
         rc = run_test(r, &test);
     char *config = rc ? NULL : run_config_text(&r->config);
     if (!rc && config) {
-        row[o->n_row++] = &r->uniform8;
+        o->baseline = r->uniform8.net ? 0 : -1;
+        if (r->uniform8.net)
+            row[o->n_row++] = &r->uniform8;
         if (r->uniform.net)
             row[o->n_row++] = &r->uniform;
         o->best = o->n_row;

@@ -42,6 +42,8 @@ int search_repair(const struct search_job *job, struct base_rng *rng, int *genes
         int open = 0;
         for (int i = 0; i < s->n; i++)
             open += genes[i] > s->dim[i].lo;
+        if (!open && cost == SEARCH_UNBUILDABLE)
+            return BASE_INPUT;
         if (!open)
             return base_fail(BASE_TARGET,
                              "the limit of %lld cycles cannot be met: the cheapest candidate needs %lld (%.1f %% over)",

@@ -46,7 +46,9 @@ struct search_result {
  * candidate cannot be built: the trial is recorded as failed and the search goes on. Any
  * other error ends the search, and the trial is as if it had never begun. */
 typedef int search_evaluate_fn(void *ctx, const int *genes, uint64_t seed, struct search_result *out);
-/* Cycles by the model, cheap; negative = one of base_code. */
+/* Cycles by the model, cheap; SEARCH_UNBUILDABLE: wider than what can be built, the message says why;
+ * negative = one of base_code. */
+#define SEARCH_UNBUILDABLE INT64_MAX
 typedef int64_t search_cost_fn(void *ctx, const int *genes);
 
 /* ---- the study ------------------------------------------------------------ */

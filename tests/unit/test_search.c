@@ -320,6 +320,44 @@ static void used_up_space_ends_the_search(void **state)
     unit_remove(dir);
 }
 
+/* Layer l0 can be built with at most `widest` weight bits, whatever the limit. */
+static int widest;
+static int64_t narrow_cost(void *ctx, const int *g)
+{
+    if (g[0] <= widest)
+        return planted_cost(ctx, g);
+    base_fail(BASE_INPUT, "layer 'l0' needs more words than there are");
+    return SEARCH_UNBUILDABLE;
+}
+
+static void what_cannot_be_built_is_not_tried(void **state)
+{
+    (void)state;
+    static const char *const agents[] = {"random", "evolve"};
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    for (int i = 0; i < 2; i++) {
+        struct planted p = {0};
+        struct search_job job = job_of(agents[i], 1, 30, &p);
+        job.objective.cycles_limit = 1 << 20;
+        job.cost = narrow_cost;
+        struct search_study *s;
+        struct search_trials t;
+        remove(path);
+        assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+        widest = 1;
+        assert_error(search_run(s, &job), BASE_INPUT, "layer 'l0' needs more words");
+        widest = 3;
+        assert_ok(search_run(s, &job));
+        assert_ok(search_study_trials(s, &t));
+        assert_int_equal(t.n, 30);
+        for (int k = 0; k < t.n; k++)
+            assert_in_range(t.trial[k].genes[0], 2, 3);
+        search_trials_free(&t);
+        search_study_close(s);
+    }
+    unit_remove(dir);
+}
+
 static void notes_and_openings(void **state)
 {
     (void)state;
@@ -446,6 +484,7 @@ int main(void)
         cmocka_unit_test(bad_candidate_is_recorded_and_bad_disk_is_not),
         cmocka_unit_test(impossible_limit_says_by_how_much),
         cmocka_unit_test(used_up_space_ends_the_search),
+        cmocka_unit_test(what_cannot_be_built_is_not_tried),
         cmocka_unit_test(notes_and_openings),
         cmocka_unit_test(front_and_best),
         cmocka_unit_test(exports),
