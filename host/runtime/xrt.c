@@ -1,5 +1,6 @@
 /* xrt.c: the driver over XRT's native C API. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,14 @@
 
 #include "runtime/runtime_internal.h"
 
+/* Devices this process has open, a bit an index. XRT gives a second handle of a device it emulates, loads the xclbin
+ * again under the first one's feet and crashes at the end; its state is the process's, so this must be, too. */
+static atomic_uint_fast64_t devices_open;
+enum { MOST_DEVICES = 64 };
+
 struct device {
+    unsigned index;
+    bool claimed;
     xrtDeviceHandle handle;
     xrtKernelHandle kernel;
     xrtRunHandle run;
@@ -24,6 +32,8 @@ static void xrt_close(void *device)
         xrtKernelClose(d->kernel);
     if (d->handle)
         xrtDeviceClose(d->handle);
+    if (d->claimed)
+        atomic_fetch_and(&devices_open, ~(UINT64_C(1) << d->index));
     base_free(d);
 }
 
@@ -34,6 +44,17 @@ static int check_setup(void)
     if (root && *root)
         return BITPRESS_OK;
     return base_hint(base_fail(BITPRESS_MISSING, "xrt: XILINX_XRT is not set: XRT is not set up here"), "on a board: source setup.sh of XRT; without one: bitpress xrt-env -- PROGRAM");
+}
+
+static int claim(struct device *d, unsigned index)
+{
+    if (index >= MOST_DEVICES)
+        return base_fail(BITPRESS_MISSING, "xrt: there is no device %u", index);
+    d->index = index;
+    d->claimed = !(atomic_fetch_or(&devices_open, UINT64_C(1) << index) >> index & 1);
+    if (d->claimed)
+        return BITPRESS_OK;
+    return base_hint(base_fail(BITPRESS_BUSY, "xrt: device %u is open in this program already", index), "one bitpress_open a device");
 }
 
 static int open_kernel(struct device *d)
@@ -60,6 +81,8 @@ static int xrt_open(void **device, unsigned index, const char *xclbin)
     if (!d)
         return BITPRESS_MEMORY;
     *device = d;
+    if ((rc = claim(d, index)))
+        return rc;
     fflush(NULL);                                  /* XRT may fork */
     errno = 0;
     if (!(d->handle = xrtDeviceOpen(index)))

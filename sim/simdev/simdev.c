@@ -34,11 +34,11 @@ struct server {
 static void socket_paths(struct server *s)
 {
     const char *user = getenv("USER"), *id = getenv("EMULATION_SOCKETID");
-    char dir[64] = "/tmp";
+    char dir[40] = "/tmp";
     if (user && *user)
-        snprintf(dir, sizeof dir, "/tmp/%.50s", user);
-    snprintf(s->main_path, sizeof s->main_path, "%s/%.80s", dir, id ? id : "xcl_sock");
-    snprintf(s->back_path, sizeof s->back_path, "%.40s/D2X_unix_sock%s%.50s", dir, id ? "_" : "", id ? id : "");
+        snprintf(dir, sizeof dir, "/tmp/%.34s", user);
+    snprintf(s->main_path, sizeof s->main_path, "%s/%.50s", dir, id ? id : "xcl_sock");
+    snprintf(s->back_path, sizeof s->back_path, "%s/D2X_unix_sock%s%.50s", dir, id ? "_" : "", id ? id : "");
 }
 
 /* Nobody connects a second time, so the name can go: then no death leaves it behind. */

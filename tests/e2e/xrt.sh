@@ -156,6 +156,25 @@ rc=0
 "$BITPRESS" xrt-env -- ./own_static other.bpk images.u8 >own.txt 2>&1 || rc=$?
 [ $rc = 1 ] && grep -q "mismatch: other.bpk: compiled for 'elsewhere', .*; the device holds" own.txt || fail "a pack for another array: exit $rc, $(cat own.txt)"
 
+cat >twice.c <<'END'
+#include <bitpress_runtime.h>
+#include <stdio.h>
+int main(void)
+{
+    bitpress *a = NULL, *b = NULL, *c = NULL;
+    int first = bitpress_open(&a, NULL), second = bitpress_open(&b, NULL);
+    printf("%s %s: %s\n", bitpress_code_name(first), bitpress_code_name(second), bitpress_error());
+    bitpress_close(a);
+    printf("%s\n", bitpress_code_name(bitpress_open(&c, NULL)));
+    bitpress_close(c);
+    return 0;
+}
+END
+# shellcheck disable=SC2046
+gcc -Wall -Wextra -Werror -o twice $(pc --cflags) twice.c "$build/libbitpress-runtime.a" $(pc --static --libs-only-l | sed 's/-lbitpress-runtime//')
+timeout -k 1 30 "$BITPRESS" xrt-env -- ./twice >twice.txt || fail "a device opened twice: $(cat twice.txt)"
+grep -qx 'ok busy: xrt: device 0 is open in this program already' twice.txt && [ "$(tail -n 1 twice.txt)" = ok ] || fail "a device opened twice: $(cat twice.txt)"
+
 step "the messages: none outgrows the first, a start for each image"
 BITPRESS_SIMDEV_TRACE=$SCRATCH/trace "$BITPRESS" run fmnist-cnn.bpk --data idx:data --images 7 --quiet >/dev/null
 [ "$(head -n 1 trace | cut -d' ' -f1)" = 20 ] || fail "the first message is not the environment"
