@@ -9,7 +9,8 @@
 struct apply {
     const struct cmd *cmd;
     const char *model, *input, *recipe, *data, *board, *out, *backend;
-    long held_out, verify;
+    long held_out, verify, pad;
+    bool flip;
     struct hw hw;
     struct base_pool *pool;
     struct pipeline_data images;
@@ -98,7 +99,7 @@ static int apply(struct apply *a)
     if (!rc)
         rc = pipeline_data_open(&a->images, a->graph, a->data, (int)a->held_out, seed, a->pool);
     if (!rc)
-        rc = pipeline_bench_open(&a->bench, a->graph, &a->images, seed, 0, false, a->pool);
+        rc = pipeline_bench_open(&a->bench, a->graph, &a->images, seed, (int)a->pad, a->flip, a->pool);
     if (rc)
         return rc;
     snprintf(title, sizeof title, "%.60s on %.60s", a->model, a->hw.board);
@@ -109,7 +110,7 @@ static int apply(struct apply *a)
 
 int cmd_apply(int argc, char **argv)
 {
-    struct apply a = { .board = "pynq-z2", .out = "apply", .backend = "verilator", .held_out = 5000, .verify = 20 };
+    struct apply a = { .board = "pynq-z2", .out = "apply", .backend = "verilator", .held_out = 5000, .verify = 20, .pad = 2 };
     const struct cmd_option options[] = {
         { "recipe", CMD_TEXT, &a.recipe, "FILE", "the recipe (YAML)" },
         { "data", CMD_TEXT, &a.data, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
@@ -118,6 +119,8 @@ int cmd_apply(int argc, char **argv)
         { "out", CMD_TEXT, &a.out, "DIR", "where everything goes (default: apply)" },
         { "backend", CMD_TEXT, &a.backend, "NAME", "who measures the cycles (default: verilator)" },
         { "held-out", CMD_INT, &a.held_out, "N", "training images kept for validation (default 5000)" },
+        { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
+        { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
         { "verify", CMD_INT, &a.verify, "N", "whole test images run through the backend (default 20)" },
     };
     const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
@@ -133,6 +136,8 @@ int cmd_apply(int argc, char **argv)
         rc = base_hint(base_fail(BASE_INPUT, "apply: '%s' is not a trained network (.onnx)", a.model), "bitpress train CONFIG makes one");
     else if (a.verify < 1 || a.held_out < 1 || a.held_out > 1000000)
         rc = base_fail(BASE_INPUT, "apply: --verify and --held-out must be at least 1");
+    else if (a.pad < 0 || a.pad > 64)
+        rc = base_fail(BASE_INPUT, "apply: --pad %ld is outside 0..64", a.pad);
     else
         rc = apply(&a);
     contender_free(&a.result);
