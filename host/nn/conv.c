@@ -183,11 +183,13 @@ INLINE void product_block(const int P, const int V, float *y, const int *y_off, 
         }
 }
 
-typedef void product_fn(float *, const int *, const float *, const int *, const struct nn_product *, const float *, bool);
+/* `blocks` of them, one after the other. */
+typedef void product_fn(int, float *, const int *, const float *, const int *, const struct nn_product *, const float *, bool);
 #define PRODUCT(P, V)                                                                                                             \
-    static void product_##P##_##V(float *y, const int *yo, const float *x, const int *xo, const struct nn_product *q, const float *w, bool add) \
+    static void product_##P##_##V(int blocks, float *y, const int *yo, const float *x, const int *xo, const struct nn_product *q, const float *w, bool add) \
     {                                                                                                                             \
-        product_block(P, V, y, yo, x, xo, q, w, add);                                                                             \
+        for (; blocks > 0; blocks--, yo += P, xo += P)                                                                            \
+            product_block(P, V, y, yo, x, xo, q, w, add);                                                                         \
     }
 PRODUCT(1, 1) PRODUCT(2, 1) PRODUCT(3, 1) PRODUCT(4, 1) PRODUCT(5, 1) PRODUCT(6, 1)
 PRODUCT(1, 2) PRODUCT(2, 2) PRODUCT(3, 2) PRODUCT(4, 2) PRODUCT(5, 2) PRODUCT(6, 2)
@@ -197,16 +199,26 @@ static product_fn *const product_table[2][PIX + 1] = {
     { NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2 },
 };
 
+/* Even blocks, for one of a single pixel takes as long as one of four: `many` of size `most`, then of one less. */
+struct cut { int most, many, less; };
+
+static struct cut cut_pixels(int n)
+{
+    int blocks = (n + PIX - 1) / PIX, most = blocks ? (n + blocks - 1) / blocks : 0, less = most * blocks - n;
+    return (struct cut){ .most = most, .many = blocks - less, .less = less };
+}
+
 void nn_product_run(float *y, const float *x, const float *packed, const struct nn_product *p, bool add)
 {
     const float *w = packed + p->w_at;
+    struct cut cut = cut_pixels(p->n_pix);
+    int rest = cut.most * cut.many;
     for (int o = 0; o < p->o;) {
         int width = panel_width(p->o - o);
-        /* Even blocks: one of a single pixel takes as long as one of four. */
-        for (int i = 0, n, left = (p->n_pix + PIX - 1) / PIX; left > 0; i += n, left--) {
-            n = (p->n_pix - i + left - 1) / left;
-            product_table[width / 8 - 1][n](y + o, p->y_off + i, x, p->x_off + i, p, w, add);
-        }
+        if (cut.many)
+            product_table[width / 8 - 1][cut.most](cut.many, y + o, p->y_off, x, p->x_off, p, w, add);
+        if (cut.less)
+            product_table[width / 8 - 1][cut.most - 1](cut.less, y + o, p->y_off + rest, x, p->x_off + rest, p, w, add);
         w += (size_t)p->n_seg * p->seg_len * width;
         o += width;
     }
@@ -309,7 +321,7 @@ void nn_dense_forward(float *y, const float *x, const float *packed, int n, int 
                 xo[p] = p * k;
                 yo[p] = p * o;
             }
-            product_table[width / 8 - 1][m](y + (size_t)i * o + o0, yo, x + (size_t)i * k, xo, &q, packed, add);
+            product_table[width / 8 - 1][m](1, y + (size_t)i * o + o0, yo, x + (size_t)i * k, xo, &q, packed, add);
         }
         packed += (size_t)k * width;
         o0 += width;
