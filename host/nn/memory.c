@@ -13,6 +13,7 @@ static int keep_map(struct nn *m, struct nn_edge *e)
     e->x = x;
     e->image_step = e->floats;
     e->worker_step = 0;
+    e->remade = false;
     return BASE_OK;
 }
 
@@ -90,11 +91,12 @@ static void places_close(struct places *p)
 
 /* ---- what an engine needs ------------------------------------------------------------------ */
 
+/* Maps that are not kept. */
 static int plan_worker_maps(struct nn *m)
 {
     struct places p;
-    int rc = keep_shared_maps(m);
-    if (rc || (rc = places_new(&p, m)))
+    int rc = places_new(&p, m);
+    if (rc)
         return rc;
     for (int e = 0; e < m->layers.n_edge; e++)
         if (!m->edge[e].image_step)
@@ -143,10 +145,39 @@ static int plan_gradients(struct nn *m)
     return grad ? BASE_OK : BASE_NOMEM;
 }
 
+static bool is_convolution(const struct nn_term *t)
+{
+    return t->kind == NN_CONV || t->kind == NN_DEPTHWISE;
+}
+
+/* A map that is batch norm and ReLU of one kept sum, and read by the next layer's convolutions alone: to read the sum
+ * once more is cheaper than to write the map and read it. */
+static bool can_be_remade(const struct nn *m, int edge)
+{
+    const struct nn_layer *l = edge > 0 ? &m->layer[edge - 1] : NULL;
+    if (!l || edge == m->out_edge || l->n_term != 1 || !is_convolution(&l->term[0]) || l->term[0].batchnorm < 0)
+        return false;
+    for (int i = 0; i < m->layers.n; i++)
+        for (int t = 0; t < m->layer[i].n_term; t++)
+            if (m->layer[i].term[t].edge == edge && (i != edge || !is_convolution(&m->layer[i].term[t]) || has_dense(&m->layer[i])))
+                return false;
+    return true;
+}
+
+/* The maps of training: an edge that can be made again needs none. */
+static int keep_most_maps(struct nn *m)
+{
+    int rc = BASE_OK;
+    for (int e = 0; !rc && e < m->layers.n_edge; e++)
+        if (!(m->edge[e].remade = can_be_remade(m, e)))
+            rc = keep_map(m, &m->edge[e]);
+    return rc;
+}
+
 int nn_plan_maps(struct nn *m)
 {
-    if (!m->training)
-        return plan_worker_maps(m);
-    int rc = nn_keep_maps(m);
-    return rc ? rc : plan_gradients(m);
+    int rc = m->training ? keep_most_maps(m) : keep_shared_maps(m);
+    if (!rc)
+        rc = plan_worker_maps(m);
+    return rc || !m->training ? rc : plan_gradients(m);
 }

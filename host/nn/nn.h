@@ -44,8 +44,8 @@ int nn_forward(struct nn *m, const uint8_t *pixels, int n, float *logits);
 struct nn_result { double top1, top5, loss; int n; };
 int nn_evaluate(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out);
 
-/* Inference keeps no maps unless this was called before (they take memory and time); training does.
- * The last batch run then has them for nn_edge_read. */
+/* Maps are not kept longer than they are needed (they take memory and time) unless this was called before:
+ * then the last batch run has them for nn_edge_read. */
 int nn_keep_maps(struct nn *m);
 /* The map of `edge` for image `index` of the last batch run (n <= max_batch): out [h][w][c].
  * Edge 0 holds the normalized input. BASE_INTERNAL if it was not kept. */

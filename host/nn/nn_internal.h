@@ -52,6 +52,7 @@ struct nn_edge {
     size_t floats;                       /* h * w * cp */
     float *x, *grad;                     /* maps: x by image or by worker (memory.c); grad [max_batch], only in training */
     size_t image_step, worker_step;      /* floats from an image's x to the next, or from a worker's; the other is 0 */
+    bool remade;                         /* in training: not kept, but made again from its layer's sum where backward needs it */
     size_t grad_step;                    /* from an image's gradient to the next */
     uint8_t *mask, *which;               /* [max_batch]: pass bits; tap of a max pool */
     float *slope;                        /* [max_batch]: d value / d scale, once scales are learned */

@@ -43,6 +43,17 @@ static const float *padded_input(const struct nn *m, const struct nn_term *t, co
     return s->pad;
 }
 
+/* The same in the backward pass, where some maps have to be made again. */
+static const float *padded_input_again(const struct nn *m, const struct nn_term *t, const struct nn_scratch *s, int n)
+{
+    const struct nn_edge *e = &m->edge[t->edge];
+    if (e->remade) {
+        const struct nn_term *from = &m->layer[t->edge - 1].term[0];
+        nn_finish_map(map_of(e, s, n), NULL, NULL, z_of(m, from, s, n), from->sc, from->sh, NULL, e->h * e->w, e->cp, &e->finish);
+    }
+    return padded_input(m, t, s, n);
+}
+
 /* ---- forward ------------------------------------------------------------------------------- */
 
 static void step_input(struct nn *m, const struct nn_scratch *s, int n)
@@ -194,9 +205,9 @@ static void back_conv(struct nn *m, struct nn_term *t, const struct nn_scratch *
     int row = c->gwp * c->o;
     float *dw = m->share_grad + m->share_floats * (size_t)share + t->grad_at;
     if (t->fast_forward)
-        nn_winograd_weights(dw, padded_input(m, t, s, n), c->wp, dz, row, &t->winograd, s->winograd);
+        nn_winograd_weights(dw, padded_input_again(m, t, s, n), c->wp, dz, row, &t->winograd, s->winograd);
     else
-        nn_conv_weights(dw, padded_input(m, t, s, n), dz, row, c);
+        nn_conv_weights(dw, padded_input_again(m, t, s, n), dz, row, c);
     if (t->edge == 0)
         return;
     if (t->fast_back)
@@ -209,7 +220,7 @@ static void back_depthwise(struct nn *m, struct nn_term *t, const struct nn_scra
 {
     const struct nn_conv *c = &t->conv;
     const float *dz = padded_gradient(m, t, s, n);
-    nn_depthwise_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input(m, t, s, n), dz, c->gwp * c->o, c);
+    nn_depthwise_weights(m->share_grad + m->share_floats * (size_t)share + t->grad_at, padded_input_again(m, t, s, n), dz, c->gwp * c->o, c);
     if (t->edge > 0)
         nn_depthwise_back(grad_of(&m->edge[t->edge], n), s->grad, t->pack_forward, c, !first);
 }
