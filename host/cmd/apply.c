@@ -134,8 +134,8 @@ int cmd_apply(int argc, char **argv)
         rc = base_fail(BASE_INPUT, "apply: --%s is missing", a.recipe ? "data" : "recipe");
     else if (!pipeline_is_file(a.model))
         rc = base_hint(base_fail(BASE_INPUT, "apply: '%s' is not a trained network (.onnx)", a.model), "bitpress train CONFIG makes one");
-    else if (a.verify < 1 || a.held_out < 1 || a.held_out > 1000000)
-        rc = base_fail(BASE_INPUT, "apply: --verify and --held-out must be at least 1");
+    else if (a.verify < 1 || a.verify > 10000 || a.held_out < 1 || a.held_out > 1000000)
+        rc = base_fail(BASE_INPUT, "apply: --verify must be 1 to 10000, --held-out 1 to 1000000");
     else if (a.pad < 0 || a.pad > 64)
         rc = base_fail(BASE_INPUT, "apply: --pad %ld is outside 0..64", a.pad);
     else

@@ -1,6 +1,7 @@
 /* compress: the main job. Float network, search over recipes with every candidate scored on the
  * accelerator, fine-tuning of the best few beside their uniform rivals, one choice on held-out
  * images, then - once - the test images, the report and the pack. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "cmd/space.h"
 #include "onnx/onnx.h"
 
-enum { MAX_FINALISTS = 16, MAX_BITS = 8, MAX_SETTINGS = 64 };
+enum { MAX_BITS = 8, MAX_SETTINGS = 64, MAX_TRIALS = 1000000 };
 
 struct run {
     const struct cmd *cmd;
@@ -74,7 +75,8 @@ static int open_study(struct run *r)
     if (!path)
         return BASE_NOMEM;
     bool there = base_file_exists(path);
-    int rc = search_study_open(&r->study, path, r->resume && there ? SEARCH_RESUME : SEARCH_CREATE);
+    r->resume = r->resume && there;  /* without its study, what else lies there is not this run's */
+    int rc = search_study_open(&r->study, path, r->resume ? SEARCH_RESUME : SEARCH_CREATE);
     if (!rc)
         rc = bind_study(r);
     base_free(path);
@@ -257,11 +259,13 @@ static void keep_better(struct contender *best, struct contender *c)
 
 static int finalists_of_search(struct run *r)
 {
-    bool taken[1 << 12] = { false };
-    int n = BASE_MIN(r->trials.n, BASE_COUNT(taken)), rc = BASE_OK;
+    int n = r->trials.n, rc = BASE_OK;
     if (search_best(&r->goal, &r->trials) < 0)
         return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)r->goal.cycles_limit);
-    for (int k = 0; !rc && k < BASE_MIN((int)r->config.finetune.top, MAX_FINALISTS); k++) {
+    bool *taken = BASE_NEW_N(bool, n);
+    if (!taken)
+        return BASE_NOMEM;
+    for (int k = 0; !rc && k < (int)r->config.finetune.top; k++) {
         int best = -1;
         for (int i = 0; i < n; i++) {
             const struct search_trial *t = &r->trials.trial[i];
@@ -283,6 +287,7 @@ static int finalists_of_search(struct run *r)
         if (!rc)
             keep_better(&r->searched, &c);
     }
+    base_free(taken);
     return rc;
 }
 
@@ -298,7 +303,7 @@ static int uniform_rivals(struct run *r, struct pair *pair, int *n)
     for (int w = 0; w < MAX_BITS + 2; w++)
         for (int a = 0; a < MAX_BITS + 2; a++) {
             cycles[w][a] = INT64_MAX;
-            if (w < c->search.w_min || w > w_max || a < BASE_MAX(c->search.a_min, 2) || a > a_max)
+            if (w < c->search.w_min || w > w_max || a < c->search.a_min || a > a_max)
                 continue;
             space_uniform(&r->space, w, a, genes);
             cycles[w][a] = cost(r, genes);
@@ -388,18 +393,19 @@ static int run_finalists(struct run *r)
 
 /* ---- the verdict ------------------------------------------------------------------------------- */
 
-/* Every row is measured afresh, the chosen one on `verify` whole images. */
-static int measure(struct run *r, const struct data_set *test)
+/* Every row is measured afresh, the chosen one on `verify` whole images: held-out ones, since a
+ * choice that fails here must not have cost a look at the test images. */
+static int measure(struct run *r)
 {
     double start = base_seconds();
-    int images = BASE_MIN((int)r->config.verify, test->n);
-    int rc = BASE_OK;
+    const uint8_t *pixels = r->data.val_pixels;
+    int images = BASE_MIN((int)r->config.verify, r->data.n_val), rc = BASE_OK;
     if (r->uniform8.net)
-        rc = contender_score(&r->uniform8, r->config.search.backend, test->pixels, 1, NULL);
+        rc = contender_score(&r->uniform8, r->config.search.backend, pixels, 1, NULL);
     if (!rc && r->uniform.net)
-        rc = contender_score(&r->uniform, r->config.search.backend, test->pixels, 1, NULL);
+        rc = contender_score(&r->uniform, r->config.search.backend, pixels, 1, NULL);
     if (!rc)
-        rc = contender_score(&r->searched, r->config.search.backend, test->pixels, images, NULL);
+        rc = contender_score(&r->searched, r->config.search.backend, pixels, images, NULL);
     if (!rc && r->searched.score->cycles > r->goal.cycles_limit)
         rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)r->goal.cycles_limit);
     r->outcome.verified = images;
@@ -455,9 +461,9 @@ static int finish(struct run *r, double start)
     struct data_set test = { 0 };
     struct outcome *o = &r->outcome;
     struct contender *row[3];
-    int rc = pipeline_images_open(&test, r->graph, r->config.data, DATA_TEST, r->pool);
+    int rc = measure(r);
     if (!rc)
-        rc = measure(r, &test);
+        rc = pipeline_images_open(&test, r->graph, r->config.data, DATA_TEST, r->pool);
     if (!rc)
         rc = run_test(r, &test);
     char *config = rc ? NULL : run_config_text(&r->config);
@@ -507,7 +513,9 @@ static int prepare(struct run *r, const char *path, const char *out, long trials
         r->config.out = out;
     if (r->cmd->seed >= 0)
         r->config.seed = r->cmd->seed;
-    if (trials > 0)
+    if (trials != LONG_MIN && (trials < 1 || trials > MAX_TRIALS))
+        return base_fail(BASE_INPUT, "compress: --trials must be 1 to %d", MAX_TRIALS);
+    if (trials != LONG_MIN)
         r->config.search.trials = trials;
     if ((rc = hw_load(&r->hw, r->config.board)) || (rc = set_goal(r)) || (rc = base_mkdirs(r->config.out)))
         return rc;
@@ -555,7 +563,7 @@ static void run_free(struct run *r)
 int cmd_compress(int argc, char **argv)
 {
     const char *out = NULL;
-    long trials = 0;
+    long trials = LONG_MIN;          /* not given */
     bool resume = false;
     const struct cmd_option options[] = {
         { "out", CMD_TEXT, &out, "DIR", "where everything goes (default: the configuration's out)" },

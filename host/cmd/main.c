@@ -24,7 +24,7 @@ static void usage(FILE *to)
     fputs("bitpress: hardware-in-the-loop compression of convolutional networks for FPGAs\n\nusage: bitpress COMMAND ... (COMMAND --help tells more)\n\n", to);
     for (int i = 0; i < BASE_COUNT(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
-    fputs("\nexit codes: 0 done, 1 target not met, 2 bad usage or input, 3 missing device or tool, 4 internal error\n", to);
+    fputs("\nexit codes: 0 done, 1 target not met, 2 bad usage or input, 3 missing device or tool, 4 internal error, 130 stopped\n", to);
 }
 
 int main(int argc, char **argv)

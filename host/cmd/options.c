@@ -1,5 +1,6 @@
 /* options.c: option tables: parsing and --help. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,7 @@ int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv)
         { "help", CMD_FLAG, &help, NULL, "this text" },
     };
     c->name = argv[0];
-    c->seed = -1;
+    c->seed = LONG_MIN;             /* not given */
     bool options = true;
     for (int i = 1; i < argc; i++) {
         if (options && !strcmp(argv[i], "-h")) {
@@ -111,6 +112,10 @@ int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv)
         return base_hint(base_fail(BASE_INPUT, "%s: an argument is missing", c->name), "usage: bitpress %s %s", c->name, u->args);
     if (c->threads < 0 || c->threads > 1024)
         return base_fail(BASE_INPUT, "%s: --threads must be 0 (one per core) to 1024", c->name);
+    if (c->seed < 0 && c->seed != LONG_MIN)
+        return base_fail(BASE_INPUT, "%s: --seed must not be negative", c->name);
+    if (c->seed < 0)
+        c->seed = -1;
     base_log_level(c->quiet ? BASE_LOG_QUIET : BASE_LOG_INFO);
     return 0;
 }

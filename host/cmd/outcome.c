@@ -187,7 +187,7 @@ static int write_pack(const struct outcome *o, const char *path, const uint8_t *
 {
     const struct contender *c = best_of(o);
     char *recipe = compress_recipe_text(&c->recipe, ls);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:s}", "tool", "bitpress " BITPRESS_VERSION, "model", o->model, "data", o->data, "seed", (json_int_t)o->seed,
+    json_t *j = json_pack("{s:s, s:o, s:o, s:I, s:f, s:f, s:I, s:s}", "tool", "bitpress " BITPRESS_VERSION, "model", cmd_json_text(o->model), "data", cmd_json_text(o->data), "seed", (json_int_t)o->seed,
                           "validation_top1", c->val_top1, "test_top1", c->test_top1, "cycles", (json_int_t)c->score->cycles, "cycles_source", c->score->cycles_source);
     char *origin = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
     int rc = recipe && origin ? pipeline_write_pack(path, c->net, c->program, pixels, recipe, origin) : base_fail(BASE_NOMEM, "out of memory");

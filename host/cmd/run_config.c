@@ -52,7 +52,7 @@ static const struct key keys[] = {
     { "search", "validation", INT, AT(search.validation), 100, 1e6, "2000" },
     { "search", "batchnorm", INT, AT(search.batchnorm), 128, 1e6, "1024" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
-    { "finetune", "top", INT, AT(finetune.top), 1, 100, "2" },
+    { "finetune", "top", INT, AT(finetune.top), 1, 16, "2" },
     { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
 };
 

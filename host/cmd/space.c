@@ -32,7 +32,7 @@ int space_make(struct space *s, const struct graph *g, const struct graph_layers
             rc = add(s, i, w_field, r->w_min, r->w_max);
         if (!rc && ls->layer[i].kind == GRAPH_LAYER_MAC && compress_recipe_decider(g, ls, i) == i) {
             /* an edge that can be negative takes at least 2 bits */
-            int lo = BASE_MAX(r->a_min, 2);
+            int lo = BASE_MAX(r->a_min, compress_recipe_least_a_bits(g, ls, i));
             rc = add(s, i, a_field, lo, BASE_MAX(lo, r->a_max));
         }
     }

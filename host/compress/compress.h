@@ -58,6 +58,8 @@ void compress_recipe_tie(struct compress_recipe *r, const struct graph *g, const
 /* The layer whose a_bits is free and decides that of `layer`: itself, or an earlier or later one it is
  * tied to; -1: fixed by the raw input. A search varies a_bits only where this is the layer itself. */
 int compress_recipe_decider(const struct graph *g, const struct graph_layers *ls, int layer);
+/* The least a_bits of a layer: 2 where its input can be negative, else 1. */
+int compress_recipe_least_a_bits(const struct graph *g, const struct graph_layers *ls, int layer);
 /* Width of an edge (the logits: 0). */
 int compress_recipe_edge_bits(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int edge);
 

@@ -76,6 +76,11 @@ int compress_recipe_decider(const struct graph *g, const struct graph_layers *ls
     return root == 0 ? -1 : root_decider(g, ls, root);
 }
 
+int compress_recipe_least_a_bits(const struct graph *g, const struct graph_layers *ls, int layer)
+{
+    return graph_edge_signed(g, ls, compress_main_edge(g, ls, layer)) ? 2 : 1;
+}
+
 int compress_recipe_edge_bits(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int edge)
 {
     int root = edge_root(ls, edge);

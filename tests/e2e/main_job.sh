@@ -39,3 +39,23 @@ sed -i 's|^model:.*|model: model.onnx|' tight.yaml
 rc=0
 "$BITPRESS" compress tight.yaml --quiet 2>tight.txt || rc=$?
 [ $rc -eq 1 ] && grep -q 'cheapest candidate needs' tight.txt || fail "impossible limit: exit $rc, $(cat tight.txt)"
+
+# Names are bytes: a folder that is not UTF-8 is as good as any.
+odd=$(printf 'a\377b')
+mkdir "$odd" && cp out/model.onnx "$odd/m.onnx"
+"$BITPRESS" apply "$odd/m.onnx" --recipe best.yaml --data idx:data --held-out 500 --verify 1 --quiet -o "$odd/o" >/dev/null || fail "a name that is not UTF-8"
+"$BITPRESS" pack verify "$odd/o/best.bpk" >/dev/null || fail "the pack of a name that is not UTF-8"
+
+# One-bit activations are searched where the configuration asks for them and an edge can have them.
+config narrow.yaml narrow 2
+sed -i 's|^model:.*|model: model.onnx|; s|^search: {|search: {a_min: 1, a_max: 1, |; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' narrow.yaml
+"$BITPRESS" compress narrow.yaml --quiet >/dev/null
+"$BITPRESS" study best narrow/study.db --recipe | grep -q '"conv2": {w_bits: [0-9], a_bits: 1}' || fail "a_max: 1 searches wider activations"
+
+# --resume without a study begins anew: a float network of another run that lies there is not taken.
+cp out/model.onnx other.onnx
+mkdir -p stale && cp other.onnx stale/model.onnx
+config stale.yaml stale 1
+sed -i 's|^model:.*|model: lenet|; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' stale.yaml
+"$BITPRESS" compress stale.yaml --resume --quiet >/dev/null || fail "--resume without a study"
+! cmp -s stale/model.onnx other.onnx || fail "--resume without a study takes another run's network"
