@@ -53,13 +53,20 @@ static int bind_study(struct run *r)
     struct base_text key[MAX_SETTINGS] = { 0 }, value[MAX_SETTINGS] = { 0 };
     int n = 0, rc = BASE_OK;
     bool shapes_trials;
-    for (int i = 0; i < MAX_SETTINGS - 1 && run_config_item(&r->config, i, &key[i], &value[i], &shapes_trials); i++) {
+    for (int i = 0; i < MAX_SETTINGS - 3 && run_config_item(&r->config, i, &key[i], &value[i], &shapes_trials); i++) {
         if (key[i].failed || value[i].failed)
             rc = BASE_NOMEM;
         if (shapes_trials)
             s[n++] = (struct search_setting){ key[i].s, value[i].s };
     }
     s[n++] = (struct search_setting){ "input", r->config.input ? r->config.input : "as the model says" };
+    char limit[24], hardware[160];
+    const struct hw *h = &r->hw;     /* what the board's file says of cycles and of the limit */
+    snprintf(limit, sizeof limit, "%lld", (long long)r->goal.cycles_limit);
+    snprintf(hardware, sizeof hardware, "%016llx, port %d x %d, latency %d and %d, %g GB/s at %g MHz", (unsigned long long)h->hash, h->port_bits, h->burst_beats, h->read_latency,
+             h->write_latency, h->port_gbytes_s, h->clock_mhz);
+    s[n++] = (struct search_setting){ "cycles limit", limit };
+    s[n++] = (struct search_setting){ "board file", hardware };
     if (!rc)
         rc = search_study_bind(r->study, s, n);
     for (int i = 0; i < MAX_SETTINGS; i++) {

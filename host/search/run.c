@@ -194,6 +194,13 @@ static int replay(struct loop *l)
             return base_fail(BASE_INPUT, "%s: trial %d does not belong to this search (%d genes, %d expected)",
                              search_study_path(l->study), t->id, t->n_genes, l->job->space->n);
     }
+    for (int i = 0; i < l->history.n; i++)
+        for (int k = 0; k < l->job->space->n; k++) {
+            int v = l->history.trial[i].genes[k];
+            if (v < l->job->space->dim[k].lo || v > l->job->space->dim[k].hi)
+                return base_fail(BASE_INPUT, "%s: trial %d does not belong to this search (%s %d of layer '%s' is outside %d..%d)", search_study_path(l->study), i,
+                                 l->job->space->dim[k].field, v, l->job->space->dim[k].layer, l->job->space->dim[k].lo, l->job->space->dim[k].hi);
+        }
     int n = l->history.n, rc = BASE_OK;
     l->capacity = n;
     for (l->history.n = 0; !rc && l->history.n < n;) {

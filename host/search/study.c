@@ -448,6 +448,8 @@ static int read_trial(const struct search_study *s, struct base_arena *a, sqlite
     if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->started || !t->ended || !t->error)
         return BASE_NOMEM;
     t->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
+    if (t->state == SEARCH_DONE && (!(t->top1 >= 0 && t->top1 <= 1) || !(t->loss >= -1 && t->loss <= 1) || t->cycles < 1 || t->size_bytes < 0))
+        return base_hint(base_fail(BASE_INPUT, "%s: trial %d: its numbers are damaged", s->path, t->id), "move the file away and search anew");
     return read_genes(s, a, t, genes);
 }
 

@@ -59,3 +59,18 @@ config stale.yaml stale 1
 sed -i 's|^model:.*|model: lenet|; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' stale.yaml
 "$BITPRESS" compress stale.yaml --resume --quiet >/dev/null || fail "--resume without a study"
 ! cmp -s stale/model.onnx other.onnx || fail "--resume without a study takes another run's network"
+
+# A study belongs to its board's file: another clock or memory is another search.
+mkdir -p changed/pynq-z2
+sed 's|mhz: 150|mhz: 75|; s|gbytes_per_s: .*|gbytes_per_s: 0.5|' "$root/boards/pynq-z2/board.yaml" >changed/pynq-z2/board.yaml
+rc=0
+BITPRESS_BOARDS=$SCRATCH/changed "$BITPRESS" compress job.yaml --resume --quiet 2>board.txt || rc=$?
+[ $rc -eq 2 ] && grep -q 'made with another configuration: board file' board.txt || fail "another board file: exit $rc, $(cat board.txt)"
+
+# Genes outside the space are not this search's.
+if command -v sqlite3 >/dev/null; then
+    sqlite3 out/study.db "UPDATE trial SET genes='500'||substr(genes,2) WHERE id=0"
+    rc=0
+    "$BITPRESS" compress job.yaml --resume --quiet 2>genes.txt || rc=$?
+    [ $rc -eq 2 ] && grep -q 'does not belong to this search' genes.txt || fail "damaged genes: exit $rc, $(cat genes.txt)"
+fi
