@@ -87,7 +87,9 @@ static int apply(struct apply *a)
     char title[160];
     double start = base_seconds();
     uint64_t seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
-    int rc = hw_load(&a->hw, a->board);
+    int rc = pipeline_check_name("backend", a->backend, score_backends());
+    if (!rc)
+        rc = hw_load(&a->hw, a->board);
     if (!rc)
         rc = base_mkdirs(a->out);
     if (!rc)

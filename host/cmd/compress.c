@@ -267,6 +267,15 @@ static void keep_better(struct contender *best, struct contender *c)
 static int finalists_of_search(struct run *r)
 {
     int n = r->trials.n, rc = BASE_OK;
+    int failed = 0;
+    const char *why = "";
+    for (int i = 0; i < n; i++)
+        if (r->trials.trial[i].state == SEARCH_FAILED) {
+            why = r->trials.trial[i].error;
+            failed++;
+        }
+    if (n && failed == n)
+        return base_fail(BASE_TARGET, "none of %d candidates can be built; the last: %s", n, why);
     if (search_best(&r->goal, &r->trials) < 0)
         return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)r->goal.cycles_limit);
     bool *taken = BASE_NEW_N(bool, n);
@@ -524,6 +533,8 @@ static int prepare(struct run *r, const char *path, const char *out, long trials
         return base_fail(BASE_INPUT, "compress: --trials must be 1 to %d", MAX_TRIALS);
     if (trials != LONG_MIN)
         r->config.search.trials = trials;
+    if ((rc = pipeline_check_name("backend", r->config.search.backend, score_backends())) || (rc = pipeline_check_name("agent", r->config.search.agent, search_agents())))
+        return rc;
     if ((rc = hw_load(&r->hw, r->config.board)) || (rc = set_goal(r)) || (rc = base_mkdirs(r->config.out)))
         return rc;
     r->pool = base_pool_new((int)r->cmd->threads);
