@@ -31,6 +31,7 @@ struct run {
     char *cache_dir;
     struct search_trials trials;
     struct contender uniform8, uniform, searched;
+    bool searched_is_uniform;        /* then `searched` shares what `uniform` owns, but the score */
     struct outcome outcome;
 };
 
@@ -393,6 +394,18 @@ static bool has_uniform8(struct run *r)
     return false;
 }
 
+/* Uniform recipes are candidates too: the search's answer is never worse, on the held-out images, than the
+ * best of them. */
+static void adopt_uniform(struct run *r)
+{
+    if (!r->uniform.net || r->uniform.val_top1 <= r->searched.val_top1)
+        return;
+    contender_free(&r->searched);
+    r->searched = r->uniform;
+    snprintf(r->searched.name, sizeof r->searched.name, "searched");
+    r->searched_is_uniform = true;
+}
+
 static int run_finalists(struct run *r)
 {
     double start = base_seconds();
@@ -403,6 +416,8 @@ static int run_finalists(struct run *r)
         rc = finalists_of_uniform(r);
     if (!rc)
         rc = finalists_of_search(r);
+    if (!rc)
+        adopt_uniform(r);
     outcome_time(&r->outcome, "fine-tune", base_seconds() - start);
     return rc;
 }
@@ -567,7 +582,10 @@ static void run_free(struct run *r)
 {
     contender_free(&r->uniform8);
     contender_free(&r->uniform);
-    contender_free(&r->searched);
+    if (r->searched_is_uniform)
+        base_free(r->searched.score);
+    else
+        contender_free(&r->searched);
     search_trials_free(&r->trials);
     search_study_close(r->study);
     pipeline_bench_free(&r->bench);
