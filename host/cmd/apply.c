@@ -10,7 +10,7 @@ struct apply {
     const struct cmd *cmd;
     const char *model, *input, *recipe, *data, *board, *out, *backend;
     long held_out, verify, pad;
-    bool flip;
+    bool flip, qonnx;
     struct hw hw;
     struct base_pool *pool;
     struct pipeline_data images;
@@ -105,7 +105,7 @@ static int apply(struct apply *a)
     if (rc)
         return rc;
     snprintf(title, sizeof title, "%.60s on %.60s", a->model, a->hw.board);
-    a->outcome = (struct outcome){ .title = title, .objective = "One recipe, no search", .dir = a->out, .data = a->data, .model = a->model, .hw = &a->hw, .baseline = -1, .seed = seed };
+    a->outcome = (struct outcome){ .title = title, .objective = "One recipe, no search", .dir = a->out, .data = a->data, .model = a->model, .hw = &a->hw, .baseline = -1, .seed = seed, .qonnx = a->qonnx };
     rc = build(a);
     return rc ? rc : finish(a, start);
 }
@@ -124,6 +124,7 @@ int cmd_apply(int argc, char **argv)
         { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
         { "verify", CMD_INT, &a.verify, "N", "whole test images run through the backend (default 20)" },
+        { "qonnx", CMD_FLAG, &a.qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };
     const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };

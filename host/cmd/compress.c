@@ -33,6 +33,7 @@ struct run {
     struct contender uniform8, uniform, searched;
     bool searched_is_uniform;        /* then `searched` shares what `uniform` owns, but the score */
     struct outcome outcome;
+    bool qonnx;
 };
 
 static const struct graph_layers *layers_of(const struct run *r)
@@ -565,7 +566,7 @@ static int compress(struct run *r)
     snprintf(title, sizeof title, "%.60s on %.60s", c->model, r->hw.board);
     snprintf(objective, sizeof objective, "The most accurate network within %lld cycles an image (%.4f ms at %g MHz, %s)", (long long)r->goal.cycles_limit,
              (double)r->goal.cycles_limit / (r->hw.clock_mhz * 1e3), r->hw.clock_mhz, r->hw.clock_is);
-    r->outcome = (struct outcome){ .title = title, .objective = objective, .dir = c->out, .data = c->data, .model = c->model, .hw = &r->hw, .seed = (uint64_t)c->seed };
+    r->outcome = (struct outcome){ .title = title, .objective = objective, .dir = c->out, .data = c->data, .model = c->model, .hw = &r->hw, .seed = (uint64_t)c->seed, .qonnx = r->qonnx };
     int rc = open_study(r);
     if (!rc)
         rc = open_inputs(r);
@@ -600,11 +601,12 @@ int cmd_compress(int argc, char **argv)
 {
     const char *out = NULL;
     long trials = LONG_MIN;          /* not given */
-    bool resume = false;
+    bool resume = false, qonnx = false;
     const struct cmd_option options[] = {
         { "out", CMD_TEXT, &out, "DIR", "where everything goes (default: the configuration's out)" },
         { "trials", CMD_INT, &trials, "N", "candidates in all (default: the configuration's search.trials)" },
         { "resume", CMD_FLAG, &resume, NULL, "go on with an interrupted run" },
+        { "qonnx", CMD_FLAG, &qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };
     const struct cmd_usage u = { "CONFIG", "The main job: train or read the float network, search recipes for the target with the accelerator\nin the loop, fine-tune the best, verify; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
@@ -616,6 +618,7 @@ int cmd_compress(int argc, char **argv)
         return cmd_fail(BASE_NOMEM);
     r->cmd = &c;
     r->resume = resume;
+    r->qonnx = qonnx;
     rc = prepare(r, c.arg[0], out, trials);
     if (!rc)
         rc = compress(r);

@@ -200,7 +200,7 @@ static int write_pack(const struct outcome *o, const char *path, const uint8_t *
 int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels)
 {
     struct page p;
-    static const char *const names[] = { "best.bpk", "best.onnx", "summary.json", "layers.csv", "report.html" };
+    static const char *const names[] = { "best.bpk", "best.onnx", "summary.json", "layers.csv", "report.html", "best.qonnx.onnx" };
     char *path[BASE_COUNT(names)] = { NULL };
     int rc = page_make(&p, o);
     for (int i = 0; !rc && i < BASE_COUNT(names); i++)
@@ -209,6 +209,8 @@ int outcome_write(const struct outcome *o, const struct graph_layers *ls, const 
         rc = write_pack(o, path[0], pixels, ls);
     if (!rc)
         rc = onnx_write_qdq(best_of(o)->net, path[1]);
+    if (!rc && o->qonnx)
+        rc = onnx_write_qonnx(best_of(o)->net, path[5]);
     if (!rc)
         rc = report_json(&p.d, path[2]);
     if (!rc)

@@ -23,11 +23,12 @@ struct outcome {
     struct { const char *name; double s; } time[OUTCOME_MAX_TIMES];
     int n_time;
     double wall_s;
+    bool qonnx;                              /* best.qonnx.onnx as well */
 };
 
 /* Remember how long a phase took. */
 void outcome_time(struct outcome *o, const char *name, double seconds);
-/* DIR/best.bpk, best.onnx, summary.json, layers.csv, report.html. `ls`: layers of the recipe; `pixels`: the pack's self-test image. */
+/* DIR/best.bpk, best.onnx, (best.qonnx.onnx,) summary.json, layers.csv, report.html. `ls`: layers of the recipe; `pixels`: the pack's self-test image. */
 int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels);
 /* The table, or with --json the summary. */
 int outcome_print(const struct outcome *o, const struct cmd *c);

@@ -56,5 +56,7 @@ int onnx_prep_read(struct graph_prep *out, const char *path, int channels);
 int onnx_write(const struct graph *g, const char *path);
 /* Write an integer network as QDQ ONNX, atomically; docs/onnx.md says what it computes. */
 int onnx_write_qdq(const struct fixed_net *net, const char *path);
+/* The same with QONNX's Quant and BipolarQuant, which say bit widths below 8. */
+int onnx_write_qonnx(const struct fixed_net *net, const char *path);
 
 #endif

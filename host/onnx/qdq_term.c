@@ -1,6 +1,7 @@
 /* qdq_term.c: terms of an integer layer as ONNX's Conv, without rounding: integers times powers of two. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "onnx/qdq.h"
 
@@ -94,16 +95,36 @@ static char *float_weights(struct qdq *q, const struct fixed_term *t, int layer,
     return name;
 }
 
-/* Uniform levels: int8 behind a DequantizeLinear; `step`: coefficient of one step of each output's weights. */
-static char *integer_weights(struct qdq *q, const struct fixed_term *t, int layer, int term, const int *plane, const int32_t *step)
+/* int8 behind a DequantizeLinear. */
+static char *dequantized(struct qdq *q, const struct fixed_term *t, char *name, const int8_t *v, const float *scale)
 {
     struct writer *w = &q->w;
-    char *name = qdq_name(q, "layer", layer, term, ".weight"), *codes = qdq_name(q, "layer", layer, term, ".weight.int8");
-    char *scales = qdq_name(q, "layer", layer, term, ".weight.scale"), *zeros = qdq_name(q, "layer", layer, term, ".weight.zero");
+    char *codes = write_name(w, name ? name : "", ".int8"), *zeros = write_name(w, name ? name : "", ".zero");
     int8_t *to = write_tensor(w, codes, WRITE_INT8, (const int64_t[4]){ t->cout, t->cin, t->kh, t->kw }, 4);
-    float *scale = write_tensor(w, scales, WRITE_FLOAT, (const int64_t[1]){ t->cout }, 1);
+    if (to)
+        memcpy(to, v, (size_t)t->cout * (size_t)t->cin * (size_t)(t->kh * t->kw));
+    char *scales = write_floats(w, name ? name : "", ".scale", scale, t->cout);
     write_tensor(w, zeros, WRITE_INT8, (const int64_t[1]){ t->cout }, 1);
-    for (int o = 0; to && scale && o < t->cout; o++) {
+    Onnx__NodeProto *n = write_node(w, "DequantizeLinear", name);
+    write_input(w, n, codes);
+    write_input(w, n, scales);
+    write_input(w, n, zeros);
+    write_int(w, n, "axis", 0);
+    return name;
+}
+
+/* Uniform levels; `step`: coefficient of one step of each output's weights. */
+static char *integer_weights(struct qdq *q, const struct fixed_term *t, int layer, int term, const int *plane, const int32_t *step)
+{
+    char *name = qdq_name(q, "layer", layer, term, ".weight");
+    int64_t each = (int64_t)t->cin * t->kh * t->kw;
+    int8_t *values = base_arena_alloc(q->w.a, (size_t)(t->cout * each)), *to = values;
+    float *scale = base_arena_alloc(q->w.a, sizeof(float) * (size_t)t->cout);
+    if (!values || !scale) {
+        q->w.failed = true;
+        return NULL;
+    }
+    for (int o = 0; o < t->cout; o++) {
         scale[o] = (float)(abs(step[o]) * q->unit[t->chan + o] / q->scale[t->edge]);
         for (int64_t i = 0; i < t->cin; i++)
             for (int64_t tap = 0; tap < t->kh * t->kw; tap++) {
@@ -112,12 +133,7 @@ static char *integer_weights(struct qdq *q, const struct fixed_term *t, int laye
                 pad_into_sum(q, t, o, i, v * step[o]);
             }
     }
-    Onnx__NodeProto *n = write_node(w, "DequantizeLinear", name);
-    write_input(w, n, codes);
-    write_input(w, n, scales);
-    write_input(w, n, zeros);
-    write_int(w, n, "axis", 0);
-    return name;
+    return q->qonnx ? qonnx_weights(q, t, name, values, scale) : dequantized(q, t, name, values, scale);
 }
 
 static char *weights(struct qdq *q, const struct fixed_term *t, int layer, int term)
@@ -149,12 +165,21 @@ static char *less_padding(struct qdq *q, char *bits)
     return qdq_binary(q, "Sub", qdq_name(q, "edge", 0, -1, ".bits"), bits, "edge0.bits.pad");
 }
 
+static char *float_codes(struct qdq *q, int edge)
+{
+    char *name = qdq_name(q, "edge", edge, -1, ".bits.cast");
+    Onnx__NodeProto *n = write_node(&q->w, "Cast", name);
+    write_input(&q->w, n, qdq_name(q, "edge", edge, -1, ".codes"));
+    write_int(&q->w, n, "to", WRITE_FLOAT);
+    return name;
+}
+
 /* N x (channels * bits) x H x W of zeros and ones, two's complement: floor(code / 2^j) mod 2. */
 static char *edge_bits(struct qdq *q, int edge)
 {
     const struct fixed_edge *e = &q->net->edge[edge];
     bool padded = e->pad != NULL;
-    char *name = qdq_name(q, "edge", edge, -1, ".bits"), *value = qdq_name(q, "edge", edge, -1, ".codes");
+    char *name = qdq_name(q, "edge", edge, -1, ".bits"), *value;
     if (q->bits_made[edge])
         return name;
     q->bits_made[edge] = true;
@@ -163,10 +188,8 @@ static char *edge_bits(struct qdq *q, int edge)
     for (int j = 0; step && j < e->bits; j++)
         step[j] = ldexpf(1, -j);
     char *half = write_scalar(&q->w, name ? name : "", ".half", WRITE_FLOAT, 0.5), *two = write_scalar(&q->w, name ? name : "", ".two", WRITE_FLOAT, 2);
-    Onnx__NodeProto *n = write_node(&q->w, "Cast", qdq_name(q, "edge", edge, -1, ".bits.cast"));
-    write_input(&q->w, n, value);
-    write_int(&q->w, n, "to", WRITE_FLOAT);
-    value = qdq_binary(q, "Unsqueeze", qdq_name(q, "edge", edge, -1, ".bits.each"), qdq_name(q, "edge", edge, -1, ".bits.cast"), write_ints(&q->w, name ? name : "", ".axis", (const int64_t[1]){ 2 }, 1));
+    value = q->qonnx ? qonnx_codes(q, edge) : float_codes(q, edge);
+    value = qdq_binary(q, "Unsqueeze", qdq_name(q, "edge", edge, -1, ".bits.each"), value, write_ints(&q->w, name ? name : "", ".axis", (const int64_t[1]){ 2 }, 1));
     value = qdq_unary(q, "Floor", qdq_name(q, "edge", edge, -1, ".bits.shifted"), qdq_binary(q, "Mul", qdq_name(q, "edge", edge, -1, ".bits.parts"), value, steps));
     char *above = qdq_unary(q, "Floor", qdq_name(q, "edge", edge, -1, ".bits.above"), qdq_binary(q, "Mul", qdq_name(q, "edge", edge, -1, ".bits.halves"), value, half));
     above = qdq_binary(q, "Mul", qdq_name(q, "edge", edge, -1, ".bits.even"), above, two);

@@ -156,13 +156,13 @@ static char *requantize(struct qdq *q, int layer, const char *sum, double step)
 
 /* ---- edges ----------------------------------------------------------------------------------- */
 
-/* Only as much as the integers' type does not clip itself. */
+/* Only as much as the integers' type, or a Quant's bits, does not clip itself. */
 static char *clip(struct qdq *q, int edge, char *value)
 {
     const struct fixed_edge *e = &q->net->edge[edge];
     const struct fixed_layer *l = q->l;
     double scale = q->scale[edge];
-    int lo = e->is_signed ? -128 : 0, hi = e->is_signed ? 127 : 255;
+    int bits = q->qonnx ? e->bits : 8, lo = e->is_signed ? -(1 << (bits - 1)) : 0, hi = (1 << (bits - e->is_signed)) - 1;
     bool mac = l->kind == FIXED_MAC;
     if (!mac || (l->lo <= lo && l->hi >= hi))
         return value;
@@ -177,6 +177,10 @@ static char *clip(struct qdq *q, int edge, char *value)
 static void quantize(struct qdq *q, int edge, const char *value)
 {
     struct writer *w = &q->w;
+    if (q->qonnx) {
+        qonnx_edge(q, edge, value);
+        return;
+    }
     int type = q->net->edge[edge].is_signed ? WRITE_INT8 : WRITE_UINT8;
     char *name = qdq_name(q, "edge", edge, -1, ""), *codes = qdq_name(q, "edge", edge, -1, ".codes");
     char *scale = write_scalar(w, name ? name : "", ".scale", WRITE_FLOAT, q->scale[edge]), *zero = write_scalar(w, name ? name : "", ".zero", type, 0);
@@ -260,9 +264,9 @@ static void maxpool_layer(struct qdq *q, int layer)
     quantize(q, l->out, name);
 }
 
-int onnx_write_qdq(const struct fixed_net *net, const char *path)
+static int write_net(const struct fixed_net *net, const char *path, bool qonnx)
 {
-    struct qdq q = { .net = net };
+    struct qdq q = { .net = net, .qonnx = qonnx };
     const struct fixed_layer *last = &net->layer[net->n_layer - 1];
     if (last->h != 1 || last->w != 1 || last->out >= 0)
         return base_fail(BASE_INPUT, "layer '%s': the last layer must give 1 x 1 logits", last->name);
@@ -273,7 +277,10 @@ int onnx_write_qdq(const struct fixed_net *net, const char *path)
         writer_free(&q.w);
         return rc;
     }
-    input_edge(&q);
+    if (qonnx)
+        qonnx_input(&q);
+    else
+        input_edge(&q);
     for (int i = 0; i < net->n_layer && !q.w.failed; i++) {
         q.l = &net->layer[i];
         if (q.l->kind == FIXED_MAC)
@@ -288,4 +295,14 @@ int onnx_write_qdq(const struct fixed_net *net, const char *path)
     write_metadata(&q.w, "input_note", "raw pixels, 0..255");
     write_metadata(&q.w, QDQ_MARK, "of an integer network");
     return writer_end(&q.w, path);
+}
+
+int onnx_write_qdq(const struct fixed_net *net, const char *path)
+{
+    return write_net(net, path, false);
+}
+
+int onnx_write_qonnx(const struct fixed_net *net, const char *path)
+{
+    return write_net(net, path, true);
 }

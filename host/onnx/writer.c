@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { OPSET = 13, IR_VERSION = 7, MAX_OPERANDS = 9, MAX_ATTRIBUTES = 8 };
+enum { OPSET = 13, IR_VERSION = 7, MAX_OPERANDS = 9, MAX_ATTRIBUTES = 8, MAX_OPSETS = 2 };
 
 static void *make(struct writer *w, size_t bytes)
 {
@@ -186,6 +186,22 @@ void write_float(struct writer *w, Onnx__NodeProto *n, const char *name, float v
     }
 }
 
+void write_text(struct writer *w, Onnx__NodeProto *n, const char *name, const char *v)
+{
+    Onnx__AttributeProto *a = attribute(w, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    char *s = write_name(w, v, "");
+    if (a && s) {
+        a->has_s = 1;
+        a->s = (ProtobufCBinaryData){ strlen(s), (uint8_t *)s };
+    }
+}
+
+void write_domain(struct writer *w, Onnx__NodeProto *n, const char *domain)
+{
+    if (n)
+        n->domain = write_name(w, domain, "");
+}
+
 /* ---- the model ---------------------------------------------------------------- */
 
 /* N x dims */
@@ -256,6 +272,19 @@ void write_metadata_floats(struct writer *w, const char *key, const float *v, in
     base_text_free(&t);
 }
 
+void write_opset(struct writer *w, const char *domain, int64_t version)
+{
+    Onnx__OperatorSetIdProto *o = make_operator_set_id_proto(w);
+    if (!o || !w->model.opset_import || w->model.n_opset_import == MAX_OPSETS) {
+        w->failed = true;
+        return;
+    }
+    o->has_version = 1;
+    o->version = version;
+    o->domain = write_name(w, domain, "");
+    w->model.opset_import[w->model.n_opset_import++] = o;
+}
+
 int writer_begin(struct writer *w, const char *name)
 {
     memset(w, 0, sizeof *w);
@@ -263,17 +292,13 @@ int writer_begin(struct writer *w, const char *name)
     if (!(w->a = base_arena_new()))
         return BASE_NOMEM;
     w->graph = w->model.graph = make_graph_proto(w);
-    Onnx__OperatorSetIdProto *opset = make_operator_set_id_proto(w);
-    w->model.opset_import = make(w, sizeof(void *));
+    w->model.opset_import = make(w, sizeof(void *) * MAX_OPSETS);
     if (w->failed) {
         writer_free(w);
         return BASE_NOMEM;
     }
     w->graph->name = write_name(w, name, "");
-    opset->has_version = 1;
-    opset->version = OPSET;
-    opset->domain = write_name(w, "", "");
-    w->model.opset_import[w->model.n_opset_import++] = opset;
+    write_opset(w, "", OPSET);
     w->model.has_ir_version = 1;
     w->model.ir_version = IR_VERSION;
     w->model.producer_name = write_name(w, "bitpress", "");

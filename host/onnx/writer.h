@@ -14,6 +14,7 @@ enum { WRITE_FLOAT = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, WRITE_UINT8 = ONNX__T
 
 /* Metadata key of what onnx_write_qdq writes: the reader gives a hint by it. */
 #define QDQ_MARK "bitpress_qdq"
+#define QONNX_DOMAIN "qonnx.custom_op.general"
 
 struct writer {
     struct base_arena *a;
@@ -41,6 +42,10 @@ Onnx__NodeProto *write_node(struct writer *w, const char *type, const char *name
 void write_input(struct writer *w, Onnx__NodeProto *n, const char *value);      /* at most 9 */
 void write_int(struct writer *w, Onnx__NodeProto *n, const char *name, int64_t v);
 void write_int_list(struct writer *w, Onnx__NodeProto *n, const char *name, const int64_t *v, int count);
+/* Text, and the domain of an operator that is not ONNX's own (write_opset names it once). */
+void write_text(struct writer *w, Onnx__NodeProto *n, const char *name, const char *v);
+void write_domain(struct writer *w, Onnx__NodeProto *n, const char *domain);
+void write_opset(struct writer *w, const char *domain, int64_t version); /* at most 2, ONNX's own included */
 void write_float(struct writer *w, Onnx__NodeProto *n, const char *name, float v);
 
 /* The model's input and output: N x dims. */

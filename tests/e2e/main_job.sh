@@ -3,9 +3,9 @@
 cd "$SCRATCH"
 subset data 6000 1000
 config job.yaml out 8
-"$BITPRESS" compress job.yaml --quiet >table.txt
+"$BITPRESS" compress job.yaml --qonnx --quiet >table.txt
 cat table.txt
-for f in best.bpk best.onnx report.html summary.json layers.csv study.db model.onnx; do
+for f in best.bpk best.onnx best.qonnx.onnx report.html summary.json layers.csv study.db model.onnx; do
     [ -s out/$f ] || fail "out/$f is missing"
 done
 
@@ -27,7 +27,7 @@ jq -e '.bit_exact == true' verilator.json hls.json >/dev/null || fail "a backend
 
 # The recipe that was found, applied by hand.
 "$BITPRESS" study best out/study.db --json | jq -r .recipe >best.yaml
-"$BITPRESS" apply out/model.onnx --recipe best.yaml --data idx:data --held-out 500 --verify 2 --quiet -o applied
+"$BITPRESS" apply out/model.onnx --recipe best.yaml --data idx:data --held-out 500 --verify 2 --qonnx --quiet -o applied
 jq -e ".best.cycles == $(jq .best.cycles out/summary.json)" applied/summary.json >/dev/null || fail "apply takes other cycles than the search"
 
 bash "$root/tests/report_browser.sh" "$SCRATCH/out/report.html" || { rc=$?; [ $rc -eq 77 ] || fail "report"; }

@@ -256,7 +256,7 @@ static void real_accuracy(void **state)
 
 /* ---- QDQ ----------------------------------------------------------------------------------- */
 
-static void qdq_case(const char *name, const struct fixed_net *net, const uint8_t *pixels, int n, double limit)
+static void integer_case(int (*write)(const struct fixed_net *, const char *), const char *name, const struct fixed_net *net, const uint8_t *pixels, int n, double limit)
 {
     char file[128];
     struct graph_shape s = { net->edge[0].h, net->edge[0].w, net->edge[0].c };
@@ -269,7 +269,7 @@ static void qdq_case(const char *name, const struct fixed_net *net, const uint8_
     for (int i = 0; i < count; i++)
         real[i] = (float)(logits[i] * net->logit_scale);
     snprintf(file, sizeof file, "%s.onnx", name);
-    assert_ok(onnx_write_qdq(net, unit_path(dir, file)));
+    assert_ok(write(net, unit_path(dir, file)));
     put_input(name, pixels, n, s, NULL);
     put_case(name, file, n, s, net->classes, real, "top1", limit);
     base_free(logits);
@@ -288,11 +288,34 @@ static void qdq_random(void **state)
         assert_non_null(net);
         snprintf(name, sizeof name, "random%02d", seed);
         uint8_t *pixels = random_pixels(100 * (size_t)(net->edge[0].h * net->edge[0].w * net->edge[0].c), (uint64_t)seed);
-        qdq_case(name, net, pixels, 100, 1);
+        integer_case(onnx_write_qdq, name, net, pixels, 100, 1);
         base_free(pixels);
         fixed_net_free(net);
     }
     run_cases();
+}
+
+/* The same in QONNX, run by the package of that name. */
+static void qonnx_random(void **state)
+{
+    (void)state;
+    if (!outside("qonnx_compare", "--check >/dev/null 2>&1"))
+        skip_because("%s has no qonnx", python());
+    for (int seed = 1; seed <= 24; seed++) {
+        int bits = 1 + seed % 8;
+        struct fixed_net *net = fixed_random_net((uint64_t)seed, &(struct fixed_random){ .max_layers = 6, .max_size = 12, .max_channels = 16, .w_bits = seed <= 16 ? bits : 0 });
+        char name[32];
+        assert_non_null(net);
+        snprintf(name, sizeof name, "qonnx%02d", seed);
+        uint8_t *pixels = random_pixels(20 * (size_t)(net->edge[0].h * net->edge[0].w * net->edge[0].c), (uint64_t)seed);
+        integer_case(onnx_write_qonnx, name, net, pixels, 20, 1);
+        base_free(pixels);
+        fixed_net_free(net);
+    }
+    bool ok = outside("qonnx_compare", dir);
+    unit_remove(dir);
+    assert_ok(base_mkdirs(dir));
+    assert_true(ok);
 }
 
 static int no_fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
@@ -348,7 +371,7 @@ static void qdq_real(void **state)
         struct graph *g = real_model(models[cases[i].model], &s, DATA_TEST, path);
         struct fixed_net *net = compressed(models[cases[i].model], cases[i].w, cases[i].a);
         snprintf(name, sizeof name, "%s-w%da%d", models[cases[i].model], cases[i].w, cases[i].a);
-        qdq_case(name, net, s.pixels, whole ? 2000 : 500, 0.999);
+        integer_case(onnx_write_qdq, name, net, s.pixels, whole ? 2000 : 500, 0.999);
         fixed_net_free(net);
         data_free(&s);
         graph_free(g);
@@ -360,7 +383,7 @@ int main(void)
 {
     dir = unit_scratch();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zoo), cmocka_unit_test(generated), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qdq_real),
+        cmocka_unit_test(zoo), cmocka_unit_test(generated), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qonnx_random), cmocka_unit_test(qdq_real),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     unit_remove(dir);
