@@ -234,7 +234,18 @@ static int run_search(struct run *r)
 
 /* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
 
-/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images.
+/* One that cannot be built, after fine-tuning, is left out and the others go on. */
+static int leave_out(int rc, const char *name)
+{
+    if (rc != BASE_INPUT)
+        return rc;
+    base_warn("%s is left out: %s", name, base_error());
+    base_error_clear();
+    return BASE_OK;
+}
+
+/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images; out->net is NULL
+ * if it had to be left out.
  * `label`: of the progress line. */
 static int finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe)
 {
@@ -252,12 +263,14 @@ static int finalist(struct run *r, struct contender *out, const char *name, cons
         base_log("%s: %.2f %% of %d held-out images", label, 100 * out->val_top1, r->data.n_val);
     base_free(checkpoint);
     base_free(text);
-    return rc;
+    return leave_out(rc, label);
 }
 
 /* Keep the more accurate of two; on a tie the one that came first. */
 static void keep_better(struct contender *best, struct contender *c)
 {
+    if (!c->net)
+        return;
     if (best->net && best->val_top1 >= c->val_top1) {
         contender_free(c);
         return;
@@ -419,6 +432,8 @@ static int run_finalists(struct run *r)
         rc = finalists_of_search(r);
     if (!rc)
         adopt_uniform(r);
+    if (!rc && !r->searched.net)
+        rc = base_fail(BASE_TARGET, "none of the fine-tuned candidates can be built: search.w_max or search.a_max would have to be smaller");
     outcome_time(&r->outcome, "fine-tune", base_seconds() - start);
     return rc;
 }

@@ -143,6 +143,11 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     no.pool = pool;
     no.max_batch = (int)c->train.batch;
     no.training = true;
+    if (d->split.n_train < no.max_batch) {
+        base_free(checkpoint);
+        return base_hint(base_fail(BASE_INPUT, "%s: %d images are left for training, fewer than one batch of %d", c->data, d->split.n_train, no.max_batch),
+                         "a smaller train.batch or held_out");
+    }
     nn_init_parameters(g, (uint64_t)c->seed);
     int rc = checkpoint ? nn_new(&m, g, &no) : BASE_NOMEM;
     if (!rc)
