@@ -27,8 +27,8 @@ cp -r "$repo/rtl" "$repo/sim" "$SCRATCH/src/"
 mkdir -p "$SCRATCH/src/host/accel"
 cp "$repo/host/accel/program.h" "$SCRATCH/src/host/accel/"
 cp -r "$build/gen" "$SCRATCH/build/"
-sed -i -e 's/^      StLayer:  state_d = StDecode;/      StLayer:  if (late_q) state_d = StDecode;/' \
-       -e 's/^  state_e state_q, state_d;/&\n  logic late_q;\n  always_ff @(posedge clk_i) late_q <= state_q == StLayer;/' "$SCRATCH/src/rtl/bp_seq.sv"
+sed -i -e 's/^      StMap:    state_d = StGo;/      StMap:    if (late_q) state_d = StGo;/' \
+       -e 's/^  state_e state_q, state_d;/&\n  logic late_q;\n  always_ff @(posedge clk_i) late_q <= state_q == StMap;/' "$SCRATCH/src/rtl/bp_seq.sv"
 [ "$(diff "$repo/rtl/bp_seq.sv" "$SCRATCH/src/rtl/bp_seq.sv" | grep -c '^>')" = 3 ] || fail "bp_seq.sv no longer has the lines to change"
 env -u MAKEFLAGS -u MAKELEVEL make -C "$SCRATCH/src/sim" lib BOARD=$board BUILD="$SCRATCH/build" >/dev/null
 
