@@ -105,7 +105,7 @@ RESULTS  := $(abspath $(BUILD))/results
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "variables: CC BUILD=$(BUILD) BOARD=$(BOARD) SAN=1 PREFIX=$(PREFIX) DESTDIR JOBS=$(JOBS)"
 
 # ---- packages ---------------------------------------------------------------

@@ -62,8 +62,9 @@ static int measure(const struct hw *hw, const struct accel_program *p, int w, in
                model.total, model.load);
         return 1;
     }
-    printf("resnet20 W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s; model %.0f us\n",
-           w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), us);
+    printf("resnet20 W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s, "
+           "%.0f candidates a minute and process; model %.0f us\n",
+           w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), 60 / (t1 - t0 + (t2 - t1) / runs), us);
     if (layers)
         print_layers(&model, p);
     return 0;
