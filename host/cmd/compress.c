@@ -403,8 +403,7 @@ static bool has_uniform8(struct run *r)
         genes[i] = MAX_BITS;
     if (cost(r, genes) != SEARCH_UNBUILDABLE)
         return true;
-    base_warn("uniform 8 bit is left out of the table: %s", base_error());
-    base_error_clear();
+    leave_out(BASE_INPUT, "uniform 8 bit");
     return false;
 }
 
