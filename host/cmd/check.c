@@ -9,7 +9,7 @@
 #include "compress/compress.h"
 #include "onnx/onnx.h"
 
-enum { CALIBRATION = 4, WHY = 1024 };
+enum { WHY = 1024 };
 
 /* The network at one width. */
 struct trial {
@@ -76,12 +76,6 @@ static int check_layers(struct check *k)
     return rc;
 }
 
-static int fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
-{
-    (void)ctx, (void)batch, (void)n, (void)pixels, (void)labels;
-    return base_fail(BASE_INTERNAL, "check has no training images");
-}
-
 /* Lower, compile and count; what is refused on the way is the trial's `why`. */
 static int lower(struct trial *t, const struct check *k, struct compress_cache *cache, const struct compress_recipe *r)
 {
@@ -130,23 +124,13 @@ static int try_width(struct trial *t, const struct check *k, struct compress_cac
     return rc;
 }
 
-/* Images of noise: every edge gets some range. */
 static int try_widths(struct check *k, struct base_pool *pool)
 {
-    struct graph_shape s = k->g->node[0].shape;
-    size_t n = (size_t)s.h * (size_t)s.w * (size_t)s.c * CALIBRATION;
-    struct compress_cache *cache = NULL;
-    struct base_rng r;
-    uint8_t *pixels = base_alloc(n);
-    base_rng_seed(&r, 1);
-    for (size_t i = 0; pixels && i < n; i++)
-        pixels[i] = (uint8_t)base_rng_below(&r, 256);
-    struct compress_data d = { .calibration = pixels, .n_calibration = CALIBRATION, .train = { fill, NULL } };
-    int rc = pixels ? finding(k, compress_cache_new(&cache, k->g, &d, pool)) : BASE_NOMEM;
+    struct pipeline_bench bench;
+    int rc = finding(k, pipeline_bench_blank(&bench, k->g, pool));
     for (int i = 0; !rc && i < BASE_COUNT(k->trial); i++)
-        rc = try_width(&k->trial[i], k, cache);
-    compress_cache_free(cache);
-    base_free(pixels);
+        rc = try_width(&k->trial[i], k, bench.cache);
+    pipeline_bench_free(&bench);
     return rc;
 }
 

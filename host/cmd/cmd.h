@@ -39,6 +39,6 @@ int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv);
 int cmd_fail(int rc);
 
 typedef int cmd_fn(int argc, char **argv);
-cmd_fn cmd_train, cmd_eval, cmd_check, cmd_apply, cmd_compress, cmd_score, cmd_study, cmd_pack, cmd_report, cmd_board, cmd_doctor, cmd_run, cmd_xrt_env;
+cmd_fn cmd_train, cmd_eval, cmd_check, cmd_sweep, cmd_apply, cmd_compress, cmd_score, cmd_study, cmd_pack, cmd_report, cmd_board, cmd_doctor, cmd_run, cmd_xrt_env;
 
 #endif

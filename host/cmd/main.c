@@ -11,6 +11,7 @@ static const struct { const char *name; cmd_fn *run; const char *help; } command
     { "compress", cmd_compress, "the main job: search recipes for a target" },
     { "score", cmd_score, "cycles of a pack on the accelerator" },
     { "run", cmd_run, "inference through XRT: a board, or an emulated one" },
+    { "sweep", cmd_sweep, "what every width costs: the architect's table" },
     { "study", cmd_study, "the record of a search" },
     { "pack", cmd_pack, "look into a weight pack" },
     { "report", cmd_report, "where a run's report is, and its summary" },

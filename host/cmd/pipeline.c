@@ -165,7 +165,7 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     return rc;
 }
 
-enum { CALIBRATION_IMAGES = 512 };
+enum { CALIBRATION_IMAGES = 512, BLANK_IMAGES = 4 };
 
 int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const struct pipeline_data *d, uint64_t seed, int pad, bool flip, struct base_pool *pool)
 {
@@ -184,6 +184,30 @@ int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const s
                                     .val_pixels = d->val_pixels, .val_labels = d->val_label, .n_val = d->n_val };
         rc = compress_cache_new(&b->cache, g, &cd, pool);
     }
+    if (rc)
+        pipeline_bench_free(b);
+    return rc;
+}
+
+static int no_images(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
+{
+    (void)ctx, (void)batch, (void)n, (void)pixels, (void)labels;
+    return base_fail(BASE_INTERNAL, "there are no training images");
+}
+
+/* Images of noise: every edge gets some range. */
+int pipeline_bench_blank(struct pipeline_bench *b, const struct graph *g, struct base_pool *pool)
+{
+    memset(b, 0, sizeof *b);
+    struct graph_shape s = g->node[0].shape;
+    size_t n = (size_t)s.h * (size_t)s.w * (size_t)s.c * BLANK_IMAGES;
+    struct base_rng r;
+    b->calibration = base_alloc(n);
+    base_rng_seed(&r, 1);
+    for (size_t i = 0; b->calibration && i < n; i++)
+        b->calibration[i] = (uint8_t)base_rng_below(&r, 256);
+    struct compress_data d = { .calibration = b->calibration, .n_calibration = BLANK_IMAGES, .train = { no_images, NULL } };
+    int rc = b->calibration ? compress_cache_new(&b->cache, g, &d, pool) : BASE_NOMEM;
     if (rc)
         pipeline_bench_free(b);
     return rc;

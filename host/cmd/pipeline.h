@@ -53,6 +53,9 @@ struct pipeline_bench {
 };
 /* `pad` and `flip`: the augmentation. `g` is copied; `d` and `pool` must outlive the bench. */
 int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const struct pipeline_data *d, uint64_t seed, int pad, bool flip, struct base_pool *pool);
+/* The same before any data: calibrated on made-up images, nothing to train or validate on. For cycles, which
+ * depend on shapes and widths alone. */
+int pipeline_bench_blank(struct pipeline_bench *b, const struct graph *g, struct base_pool *pool);
 void pipeline_bench_free(struct pipeline_bench *b);
 
 int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);

@@ -20,6 +20,8 @@ const char report_css[] =
     "body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 system-ui, 'DejaVu Sans', sans-serif; }\n"
     "main { max-width: 1180px; margin: 0 auto; padding: 36px 22px 56px; }\n"
     "header h1 { margin: 0 0 4px; font-size: 27px; letter-spacing: -.01em; overflow-wrap: anywhere; }\n"
+    "header.part { margin: 22px 0 12px; }\n"
+    "header.part h2 { font-size: 20px; }\n"
     "header p { margin: 0; color: var(--soft); overflow-wrap: anywhere; }\n"
     "h2 { margin: 0 0 2px; font-size: 16px; }\n"
     ".note { margin: 0 0 12px; color: var(--soft); font-size: 13px; }\n"

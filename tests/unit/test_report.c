@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "report/report.h"
+#include "report/sweep.h"
 
 static const char hostile[] = "conv\"1'</script><script>alert(1)</script>&amp;,x";
 
@@ -144,6 +145,42 @@ static void empty_and_broken_texts_are_fine(void **state)
     unit_remove(dir);
 }
 
+/* Two widths on two boards, one point that does not run; names and reasons may hold anything. */
+static void sweep_has_every_point_and_escapes(void **state)
+{
+    (void)state;
+    const struct report_sweep_board boards[] = {
+        { .name = "small", .part = "xc7z020", .clock_is = "assumed", .m = 16, .n = 8, .k = 144, .clock_mhz = 150 },
+        { .name = hostile, .part = "other", .clock_is = "assumed", .m = 16, .n = 16, .k = 144, .clock_mhz = 200 },
+    };
+    const struct report_sweep_point points[] = {
+        { .board = 0, .w_bits = 2, .a_bits = 4, .cycles = 1234567, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = 8.230447, .top1 = .875, .pareto = true },
+        { .board = 0, .w_bits = 3, .a_bits = 4, .weight_bytes = 78, .top1 = -1, .why = "too big: \"a,b\" <x>" },
+        { .board = 1, .w_bits = 2, .a_bits = 4, .cycles = 4321, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = .021605, .top1 = .875 },
+    };
+    const struct report_sweep s = { .model = hostile, .data = "idx:<here>", .board = boards, .n_board = 2, .point = points, .n_point = 3, .images = 100 };
+    const char *dir = unit_scratch();
+    assert_ok(report_sweep_csv(&s, unit_path(dir, "sweep.csv")));
+    assert_ok(report_sweep_html(&s, unit_path(dir, "sweep.html")));
+    char *csv = slurp(unit_path(dir, "sweep.csv")), *html = slurp(unit_path(dir, "sweep.html"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,150,assumed,2,4,1234567,model,8.230447,77,99,0.875000,1,\n"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,150,assumed,3,4,,,,78,0,,0,\"too big: \"\"a,b\"\" <x>\"\n"));
+    assert_null(strstr(html, "<script"));
+    assert_null(strstr(html, "<x>"));
+    assert_null(strstr(html, "<here>"));
+    assert_non_null(strstr(html, ">1,234,567</td>"));
+    assert_non_null(strstr(html, ">87.50</td>"));
+    assert_non_null(strstr(html, "too big: &quot;a,b&quot; &lt;x&gt;"));
+    base_free(csv);
+    base_free(html);
+    assert_int_equal(report_sweep_csv(&s, "/proc/nowhere/sweep.csv"), BASE_IO);
+    base_alloc_fail_at(2);
+    assert_int_equal(report_sweep_html(&s, unit_path(dir, "none.html")), BASE_NOMEM);
+    base_alloc_fail_at(0);
+    assert_false(base_file_exists(unit_path(dir, "none.html")));
+    unit_remove(dir);
+}
+
 static void failures_leave_nothing_behind(void **state)
 {
     (void)state;
@@ -169,6 +206,7 @@ int main(void)
         cmocka_unit_test(summary_has_the_promised_keys),
         cmocka_unit_test(table_quotes_names),
         cmocka_unit_test(empty_and_broken_texts_are_fine),
+        cmocka_unit_test(sweep_has_every_point_and_escapes),
         cmocka_unit_test(failures_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
