@@ -312,13 +312,17 @@ int64_t graph_macs(const struct graph *g, int node)
     return weight_count(g, n) * n->shape.h * n->shape.w;
 }
 
+int64_t graph_node_params(const struct graph *g, int node)
+{
+    const struct graph_node *n = &g->node[node];
+    return weight_count(g, n) + (n->bias ? n->shape.c : 0) + (n->gamma ? 2 * n->shape.c : 0);
+}
+
 int64_t graph_params(const struct graph *g)
 {
     int64_t sum = 0;
-    for (int i = 0; i < g->n_node; i++) {
-        const struct graph_node *n = &g->node[i];
-        sum += weight_count(g, n) + (n->bias ? n->shape.c : 0) + (n->gamma ? 2 * n->shape.c : 0);
-    }
+    for (int i = 0; i < g->n_node; i++)
+        sum += graph_node_params(g, i);
     return sum;
 }
 

@@ -82,6 +82,7 @@ int graph_prep_set(struct graph *g, const struct graph_prep *p);
 int graph_prep_check(const struct graph *g);
 /* Multiply-accumulates of a node, and parameters, per image. */
 int64_t graph_macs(const struct graph *g, int node);
+int64_t graph_node_params(const struct graph *g, int node);
 int64_t graph_params(const struct graph *g);
 
 /* A copy without batch norms: each folded into the Conv or Dense before it, which it
@@ -91,6 +92,29 @@ int graph_fold_batchnorm(const struct graph *g, struct graph **out);
 /* A built-in network by name (zoo.c lists them), parameters zero, pixels scaled to 0..1.
  * BASE_INPUT lists the names. *out is the caller's. */
 int graph_zoo(struct graph **out, const char *name);
+
+/* ---- channels: what can be removed, and what goes with it --------------------
+ * A *unit* is a set of channels, one or more of some nodes, that exist together: what an Add adds,
+ * what a depthwise convolution, a batch norm, a ReLU, a pool or a Concat passes on, what a Shortcut
+ * carries. Units that the same nodes have form a *block*: they differ in nothing but their weights. */
+struct graph_channels {
+    int n_node, n_unit, n_block;
+    int *first;      /* [n_node + 1]: channel c of node i has entry first[i] + c of `unit` */
+    int *unit;       /* [first[n_node]] */
+    int *block;      /* [n_unit] */
+    int *size;       /* [n_block]: units in it */
+    bool *fixed;     /* [n_block]: channels of the image or logits: cannot be removed */
+};
+int graph_channels_new(struct graph_channels *out, const struct graph *g);
+void graph_channels_free(struct graph_channels *ch);
+static inline int graph_unit(const struct graph_channels *ch, int node, int c) { return ch->unit[ch->first[node] + c]; }
+/* A convolution or dense layer that makes its output channels anew, from all of its input's. */
+static inline bool graph_mixes(const struct graph_node *n) { return n->weight && !n->depthwise; }
+
+/* A copy of g without the units of which keep[unit] is false: weights, batch norms, biases, and the inputs of
+ * those that read them. BASE_INPUT names the node of a unit that is fixed, or that would have no channel left.
+ * *out is the caller's. */
+int graph_remove_channels(struct graph **out, const struct graph *g, const struct graph_channels *ch, const bool *keep);
 
 /* ---- layers: what the accelerator sees ------------------------------------
  * A MAC layer is the sum of terms (convolution, dense, average pool, identity,
