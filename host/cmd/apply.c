@@ -5,10 +5,13 @@
 #include "cmd/contender.h"
 #include "cmd/outcome.h"
 #include "cmd/pipeline.h"
+#include "cmd/remote.h"
 
 struct apply {
     const struct cmd *cmd;
-    const char *model, *input, *recipe, *data, *board, *out, *backend;
+    const char *model, *input, *recipe, *data, *board, *out;
+    struct contender_scorer scorer;
+    struct cmd_list remote;
     long held_out, verify, pad;
     bool flip, qonnx;
     struct hw hw;
@@ -44,7 +47,7 @@ static int judge(struct apply *a, const struct data_set *test)
     struct nn_result v;
     double start = base_seconds();
     a->outcome.verified = BASE_MIN((int)a->verify, test->n);
-    int rc = contender_score(&a->result, a->backend, test->pixels, a->outcome.verified, NULL);
+    int rc = contender_score(&a->result, &a->scorer, test->pixels, a->outcome.verified, NULL);
     if (!rc)
         rc = pipeline_eval_float(a->graph, test->pixels, test->label, test->n, a->pool, &v);
     if (!rc) {
@@ -87,7 +90,9 @@ static int apply(struct apply *a)
     char title[160];
     double start = base_seconds();
     uint64_t seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
-    int rc = pipeline_check_name("backend", a->backend, score_backends());
+    int rc = pipeline_check_name("backend", a->scorer.backend, score_backends());
+    if (!rc)
+        rc = cmd_remote(&a->scorer, &a->remote);
     if (!rc)
         rc = hw_load(&a->hw, a->board);
     if (!rc)
@@ -112,14 +117,15 @@ static int apply(struct apply *a)
 
 int cmd_apply(int argc, char **argv)
 {
-    struct apply a = { .board = "pynq-z2", .out = "apply", .backend = "verilator", .held_out = 5000, .verify = 20, .pad = 2 };
+    struct apply a = { .board = "pynq-z2", .out = "apply", .scorer.backend = "verilator", .held_out = 5000, .verify = 20, .pad = 2 };
     const struct cmd_option options[] = {
         { "recipe", CMD_TEXT, &a.recipe, "FILE", "the recipe (YAML)" },
         { "data", CMD_TEXT, &a.data, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
         { "input", CMD_TEXT, &a.input, "FILE", "YAML with `input: {scale, mean, std}`: how pixels become the network's input" },
         { "board", CMD_TEXT, &a.board, "NAME", "board description (default pynq-z2)" },
         { "out", CMD_TEXT, &a.out, "DIR", "where everything goes (default: apply)" },
-        { "backend", CMD_TEXT, &a.backend, "NAME", "who measures the cycles (default: verilator)" },
+        { "backend", CMD_TEXT, &a.scorer.backend, "NAME", "who measures the cycles (default: verilator)" },
+        { "remote", CMD_LIST, &a.remote, "COMMAND", CMD_REMOTE_HELP },
         { "held-out", CMD_INT, &a.held_out, "N", "training images kept for validation (default 5000)" },
         { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
@@ -144,6 +150,7 @@ int cmd_apply(int argc, char **argv)
     else
         rc = apply(&a);
     contender_free(&a.result);
+    remote_close(a.scorer.boards);
     pipeline_bench_free(&a.bench);
     pipeline_data_free(&a.images);
     graph_free(a.graph);

@@ -5,12 +5,16 @@
 
 #include "base/base.h"
 
-enum cmd_kind { CMD_TEXT, CMD_INT, CMD_NUMBER, CMD_FLAG };
+enum cmd_kind { CMD_TEXT, CMD_LIST, CMD_INT, CMD_NUMBER, CMD_FLAG };
+
+/* An option that may be given more than once. */
+enum { CMD_MAX_LIST = 16 };
+struct cmd_list { const char *v[CMD_MAX_LIST]; int n; };
 
 struct cmd_option {
     const char *name;      /* without the dashes */
     enum cmd_kind kind;
-    void *to;              /* const char **, long *, double * or bool * */
+    void *to;              /* const char **, struct cmd_list *, long *, double * or bool * */
     const char *arg;       /* its name in --help; NULL for a flag */
     const char *help;
 };
@@ -39,6 +43,6 @@ int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv);
 int cmd_fail(int rc);
 
 typedef int cmd_fn(int argc, char **argv);
-cmd_fn cmd_train, cmd_eval, cmd_check, cmd_sweep, cmd_apply, cmd_compress, cmd_score, cmd_study, cmd_pack, cmd_report, cmd_board, cmd_doctor, cmd_run, cmd_xrt_env;
+cmd_fn cmd_train, cmd_eval, cmd_check, cmd_sweep, cmd_apply, cmd_compress, cmd_score, cmd_study, cmd_pack, cmd_report, cmd_board, cmd_doctor, cmd_run, cmd_serve, cmd_xrt_env;
 
 #endif

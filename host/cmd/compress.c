@@ -11,6 +11,7 @@
 #include "cmd/pipeline.h"
 #include "cmd/run_config.h"
 #include "cmd/space.h"
+#include "device/remote.h"
 #include "onnx/onnx.h"
 
 enum { MAX_BITS = 8, MAX_SETTINGS = 64, MAX_TRIALS = 1000000 };
@@ -20,6 +21,7 @@ struct run {
     struct run_config config;
     bool resume;
     struct hw hw;
+    struct contender_scorer scorer;
     struct base_pool *pool;
     struct pipeline_data data;
     struct graph *graph;             /* the float network */
@@ -202,7 +204,7 @@ static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_re
     compress_recipe_free(&recipe);
     if (rc)
         return rc;
-    rc = contender_score(&c, r->config.search.backend, r->data.val_pixels, 1, r->cache_dir);
+    rc = contender_score(&c, &r->scorer, r->data.val_pixels, 1, r->cache_dir);
     if (!rc) {
         out->top1 = c.val_top1;
         out->loss = r->float_val - c.val_top1;
@@ -447,11 +449,11 @@ static int measure(struct run *r)
     const uint8_t *pixels = r->data.val_pixels;
     int images = BASE_MIN((int)r->config.verify, r->data.n_val), rc = BASE_OK;
     if (r->uniform8.net)
-        rc = contender_score(&r->uniform8, r->config.search.backend, pixels, 1, NULL);
+        rc = contender_score(&r->uniform8, &r->scorer, pixels, 1, NULL);
     if (!rc && r->uniform.net)
-        rc = contender_score(&r->uniform, r->config.search.backend, pixels, 1, NULL);
+        rc = contender_score(&r->uniform, &r->scorer, pixels, 1, NULL);
     if (!rc)
-        rc = contender_score(&r->searched, r->config.search.backend, pixels, images, NULL);
+        rc = contender_score(&r->searched, &r->scorer, pixels, images, NULL);
     if (!rc && r->searched.score->cycles > r->goal.cycles_limit)
         rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)r->goal.cycles_limit);
     r->outcome.verified = images;
@@ -567,6 +569,9 @@ static int prepare(struct run *r, const char *path, const char *out, long trials
         return rc;
     if ((rc = hw_load(&r->hw, r->config.board)) || (rc = set_goal(r)) || (rc = base_mkdirs(r->config.out)))
         return rc;
+    r->scorer.backend = r->config.search.backend;
+    if (r->config.remote.commands.n && (rc = remote_open(&r->scorer.boards, r->config.remote.commands.v, r->config.remote.commands.n, r->config.remote.deadline_s)))
+        return rc;
     r->pool = base_pool_new((int)r->cmd->threads);
     r->cache_dir = file_in(r, "cycles");
     return r->pool && r->cache_dir ? BASE_OK : BASE_NOMEM;
@@ -595,6 +600,7 @@ static int compress(struct run *r)
 
 static void run_free(struct run *r)
 {
+    remote_close(r->scorer.boards);
     contender_free(&r->uniform8);
     contender_free(&r->uniform);
     if (r->searched_is_uniform)

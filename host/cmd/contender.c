@@ -29,12 +29,12 @@ int contender_build(struct contender *out, const char *name, int trial, const st
     return rc;
 }
 
-int contender_score(struct contender *c, const char *backend, const uint8_t *pixels, int images, const char *cache_dir)
+int contender_score(struct contender *c, const struct contender_scorer *by, const uint8_t *pixels, int images, const char *cache_dir)
 {
     if (!c->score && !(c->score = BASE_NEW(struct score_result)))
         return BASE_NOMEM;
-    struct score_job job = { .net = c->net, .program = c->program, .pixels = pixels, .images = images, .cache_dir = cache_dir };
-    return score_run(c->score, backend, &job);
+    struct score_job job = { .net = c->net, .program = c->program, .pixels = pixels, .images = images, .cache_dir = cache_dir, .boards = by->boards };
+    return score_run(c->score, by->backend, &job);
 }
 
 void contender_free(struct contender *c)

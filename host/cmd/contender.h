@@ -20,8 +20,10 @@ struct contender {
 
 /* Apply `recipe` (copied) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
+/* Who measures: a backend, and the boards of `remote`. */
+struct contender_scorer { const char *backend; struct remote *boards; };
 /* Cycles and, image by image, bit-exactness; `cache_dir` as in score.h. */
-int contender_score(struct contender *c, const char *backend, const uint8_t *pixels, int images, const char *cache_dir);
+int contender_score(struct contender *c, const struct contender_scorer *by, const uint8_t *pixels, int images, const char *cache_dir);
 void contender_free(struct contender *c);
 
 /* Cycles of a recipe by the model, without running the network; negative = base_code. */

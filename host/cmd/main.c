@@ -12,6 +12,7 @@ static const struct { const char *name; cmd_fn *run; const char *help; } command
     { "score", cmd_score, "cycles of a pack on the accelerator" },
     { "run", cmd_run, "inference through XRT: a board, or an emulated one" },
     { "sweep", cmd_sweep, "what every width costs: the architect's table" },
+    { "serve", cmd_serve, "run packs for a host elsewhere: the board's side" },
     { "study", cmd_study, "the record of a search" },
     { "pack", cmd_pack, "look into a weight pack" },
     { "report", cmd_report, "where a run's report is, and its summary" },

@@ -33,6 +33,13 @@ static int set(const struct cmd *c, const struct cmd_option *o, const char *valu
     case CMD_TEXT:
         *(const char **)o->to = value;
         return BASE_OK;
+    case CMD_LIST: {
+        struct cmd_list *l = o->to;
+        if (l->n == CMD_MAX_LIST)
+            return base_fail(BASE_INPUT, "%s: --%s is given more than %d times", c->name, o->name, CMD_MAX_LIST);
+        l->v[l->n++] = value;
+        return BASE_OK;
+    }
     case CMD_INT:
         *(long *)o->to = strtol(value, &end, 10);
         break;

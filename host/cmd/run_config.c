@@ -7,7 +7,7 @@
 
 #include "config/config.h"
 
-enum kind { TEXT, PATH, CHOICE, INT, INTS, NUMBER, BOOL }; /* PATH: ${NAME} in it stands for the environment */
+enum kind { TEXT, TEXTS, PATH, CHOICE, INT, INTS, NUMBER, BOOL }; /* PATH: ${NAME} in it stands for the environment */
 
 struct key {
     const char *section, *name;   /* section NULL: top level */
@@ -51,6 +51,8 @@ static const struct key keys[] = {
     { "search", "a_max", INT, AT(search.a_max), 1, 8, "8" },
     { "search", "validation", INT, AT(search.validation), 100, 1e6, "2000" },
     { "search", "batchnorm", INT, AT(search.batchnorm), 128, 1e6, "1024" },
+    { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
+    { "remote", "deadline_s", NUMBER, AT(remote.deadline_s), 0.1, 86400, "120" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
     { "finetune", "top", INT, AT(finetune.top), 1, 16, "2" },
     { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
@@ -127,11 +129,24 @@ static int read_ints(const struct config_tree *t, const struct config_node *n, c
     return rc;
 }
 
+static int read_texts(struct run_config *c, const struct config_tree *t, const struct config_node *n, struct run_texts *to)
+{
+    if (n->kind != CONFIG_LIST)
+        return config_fail(t, n, "expected a list: [\"...\", ...]");
+    if (n->count > RUN_MAX_LIST)
+        return config_fail(t, n, "%d values, %d at most", n->count, RUN_MAX_LIST);
+    int rc = BASE_OK;
+    for (const struct config_node *v = n->child; !rc && v; v = v->next)
+        rc = read_text(c, t, v, &to->v[to->n++]);
+    return rc;
+}
+
 static int read_key(struct run_config *c, const struct config_tree *t, const struct config_node *n, const struct key *k)
 {
     void *to = (char *)c + k->at;
     switch (k->kind) {
     case TEXT: return read_text(c, t, n, to);
+    case TEXTS: return read_texts(c, t, n, to);
     case PATH: return read_path(c, t, n, to);
     case CHOICE: return read_choice(t, n, k, c, to);
     case INTS: return read_ints(t, n, k, to);
@@ -155,6 +170,7 @@ static int set_default(struct run_config *c, const struct config_tree *t, const 
         snprintf(first, sizeof first, "%.*s", (int)strcspn(k->otherwise, "|"), k->otherwise);
         return (*(const char **)to = base_arena_strdup(c->arena, first)) ? BASE_OK : BASE_NOMEM;
     }
+    case TEXTS:
     case INTS: break;                /* empty */
     case INT: *(long *)to = strtol(k->otherwise, NULL, 10); break;
     case NUMBER: *(double *)to = strtod(k->otherwise, NULL); break;
@@ -211,6 +227,9 @@ static int read_input(struct run_config *c, const struct config_tree *t)
 
 static int check_relations(const struct run_config *c)
 {
+    bool remote = !strcmp(c->search.backend, "remote");
+    if (remote != (c->remote.commands.n > 0))
+        return base_hint(base_fail(BASE_INPUT, "%s: search: 'backend: remote' and 'remote: {commands: [...]}' go together", c->path), "remote: {commands: [\"ssh BOARD bitpress serve --stdio\"]}");
     if (c->target.cycles && c->target.latency_ms > 0)
         return base_fail(BASE_INPUT, "%s: target: give 'cycles' or 'latency_ms', not both", c->path);
     if (c->search.w_min > c->search.w_max || c->search.a_min > c->search.a_max)
@@ -256,7 +275,7 @@ void run_config_free(struct run_config *c)
 static bool affects_trials(const struct key *k)
 {
     if (k->section)
-        return strcmp(k->section, "finetune") != 0 && strcmp(k->name, "trials") != 0;
+        return strcmp(k->section, "finetune") != 0 && strcmp(k->section, "remote") != 0 && strcmp(k->name, "trials") != 0;
     return strcmp(k->name, "out") != 0 && strcmp(k->name, "verify") != 0;
 }
 
@@ -268,6 +287,19 @@ static void add_list(struct base_text *t, const struct run_list *l)
     base_text_add(t, "]");
 }
 
+/* In double quotes, as YAML reads back. */
+static void add_texts(struct base_text *t, const struct run_texts *l)
+{
+    base_text_add(t, "[");
+    for (int i = 0; i < l->n; i++) {
+        base_text_add(t, "%s\"", i ? ", " : "");
+        for (const char *s = l->v[i]; *s; s++)
+            base_text_add(t, "%s%c", *s == '"' || *s == '\\' ? "\\" : "", *s);
+        base_text_add(t, "\"");
+    }
+    base_text_add(t, "]");
+}
+
 static void add_value(struct base_text *t, const struct run_config *c, const struct key *k)
 {
     const void *from = (const char *)c + k->at;
@@ -275,6 +307,7 @@ static void add_value(struct base_text *t, const struct run_config *c, const str
     case TEXT:
     case PATH:
     case CHOICE: base_text_add(t, "%s", *(const char *const *)from); break;
+    case TEXTS: add_texts(t, from); break;
     case INTS: add_list(t, from); break;
     case INT: base_text_add(t, "%ld", *(const long *)from); break;
     case NUMBER: base_text_add(t, "%g", *(const double *)from); break;

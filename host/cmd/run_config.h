@@ -6,6 +6,7 @@
 
 enum { RUN_MAX_LIST = 16 };
 struct run_list { long v[RUN_MAX_LIST]; int n; };
+struct run_texts { const char *v[RUN_MAX_LIST]; int n; };
 
 struct run_config {
     struct base_arena *arena;        /* owns the texts */
@@ -28,6 +29,7 @@ struct run_config {
         long trials, w_min, w_max, a_min, a_max;
         long validation, batchnorm;  /* images of the cheap rung */
     } search;
+    struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, top; double lr; } finetune;
     long verify;                     /* whole test images run through the RTL */
 };

@@ -5,13 +5,15 @@
 
 #include "accel/accel.h"
 #include "cmd/output.h"
+#include "cmd/pipeline.h"
+#include "cmd/remote.h"
 #include "data/data.h"
 #include "pack/pack.h"
 #include "score/score.h"
 
 enum { MAX_IMAGES = 100000 };
 
-struct options { const char *board, *backend, *data; long images; bool no_cache; };
+struct options { const char *board, *data; struct contender_scorer by; struct cmd_list remote; long images; bool no_cache; };
 
 struct scoring {
     struct pack *pack;
@@ -216,8 +218,8 @@ static int score(struct scoring *s, const struct options *o, const struct cmd *c
         return rc;
     char *cache = o->no_cache ? NULL : cache_folder();
     const struct score_job job = { .net = s->pack->net, .program = s->program, .pixels = s->pixels, .images = (int)o->images, .cache_dir = cache,
-                                   .exact = true, .threads = (int)c->threads };
-    rc = score_run(&s->result, o->backend, &job);
+                                   .exact = true, .threads = (int)c->threads, .boards = o->by.boards };
+    rc = score_run(&s->result, o->by.backend, &job);
     base_free(cache);
     return rc;
 }
@@ -241,10 +243,11 @@ static void close_scoring(struct scoring *s)
 
 int cmd_score(int argc, char **argv)
 {
-    struct options o = { .backend = "verilator", .images = 1 };
+    struct options o = { .by.backend = "verilator", .images = 1 };
     const struct cmd_option options[] = {
         { "board", CMD_TEXT, &o.board, "B", "the board (default: the one the pack was compiled for)" },
-        { "backend", CMD_TEXT, &o.backend, "NAME", "model, verilator (default), hls, xrt or opencl" },
+        { "backend", CMD_TEXT, &o.by.backend, "NAME", "model, verilator (default), hls, xrt, opencl or remote" },
+        { "remote", CMD_LIST, &o.remote, "COMMAND", CMD_REMOTE_HELP },
         { "images", CMD_INT, &o.images, "N", "images to run and compare (default 1)" },
         { "data", CMD_TEXT, &o.data, "SPEC", "whose test images (default: the pack's own, then made-up ones)" },
         { "no-cache", CMD_FLAG, &o.no_cache, NULL, "measure afresh, keep nothing" },
@@ -263,7 +266,12 @@ int cmd_score(int argc, char **argv)
     struct scoring *s = BASE_NEW(struct scoring);
     if (!s)
         return cmd_fail(BASE_NOMEM);
-    rc = score(s, &o, &c);
+    rc = pipeline_check_name("backend", o.by.backend, score_backends());
+    if (!rc)
+        rc = cmd_remote(&o.by, &o.remote);
+    if (!rc)
+        rc = score(s, &o, &c);
+    remote_close(o.by.boards);
     int code = show(&s->result, rc, c.json);
     close_scoring(s);
     return code;

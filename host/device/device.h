@@ -3,7 +3,7 @@
  *
  * XRT is never loaded into this process: its emulation ends its host, or spins for ever, when something
  * goes wrong. A worker (host/runtime) links it; here is a pipe, a deadline and a process group to kill.
- * docs/xrt.md.
+ * docs/xrt.md. Accelerators on other machines: remote.h, session.h.
  */
 #ifndef DEVICE_H
 #define DEVICE_H

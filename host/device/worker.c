@@ -6,11 +6,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "device/device_internal.h"
+#include "device/process.h"
 #include "device/wire.h"
 
 /* Patience, seconds: opening; beyond the worker's own deadline for one image; closing. */
@@ -18,8 +17,7 @@ enum { OPEN_S = 120, IMAGE_S = 120, BEYOND_S = 10, CLOSE_S = 5 };
 
 struct device {
     char *api;
-    pid_t pid;                 /* leader of its own process group; 0: ended */
-    int to, from;
+    struct device_process process;
     bool emulated, failed;     /* failed: it will not end by itself */
     struct device_env env;
     struct wire_ready ready;
@@ -56,7 +54,7 @@ static int late(const struct device *d)
 static int read_all(struct device *d, void *buf, size_t n, double end)
 {
     for (size_t got = 0; got < n;) {
-        struct pollfd p = { .fd = d->from, .events = POLLIN };
+        struct pollfd p = { .fd = d->process.from, .events = POLLIN };
         double left = end - base_seconds();
         int ready = poll(&p, 1, left > 0 ? (int)BASE_MIN(left * 1000 + 1, 200.0) : 0);
         if (base_stop_requested())
@@ -65,7 +63,7 @@ static int read_all(struct device *d, void *buf, size_t n, double end)
             return late(d);
         if (ready <= 0)
             continue;
-        ssize_t r = read(d->from, (char *)buf + got, n - got);
+        ssize_t r = read(d->process.from, (char *)buf + got, n - got);
         if (r == 0 || (r < 0 && errno != EINTR))
             return died(d);
         got += r > 0 ? (size_t)r : 0;
@@ -83,7 +81,7 @@ static int write_all(struct device *d, const void *buf, size_t n)
     pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
     bool ok = true;
     for (size_t done = 0; ok && done < n;) {
-        ssize_t r = write(d->to, (const char *)buf + done, n - done);
+        ssize_t r = write(d->process.to, (const char *)buf + done, n - done);
         ok = r > 0 || (r < 0 && errno == EINTR);
         done += r > 0 ? (size_t)r : 0;
     }
@@ -127,66 +125,17 @@ static int expect(struct device *d, uint32_t kind, size_t bytes, double end)
 
 /* ---- process ----------------------------------------------------------------------------- */
 
-/* Between fork and exec: only calls that a signal handler may make. */
-static void become(char *const *argv, char *const *envp, int in, int out, int err, pid_t parent)
-{
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (err >= 0 && dup2(err, 2) < 0))
-        _exit(127);
-    execve(argv[0], argv, envp);
-    _exit(127);
-}
-
 static int start(struct device *d, char *const *argv)
 {
-    int in[2] = { -1, -1 }, out[2] = { -1, -1 }, rc = BASE_OK;
     char *log = base_format("%s/worker.log", d->env.dir);
     char **envp = device_env_merge(d->emulated ? &d->env : NULL);
     int err = log ? open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    if (!envp)
-        rc = BASE_NOMEM;
-    else if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-        rc = base_fail(BASE_IO, "%s: no pipe: %s", d->api, strerror(errno));
-    pid_t parent = getpid(), pid = rc ? -1 : fork();
-    if (pid == 0)
-        become(argv, envp, in[0], out[1], err, parent);
-    if (!rc && pid < 0)
-        rc = base_fail(BASE_IO, "%s: no process: %s", d->api, strerror(errno));
-    if (!rc) {
-        setpgid(pid, pid);     /* whoever comes first */
-        d->pid = pid;
-        d->to = in[1];
-        d->from = out[0];
-    }
-    int mine[] = { in[0], out[1], err, rc ? in[1] : -1, rc ? out[0] : -1 };
-    for (int i = 0; i < BASE_COUNT(mine); i++)
-        if (mine[i] >= 0)
-            close(mine[i]);
+    int rc = envp ? device_process_start(&d->process, argv, envp, err, d->api) : BASE_NOMEM;
+    if (err >= 0)
+        close(err);
     base_free(envp);
     base_free(log);
     return rc;
-}
-
-/* Ended by itself within `patience` seconds, or killed with all it started. */
-static void end(struct device *d, double patience)
-{
-    if (d->to >= 0)
-        close(d->to);
-    double until = base_seconds() + patience;
-    bool ended = false;
-    while (d->pid && !(ended = waitpid(d->pid, NULL, WNOHANG) == d->pid) && base_seconds() < until)
-        usleep(1000);
-    if (d->pid)
-        kill(-d->pid, SIGKILL);
-    if (d->pid && !ended)
-        waitpid(d->pid, NULL, 0);
-    if (d->from >= 0)
-        close(d->from);
-    d->pid = 0;
-    d->to = d->from = -1;
 }
 
 /* ---- interface --------------------------------------------------------------------------- */
@@ -233,7 +182,7 @@ int device_open(struct device **out, const struct device_target *target, const s
     struct device *d = BASE_NEW(struct device);
     if (!d)
         return BASE_NOMEM;
-    *d = (struct device){ .to = -1, .from = -1, .env = { .lock = -1 }, .emulated = device_needs_emulation(target) };
+    *d = (struct device){ .process = DEVICE_PROCESS_INIT, .env = { .lock = -1 }, .emulated = device_needs_emulation(target) };
     int rc = (d->api = base_strdup(target->api)) ? BASE_OK : BASE_NOMEM;
     if (!rc && d->emulated && target->index)
         rc = base_fail(BASE_MISSING, "%s: there is no device %d: the emulated board is device 0", d->api, target->index);
@@ -242,7 +191,7 @@ int device_open(struct device **out, const struct device_target *target, const s
     if (!rc)
         rc = open_worker(d, target, pack);
     if (rc) {
-        end(d, 0);
+        device_process_end(&d->process, 0);
         device_close(d);
         d = NULL;
     }
@@ -333,7 +282,7 @@ void device_close(struct device *d)
 {
     if (!d)
         return;
-    end(d, d->failed ? 0 : CLOSE_S);
+    device_process_end(&d->process, d->failed ? 0 : CLOSE_S);
     device_env_close(&d->env);
     base_free(d->api);
     base_free(d);

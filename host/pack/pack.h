@@ -33,6 +33,8 @@ struct pack {
 
 /* Atomic. BASE_INPUT for a network that fixed_check refuses or that is over a limit above. */
 int pack_write(const struct pack *p, const char *path);
+/* The file's bytes, added to `out`, which the caller ends whatever comes back; `name` stands for the file in messages. */
+int pack_bytes(struct base_text *out, const struct pack *p, const char *name);
 /* BASE_INPUT names the file, the section and a remedy: damage of any kind, a newer major version. */
 int pack_read(struct pack **out, const char *path);
 /* The same from memory; `name` stands for the file in messages. */

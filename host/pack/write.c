@@ -144,15 +144,21 @@ static int assemble(struct base_text *file, const struct pack_contents *c, const
     return BASE_OK;
 }
 
-int pack_write(const struct pack *p, const char *path)
+int pack_bytes(struct base_text *out, const struct pack *p, const char *name)
 {
     struct pack_contents c;
-    struct base_text file = { 0 };
-    int rc = pack_contents_make(&c, p, path);
+    int rc = pack_contents_make(&c, p, name);
     if (rc)
         return rc;
-    rc = assemble(&file, &c, path);
+    rc = assemble(out, &c, name);
     pack_contents_free(&c);
+    return rc;
+}
+
+int pack_write(const struct pack *p, const char *path)
+{
+    struct base_text file = { 0 };
+    int rc = pack_bytes(&file, p, path);
     if (!rc)
         rc = base_file_write(path, file.s, file.len);
     base_text_free(&file);

@@ -9,11 +9,12 @@ static const struct { const char *name; score_backend_fn *run; } backends[] = {
     { "hls", score_hls },
     { "xrt", score_xrt },
     { "opencl", score_opencl },
+    { "remote", score_remote },
 };
 
 const char *score_backends(void)
 {
-    return "model verilator hls xrt opencl";
+    return "model verilator hls xrt opencl remote";
 }
 
 int score_fill_model(struct score_result *out, const struct score_job *job)

@@ -2,7 +2,8 @@
  *
  * A backend is one file and one line of the table in score.c. `model` computes cycles;
  * `verilator` runs the RTL itself; `hls` runs the HLS C as software (results; its cycles are an
- * estimate); `xrt` and `opencl` drive a board, or the RTL as an emulated board, through Xilinx's runtime. Each says where its cycles come from; a result is never called by another name.
+ * estimate); `xrt` and `opencl` drive a board, or the RTL as an emulated board, through Xilinx's runtime; `remote`
+ * asks other machines to do that. Each says where its cycles come from; a result is never called by another name.
  * docs/score.md.
  */
 #ifndef SCORE_H
@@ -47,6 +48,7 @@ struct score_job {
     const char *cache_dir;         /* measured cycles are kept here; NULL = measure afresh, keep nothing */
     bool exact;                    /* known cycles are not enough: these images must have been run and compared */
     int threads;                   /* images side by side; 0 = one per core */
+    struct remote *boards;         /* of backend `remote` (device/remote.h), else NULL */
 };
 
 /* Run `job` on backend `name`. BASE_MISSING names what the backend lacks and how to get it;

@@ -2,17 +2,27 @@
 #ifndef SCORE_INTERNAL_H
 #define SCORE_INTERNAL_H
 
+#include "device/device.h"
 #include "score/score.h"
 
 /* Fill cycles, load_cycles, layer[].cycles, bit_exact, images, cycles_source. The rest is score.c's. */
 typedef int score_backend_fn(struct score_result *out, const struct score_job *job);
-score_backend_fn score_model, score_verilator, score_hls, score_xrt, score_opencl;
+score_backend_fn score_model, score_verilator, score_hls, score_xrt, score_opencl, score_remote;
 
 /* xrt.c, over one of the two programming interfaces: xrt | opencl. */
 int score_xrt_api(struct score_result *out, const struct score_job *job, const char *api);
 
 /* Cycles by the model, in out->layer[], out->cycles and out->model_cycles. */
 int score_fill_model(struct score_result *out, const struct score_job *job);
+
+/* ---- counters.c: devices behind a process -------------------------------------------- */
+/* The job as a pack; it refers to the job. */
+void score_job_pack(struct pack *p, const struct score_job *job);
+/* The model's figures in `model`; in `out` cycles stay unmeasured until a device has run. */
+int score_expect_model(struct score_result *out, struct score_result *model, const struct score_job *job);
+/* An emulated device's memory has the model's timing, so all its cycles are the model's. BASE_INTERNAL names the difference. */
+int score_equals_model(const char *who, const struct score_job *job, const struct score_result *model, const struct device_counters *c, uint64_t load_cycles);
+void score_take_counters(struct score_result *out, const struct device_counters *c, uint64_t load_cycles);
 
 /* Images to run: the job's, or one made-up image. *owned is freed by the caller. */
 int score_pixels(const struct score_job *job, const uint8_t **pixels, int *images, uint8_t **owned);

@@ -19,14 +19,6 @@ struct worker {
     struct device_counters last;
 };
 
-static void job_pack(struct pack *p, const struct score_job *job)
-{
-    const struct accel_program *a = job->program;
-    *p = (struct pack){ .net = (struct fixed_net *)(uintptr_t)job->net, .hw_hash = a->hw.hash, .program = a->image, .program_words = a->image_words,
-                        .weights = a->weights, .weight_words = a->weight_words64 };
-    snprintf(p->board, sizeof p->board, "%s", a->hw.name);
-}
-
 static void xrt_close(void *device)
 {
     struct worker *w = device;
@@ -41,7 +33,7 @@ static int xrt_open(void **device, const void *ctx, const struct score_job *job)
     if (!w)
         return BASE_NOMEM;
     w->ctx = ctx;
-    job_pack(&pack, job);
+    score_job_pack(&pack, job);
     int rc = device_open(&w->device, &w->ctx->target, &job->program->hw, w->ctx->simulator, &pack);
     if (rc)
         xrt_close(w);
@@ -61,33 +53,16 @@ static int xrt_image(void *device, const struct score_job *job, const uint8_t *p
 static int xrt_check(void *device, const struct score_job *job)
 {
     const struct worker *w = device;
-    const struct score_result *model = w->ctx->model;
-    const char *api = w->ctx->target.api;
     if (!device_emulated(w->device))
         return BASE_OK;
-    for (int i = 0; i < model->n_layer; i++)
-        if (w->last.layer[i] != model->layer[i].cycles)
-            return base_fail(BASE_INTERNAL, "%s: layer '%s' took %" PRIu32 " cycles, the model says %" PRId64, api, job->program->layer[i].name, w->last.layer[i],
-                             model->layer[i].cycles);
-    if ((int64_t)w->last.cycles != model->cycles)
-        return base_fail(BASE_INTERNAL, "%s: the run took %" PRIu64 " cycles, the model says %" PRId64, api, w->last.cycles, model->cycles);
-    if ((int64_t)device_load_cycles(w->device) != model->load_cycles)
-        return base_fail(BASE_INTERNAL, "%s: the load took %" PRIu64 " cycles, the model says %" PRId64, api, device_load_cycles(w->device), model->load_cycles);
-    return BASE_OK;
+    return score_equals_model(w->ctx->target.api, job, w->ctx->model, &w->last, device_load_cycles(w->device));
 }
 
 static void xrt_measure(struct score_result *out, void *device)
 {
-    static const char *const names[SCORE_UNITS] = { "fetch", "array", "drain", "write", "memory" };
     const struct worker *w = device;
     out->cycles_source = device_source(w->device);
-    out->cycles = (int64_t)w->last.cycles;
-    out->load_cycles = (int64_t)device_load_cycles(w->device);
-    for (int i = 0; i < out->n_layer; i++)
-        out->layer[i].cycles = w->last.layer[i];
-    out->n_unit = SCORE_UNITS;
-    for (int u = 0; u < SCORE_UNITS; u++)
-        out->unit[u] = (struct score_unit){ names[u], w->last.unit[u][0], w->last.unit[u][1], w->last.unit[u][2] };
+    score_take_counters(out, &w->last, device_load_cycles(w->device));
 }
 
 static int run(struct score_result *out, const struct score_job *job, struct ctx *ctx)
@@ -96,13 +71,8 @@ static int run(struct score_result *out, const struct score_job *job, struct ctx
     struct score_result *model = BASE_NEW(struct score_result);
     if (!model)
         return BASE_NOMEM;
-    int rc = score_fill_model(out, job);
-    *model = *out;
+    int rc = score_expect_model(out, model, job);
     ctx->model = model;
-    out->cycles_source = "not measured";                   /* until they are */
-    out->cycles = out->load_cycles = 0;
-    for (int i = 0; i < out->n_layer; i++)
-        out->layer[i].cycles = 0;
     if (!rc)
         rc = score_run_images(out, job, &device, ctx);
     base_free(model);
