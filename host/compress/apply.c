@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compress/compress.h"
+#include "compress/reconstruct.h"
 
 enum { WIDTHS = 9 };
 
@@ -18,6 +19,7 @@ struct compress_cache {
     float *weight_scale;                  /* [n layers][GRAPH_MAX_TERM][WIDTHS] rows of [max_cout]; found below */
     bool *weight_found;                   /* [n layers][GRAPH_MAX_TERM][WIDTHS] */
     float *edge_scale;                    /* [n_edge][WIDTHS]; 0 = not found yet */
+    struct compress_quantize how;         /* they were found in this way */
     int max_cout;
 };
 
@@ -124,21 +126,41 @@ int compress_cache_new(struct compress_cache **out, const struct graph *g, const
 
 /* ---- scales ---------------------------------------------------------------------- */
 
-/* `factor` [cin] or NULL: weights that multiply raw pixels are scaled in that unit. */
-static int find_weight_scales(float *scale, const struct graph *g, const struct graph_node *n, const float *factor, int bits)
+/* Output channels that share a scale. */
+static int group_of(const struct compress_quantize *how, int cout)
 {
-    int cin = n->depthwise ? 1 : g->node[n->in[0]].shape.c;
+    return how->group ? BASE_MIN(how->group, cout) : cout;
+}
+
+/* `factor` [cin] or NULL: weights that multiply raw pixels are scaled in that unit. */
+static int find_weight_scales(float *scale, const struct graph *g, const struct graph_node *n, const float *factor, int bits, const struct compress_quantize *how)
+{
+    int cin = n->depthwise ? 1 : g->node[n->in[0]].shape.c, cout = n->shape.c, group = group_of(how, cout), rc = BASE_OK;
     int64_t per = (int64_t)n->kh * n->kw * cin;
-    float *w = BASE_NEW_N(float, per);
+    float *w = BASE_NEW_N(float, per * cout);
     if (!w)
         return BASE_NOMEM;
-    for (int o = 0; o < n->shape.c; o++) {
-        for (int64_t i = 0; i < per; i++)
-            w[i] = n->weight[o * per + i] * (factor ? factor[n->depthwise ? o : i % cin] : 1);
-        scale[o] = compress_scale_weights(w, per, bits);
+    for (int64_t i = 0; i < per * cout; i++)
+        w[i] = n->weight[i] * (factor ? factor[n->depthwise ? i / per : i % cin] : 1);
+    for (int o = 0, k; !rc && o < cout; o += k) {
+        k = BASE_MIN(group, cout - o);
+        float s = compress_clip_weights(w + o * per, k * per, bits, how->weights, how->percentile);
+        rc = s > 0 ? BASE_OK : BASE_NOMEM;
+        for (int i = o; i < o + k; i++)
+            scale[i] = s;
     }
     base_free(w);
-    return BASE_OK;
+    return rc;
+}
+
+/* Another way to find them: what was found is forgotten. */
+static void scales_as(struct compress_cache *c, const struct compress_quantize *how)
+{
+    if (c->how.weights == how->weights && c->how.edges == how->edges && c->how.percentile == how->percentile && c->how.group == how->group)
+        return;
+    c->how = *how;
+    memset(c->weight_found, 0, sizeof *c->weight_found * (size_t)(c->layers.n * GRAPH_MAX_TERM * WIDTHS));
+    memset(c->edge_scale, 0, sizeof *c->edge_scale * (size_t)(c->layers.n_edge * WIDTHS));
 }
 
 static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer, int term, int bits)
@@ -148,12 +170,13 @@ static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer
     int64_t row = ((int64_t)layer * GRAPH_MAX_TERM + term) * WIDTHS + bits;
     float *kept = c->weight_scale + row * c->max_cout;
     if (!c->weight_found[row]) {
-        int rc = find_weight_scales(kept, c->graph, n, t->in_factor, bits);
+        int rc = find_weight_scales(kept, c->graph, n, t->in_factor, bits, &c->how);
         if (rc)
             return rc;
         c->weight_found[row] = true;
     }
     t->w_bits = bits;
+    t->group = group_of(&c->how, n->shape.c);
     memcpy(t->w_scale, kept, sizeof *kept * (size_t)n->shape.c);
     return BASE_OK;
 }
@@ -163,7 +186,7 @@ static void edge_scale(struct compress_cache *c, struct nn_quant_edge *e, int ed
     float *kept = &c->edge_scale[edge * WIDTHS + bits];
     bool is_signed = graph_edge_signed(c->graph, &c->layers, edge);
     if (!(*kept > 0))
-        *kept = compress_scale_edge(&c->hist[edge], bits, is_signed);
+        *kept = compress_clip_edge(&c->hist[edge], bits, is_signed, c->how.edges, c->how.percentile);
     *e = (struct nn_quant_edge){ .bits = bits, .is_signed = is_signed, .scale = *kept };
 }
 
@@ -171,6 +194,7 @@ static void edge_scale(struct compress_cache *c, struct nn_quant_edge *e, int ed
 static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct compress_recipe *r)
 {
     const struct graph_layers *ls = &c->layers;
+    scales_as(c, &r->quantize);
     for (int i = 0; i < ls->n; i++) {
         const struct graph_layer *l = &ls->layer[i];
         for (int t = 0; t < l->n_term; t++) {
@@ -216,50 +240,124 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
     return rc;
 }
 
-static int finetune(struct compress_model *m, struct nn *nn, const struct compress_cache *c, const struct compress_options *o)
+enum { SHORT_IMAGES = 10000, FULL_EPOCHS = 10, CHECKPOINT_STEPS = 100 };
+
+static struct nn_train_options finetune_options(const struct compress_recipe *r, const struct compress_cache *c, const struct compress_options *o)
 {
-    const struct compress_finetune *f = &m->recipe.finetune;
-    int images = f->images > 0 ? BASE_MIN(f->images, c->data.n_train) : c->data.n_train;
+    const struct compress_finetune *f = &r->finetune;
+    int images = f->images > 0 ? f->images : f->mode == COMPRESS_SHORT ? SHORT_IMAGES : c->data.n_train;
     struct nn_train_options t = NN_TRAIN_OPTIONS_INIT;
-    t.epochs = f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? 10 : 1;
+    t.epochs = f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? FULL_EPOCHS : 1;
     t.batch = o->batch;
-    t.batches_per_epoch = BASE_MAX(images / o->batch, 1);
+    t.batches_per_epoch = BASE_MAX(BASE_MIN(images, c->data.n_train) / o->batch, 1);
     t.lr = f->lr > 0 ? (float)f->lr : 0.01f;
     t.weight_decay = (float)o->weight_decay;
-    t.teacher = o->teacher;
-    t.loss.distill_weight = o->teacher ? o->distill_weight : 0;
     t.label = o->label;
     t.checkpoint = o->checkpoint;
+    t.checkpoint_steps = CHECKPOINT_STEPS;
     t.resume = o->resume;
-    m->quant->learn_edge_scale = true;
-    m->quant->learn_weight_scale = true;
+    t.loss.distill_weight = (float)r->distill.weight;
+    if (r->distill.temperature > 0)
+        t.loss.temperature = (float)r->distill.temperature;
+    t.loss.no_t2 = r->distill.no_t2;
+    return t;
+}
+
+/* The float network teaches where the recipe distils. */
+static int finetune(struct compress_model *m, struct nn *nn, const struct compress_cache *c, const struct compress_options *o)
+{
+    struct nn_train_options t = finetune_options(&m->recipe, c, o);
+    struct nn_options no = NN_OPTIONS_INIT;
+    struct nn *teacher = NULL;
+    no.pool = c->pool;
+    no.max_batch = o->batch;
+    m->quant->learn_edge_scale = m->quant->learn_weight_scale = !m->recipe.finetune.fixed_scales;
     m->quant->scale_lr = 0.1f;
-    int rc = nn_train(nn, &c->data.train, &t, NULL);
+    int rc = m->recipe.distill.weight > 0 ? nn_new(&teacher, c->graph, &no) : BASE_OK;
+    t.teacher = teacher;
+    if (!rc)
+        rc = nn_train(nn, &c->data.train, &t, NULL);
+    nn_free(teacher);
     compress_positive_gamma(m->graph);
     return rc;
 }
 
-/* Fine-tune (its own memory for backward), then measure on an engine for inference. */
-static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
+static int batchnorm_images(const struct compress_recipe *r, const struct compress_options *o)
 {
-    if (m->recipe.finetune.mode == COMPRESS_FAST && o->batchnorm_images <= 0 && o->val_images < 0)
-        return BASE_OK;                  /* scales alone: no engine to set up */
+    return r->quantize.batchnorm_images >= 0 ? r->quantize.batchnorm_images : o->batchnorm_images;
+}
+
+enum { PTQ_IMAGES = 512 };
+
+/* Augmented training images where there are any, else the calibration images; *memory is the caller's. */
+static int ptq_images(struct compress_images *out, uint8_t **memory, const struct compress_cache *c, int batch)
+{
+    const struct compress_data *d = &c->data;
+    struct graph_shape s = c->graph->node[0].shape;
+    size_t image = (size_t)s.h * (size_t)s.w * (size_t)s.c;
+    int batches = (PTQ_IMAGES + batch - 1) / batch, rc = BASE_OK;
+    *memory = NULL;
+    *out = (struct compress_images){ d->calibration, BASE_MIN(d->n_calibration, PTQ_IMAGES) };
+    if (!d->train.fill)
+        return BASE_OK;
+    uint16_t *labels = BASE_NEW_N(uint16_t, batch);
+    *memory = base_alloc(image * (size_t)(batches * batch));
+    rc = labels && *memory ? BASE_OK : BASE_NOMEM;
+    for (int b = 0; !rc && b < batches; b++)
+        rc = d->train.fill(d->train.ctx, b, batch, *memory + image * (size_t)(b * batch), labels);
+    *out = (struct compress_images){ *memory, batches * batch };
+    base_free(labels);
+    return rc;
+}
+
+static int measure_batchnorms(struct nn *nn, const struct compress_model *m, const struct compress_cache *c, const struct compress_options *o)
+{
+    int images = batchnorm_images(&m->recipe, o);
+    return images > 0 && c->data.train.fill ? nn_batchnorm_reestimate(nn, &c->data.train, 0, images) : BASE_OK;
+}
+
+/* Fine-tune (its own memory for backward), then measure on an engine for inference. */
+static int train_and_measure(struct compress_model *m, struct compress_cache *c, const struct compress_options *o, const struct compress_images *images)
+{
     struct nn *nn = NULL;
     struct nn_options no = NN_OPTIONS_INIT;
+    bool tune = m->recipe.finetune.mode != COMPRESS_FAST, again = false;
     no.pool = c->pool;
     no.max_batch = o->batch;
-    no.training = m->recipe.finetune.mode != COMPRESS_FAST;
+    no.training = tune;
     int rc = nn_new(&nn, m->graph, &no);
     if (!rc)
         rc = nn_set_quant(nn, m->quant);
-    if (!rc && no.training)
+    if (!rc && tune)
         rc = finetune(m, nn, c, o);
-    if (!rc && o->batchnorm_images > 0 && c->data.train.fill)
-        rc = nn_batchnorm_reestimate(nn, &c->data.train, 0, o->batchnorm_images);
+    if (!rc)
+        rc = measure_batchnorms(nn, m, c, o);
+    if (!rc && !tune && m->recipe.quantize.bias_correction)
+        rc = compress_correct_bias(m, c->graph, c->pool, images, batchnorm_images(&m->recipe, o) <= 0 || !c->data.train.fill, &again);
+    if (!rc && again)
+        rc = measure_batchnorms(nn, m, c, o);
     int n = o->val_images > 0 ? BASE_MIN(o->val_images, c->data.n_val) : o->val_images < 0 ? 0 : c->data.n_val;
     if (!rc && n > 0)
         rc = nn_evaluate(nn, c->data.val_pixels, c->data.val_labels, n, &m->val);
     nn_free(nn);
+    return rc;
+}
+
+static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
+{
+    const struct compress_quantize *q = &m->recipe.quantize;
+    if (m->recipe.finetune.mode == COMPRESS_FAST && o->batchnorm_images <= 0 && o->val_images < 0)
+        return BASE_OK;                  /* scales alone: no engine to set up */
+    struct compress_images images;
+    uint8_t *memory = NULL;
+    int rc = BASE_OK;
+    if (q->rounding == COMPRESS_ADAPTIVE || q->bias_correction)
+        rc = ptq_images(&images, &memory, c, o->batch);
+    if (!rc && q->rounding == COMPRESS_ADAPTIVE)
+        rc = compress_reconstruct(m, c->graph, c->pool, &images);
+    if (!rc)
+        rc = train_and_measure(m, c, o, &images);
+    base_free(memory);
     return rc;
 }
 

@@ -32,13 +32,36 @@ struct compress_choice {
 struct compress_finetune {
     enum compress_mode mode;
     int epochs;              /* <= 0: 1 for short, 10 for full */
-    int images;              /* per epoch; <= 0: all training images */
+    int images;              /* per epoch; <= 0: 10,000 for short, all training images for full */
     double lr;               /* <= 0: 0.01 */
+    bool fixed_scales;       /* plain straight-through training: scales stay what calibration found */
 };
+
+/* Distillation while fine-tuning, from the float network: loss = (1 - weight) CE + weight T^2 KL. */
+struct compress_distill {
+    double weight;           /* 0: none; up to 1 */
+    double temperature;      /* <= 0: 4 */
+    bool no_t2;              /* the factor T^2 is left out */
+};
+
+/* How scales are found, and weights rounded. */
+enum compress_clip { COMPRESS_MSE, COMPRESS_MIN_MAX, COMPRESS_PERCENTILE };
+enum compress_rounding { COMPRESS_NEAREST, COMPRESS_ADAPTIVE };
+struct compress_quantize {
+    enum compress_clip weights, edges;
+    double percentile;       /* of magnitudes, above 50, up to 100 */
+    int group;               /* output channels in a row that share a weight scale; 0: all of a term */
+    bool bias_correction;    /* the mean error of a term's output is taken out of its bias or batch norm */
+    enum compress_rounding rounding;
+    int batchnorm_images;    /* to measure batch norms anew, 0 = leave them; < 0: as compress_options say */
+};
+#define COMPRESS_QUANTIZE_INIT { .percentile = 99.9, .group = 1, .bias_correction = true, .batchnorm_images = -1 }
 
 struct compress_recipe {
     int n;
     struct compress_choice *layer;   /* [n] */
+    struct compress_quantize quantize;
+    struct compress_distill distill;
     struct compress_finetune finetune;
 };
 
@@ -72,6 +95,10 @@ void compress_recipe_size(struct compress_size *out, const struct compress_recip
 float compress_scale_weights(const float *w, int64_t n, int bits);
 /* Scale for an edge from its histogram. > 0. */
 float compress_scale_edge(const struct nn_histogram *h, int bits, bool is_signed);
+/* The same by the recipe's choice. min-max: every value seen is inside, for a signed range at both ends;
+ * percentile: that part of the magnitudes is. One bit of weight is always the mean magnitude. */
+float compress_clip_weights(const float *w, int64_t n, int bits, enum compress_clip clip, double percentile);
+float compress_clip_edge(const struct nn_histogram *h, int bits, bool is_signed, enum compress_clip clip, double percentile);
 
 /* ---- model -------------------------------------------------------------------- */
 struct compress_data {
@@ -95,8 +122,6 @@ struct compress_options {
     const char *checkpoint;      /* of fine-tuning; NULL = none */
     bool resume;
     const char *label;           /* of the progress line; NULL = none */
-    struct nn *teacher;          /* distillation while fine-tuning; NULL = none */
-    float distill_weight;
 };
 #define COMPRESS_OPTIONS_INIT { .batchnorm_images = 1024, .val_images = 0, .batch = 128, .weight_decay = 1e-4 }
 

@@ -6,7 +6,7 @@
 
 int compress_recipe_new(struct compress_recipe *out, int n)
 {
-    *out = (struct compress_recipe){ .n = n };
+    *out = (struct compress_recipe){ .n = n, .quantize = COMPRESS_QUANTIZE_INIT };
     out->layer = BASE_NEW_N(struct compress_choice, n);
     if (!out->layer)
         return BASE_NOMEM;
@@ -29,6 +29,8 @@ int compress_recipe_copy(struct compress_recipe *out, const struct compress_reci
     if (rc)
         return rc;
     memcpy(out->layer, r->layer, sizeof *r->layer * (size_t)r->n);
+    out->quantize = r->quantize;
+    out->distill = r->distill;
     out->finetune = r->finetune;
     return BASE_OK;
 }
@@ -177,7 +179,7 @@ int compress_recipe_check(const struct compress_recipe *r, const struct graph *g
     const struct compress_finetune *f = &r->finetune;
     if (!(f->lr >= 0 && f->lr <= 10))
         return base_fail(BASE_INPUT, "recipe: finetune.lr %g is outside 0..10", f->lr);
-    return BASE_OK;
+    return compress_check_quantize(&r->quantize, &r->distill);
 }
 
 /* ---- size ----------------------------------------------------------------------- */

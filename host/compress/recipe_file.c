@@ -3,7 +3,8 @@
  *   first: {w_bits: 8}            # first layer with weights; 8 bits unless said
  *   last: {w_bits: 8, a_bits: 8}  # last layer with weights
  *   layers: {NAME: {w_bits: 2}}   # overrides these
- *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01}
+ *   quantize: {weights: mse}      # recipe_quantize.c, as is `distill`
+ *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01, scales: fixed}
  * Only `default` is required. A width that a file leaves to the defaults follows the layer it is tied
  * to; two that it names must agree. */
 #include <string.h>
@@ -131,8 +132,9 @@ static int read_layers(struct reader *rd, const struct config_node *map)
 
 static int read_finetune(const struct config_tree *t, const struct config_node *map, struct compress_finetune *f)
 {
-    static const char *const keys[] = { "mode", "epochs", "images", "lr", NULL };
+    static const char *const keys[] = { "mode", "epochs", "images", "lr", "scales", NULL };
     const struct config_node *n;
+    const char *scales;
     long v;
     int mode = 0, rc = config_check_keys(t, map, keys);
     if (!rc && (n = config_get(map, "mode"))) {
@@ -145,6 +147,11 @@ static int read_finetune(const struct config_tree *t, const struct config_node *
         f->images = (int)v;
     if (!rc && (n = config_get(map, "lr")))
         rc = config_number(t, n, 1e-9, 10, &f->lr);
+    if (!rc && (n = config_get(map, "scales")) && !(rc = config_string(t, n, &scales))) {
+        f->fixed_scales = !strcmp(scales, "fixed");
+        if (!f->fixed_scales && strcmp(scales, "learned"))
+            rc = config_fail(t, n, "'%.60s' is none of learned, fixed", scales);
+    }
     return rc;
 }
 
@@ -174,7 +181,7 @@ static int settle_ties(struct reader *rd)
 
 static int read_tree(struct reader *rd)
 {
-    static const char *const keys[] = { "default", "first", "last", "layers", "finetune", NULL };
+    static const char *const keys[] = { "default", "first", "last", "layers", "quantize", "distill", "finetune", NULL };
     const struct config_node *root = rd->t->root, *n;
     const struct config_node *ignored = NULL;
     int rc = config_check_keys(rd->t, root, keys);
@@ -198,6 +205,10 @@ static int read_tree(struct reader *rd)
             rd->r->layer[at[e]] = ends[e];
     }
     if ((n = config_get(root, "layers")) && (rc = read_layers(rd, n)))
+        return rc;
+    if ((n = config_get(root, "quantize")) && (rc = compress_read_quantize(rd->t, n, &rd->r->quantize)))
+        return rc;
+    if ((n = config_get(root, "distill")) && (rc = compress_read_distill(rd->t, n, &rd->r->distill)))
         return rc;
     if ((n = config_get(root, "finetune")) && (rc = read_finetune(rd->t, n, &rd->r->finetune)))
         return rc;
@@ -266,6 +277,8 @@ char *compress_recipe_text(const struct compress_recipe *r, const struct graph_l
             base_text_add(&t, "w_bits: %d, ", r->layer[i].w_bits);
         base_text_add(&t, "a_bits: %d}\n", r->layer[i].a_bits);
     }
+    compress_add_quantize(&t, &r->quantize);
+    compress_add_distill(&t, &r->distill);
     const struct compress_finetune *f = &r->finetune;
     base_text_add(&t, "finetune: {mode: %s", mode_names[f->mode]);
     if (f->epochs > 0)
@@ -274,6 +287,8 @@ char *compress_recipe_text(const struct compress_recipe *r, const struct graph_l
         base_text_add(&t, ", images: %d", f->images);
     if (f->lr > 0)
         base_text_add(&t, ", lr: %.9g", f->lr);
+    if (f->fixed_scales)
+        base_text_add(&t, ", scales: fixed");
     base_text_add(&t, "}\n");
     if (t.failed) {
         base_text_free(&t);

@@ -3,11 +3,19 @@
 #define COMPRESS_RECIPE_INTERNAL_H
 
 #include "compress/compress.h"
+#include "config/config.h"
 
 int compress_recipe_new(struct compress_recipe *out, int n);   /* zero widths */
 /* Edge that a layer's main term reads, seen through max pools. */
 int compress_main_edge(const struct graph *g, const struct graph_layers *ls, int layer);
 int compress_first_weighted(const struct graph_layers *ls);
 int compress_last_weighted(const struct graph_layers *ls);
+
+/* recipe_quantize.c: the sections `quantize` and `distill`. */
+int compress_read_quantize(const struct config_tree *t, const struct config_node *map, struct compress_quantize *q);
+int compress_read_distill(const struct config_tree *t, const struct config_node *map, struct compress_distill *d);
+void compress_add_quantize(struct base_text *t, const struct compress_quantize *q);
+void compress_add_distill(struct base_text *t, const struct compress_distill *d);
+int compress_check_quantize(const struct compress_quantize *q, const struct compress_distill *d);
 
 #endif

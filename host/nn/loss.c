@@ -51,16 +51,16 @@ static double cross_entropy(const float *z, int n, int label, double smoothing, 
     return loss;
 }
 
-/* T^2 KL(teacher || student), both softened by T. */
-static double distillation(const float *z, const float *teacher, int n, double temperature, double share, double *d)
+/* factor KL(teacher || student), both softened by T; the factor is T^2 or 1. */
+static double distillation(const float *z, const float *teacher, int n, double temperature, double factor, double share, double *d)
 {
     double inv = 1 / temperature, all = log_sum(z, n, inv), all_t = log_sum(teacher, n, inv), loss = 0;
     for (int k = 0; k < n; k++) {
         double log_p = (double)z[k] * inv - all, log_t = (double)teacher[k] * inv - all_t, t = exp(log_t);
         loss += t * (log_t - log_p);
-        d[k] += share * temperature * (exp(log_p) - t);
+        d[k] += share * factor * inv * (exp(log_p) - t);
     }
-    return loss * temperature * temperature;
+    return loss * factor;
 }
 
 /* How many classes come before the label's: ties go to the lower index, and what is not a number is never right. */
@@ -82,8 +82,10 @@ static void loss_of_image(struct nn *m, int index, int share, double *d)
     memset(d, 0, sizeof *d * (size_t)m->classes);
     double hard = (b->loss->kind == NN_MSE ? squared_error : cross_entropy)(z, m->classes, b->labels[index], (double)b->loss->label_smoothing, 1 - kd, d);
     b->loss_sum[share] += (1 - kd) * hard;
-    if (kd > 0)
-        b->loss_sum[share] += kd * distillation(z, b->teacher + (size_t)index * m->classes, m->classes, (double)b->loss->temperature, kd, d);
+    if (kd > 0) {
+        double t = (double)b->loss->temperature;
+        b->loss_sum[share] += kd * distillation(z, b->teacher + (size_t)index * m->classes, m->classes, t, b->loss->no_t2 ? 1 : t * t, kd, d);
+    }
     b->correct[share] += rank_of(z, m->classes, b->labels[index]) == 0;
     memset(grad, 0, sizeof *grad * e->floats);
     for (int k = 0; k < m->classes; k++)

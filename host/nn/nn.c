@@ -102,6 +102,11 @@ int nn_classes(const struct nn *m)
     return m->classes;
 }
 
+int nn_max_batch(const struct nn *m)
+{
+    return m->max_batch;
+}
+
 size_t nn_image_bytes(const struct nn *m)
 {
     struct graph_shape s = input_of(m)->shape;
@@ -175,6 +180,31 @@ int nn_edge_read(const struct nn *m, int edge, int index, float *out)
     for (int p = 0; p < e->h * e->w; p++)
         memcpy(out + (size_t)p * e->c, x + (size_t)p * e->cp, sizeof *out * (size_t)e->c);
     return BASE_OK;
+}
+
+/* Steps of the inference program before layer `layers` begins; the first is the input's. */
+static int steps_before(const struct nn *m, int layers)
+{
+    int n = 1;
+    while (n < m->forward.n && m->forward.step[n].layer < layers)
+        n++;
+    return n;
+}
+
+int nn_forward_maps(struct nn *m, const uint8_t *pixels, int n, int layers, nn_maps_fn *each, void *ctx)
+{
+    int rc = nn_keep_maps(m), whole = m->forward.n;
+    if (rc)
+        return rc;
+    nn_prepare(m, &m->forward);
+    m->forward.n = steps_before(m, layers);
+    for (int i = 0; !rc && i < n; i += m->max_batch) {
+        int part = BASE_MIN(n - i, m->max_batch);
+        nn_forward_batch(m, pixels + nn_image_bytes(m) * (size_t)i, part);
+        rc = each(ctx, i, part);
+    }
+    m->forward.n = whole;
+    return rc;
 }
 
 /* ---- one step --------------------------------------------------------------------------------- */

@@ -29,6 +29,7 @@ void nn_free(struct nn *m);
 const struct graph_layers *nn_layers(const struct nn *m);
 struct graph *nn_graph(struct nn *m);
 int nn_classes(const struct nn *m);
+int nn_max_batch(const struct nn *m);
 size_t nn_image_bytes(const struct nn *m);          /* raw pixels of one image */
 size_t nn_memory(const struct nn *m);               /* bytes of maps, gradients, tables: all that an nn allocates */
 
@@ -50,6 +51,10 @@ int nn_keep_maps(struct nn *m);
 /* The map of `edge` for image `index` of the last batch run (n <= max_batch): out [h][w][c].
  * Edge 0 holds the normalized input. BASE_INTERNAL if it was not kept. */
 int nn_edge_read(const struct nn *m, int edge, int index, float *out);
+/* Runs `n` images, any n, through the first `layers` layers, and calls `each` after every batch, whose `count` images
+ * (from number `first`) nn_edge_read then reads: edges 0 .. layers. Keeps maps from now on. */
+typedef int nn_maps_fn(void *ctx, int first, int count);
+int nn_forward_maps(struct nn *m, const uint8_t *pixels, int n, int layers, nn_maps_fn *each, void *ctx);
 
 /* ---- data -----------------------------------------------------------------
  * Fill batch number `batch` (counted from 0 over the whole run) with `n` images:
@@ -65,6 +70,7 @@ struct nn_loss_options {
     float label_smoothing;   /* 0 .. < 1; of either kind's targets */
     float distill_weight;    /* share of the distillation term, 0 = none */
     float temperature;       /* of the distillation term */
+    bool no_t2;              /* the distillation term without its factor T^2 */
 };
 #define NN_LOSS_OPTIONS_INIT { .kind = NN_CROSS_ENTROPY, .label_smoothing = 0, .distill_weight = 0, .temperature = 4 }
 
@@ -152,7 +158,11 @@ int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
  * signed q = clamp(round(x / s), -2^(b-1), 2^(b-1) - 1), value q * s. Edge 0 is never touched.
  *
  * Batch norm stays as it is in the graph: batch statistics in training, running ones else. */
-struct nn_quant_term { int w_bits; float *w_scale; float *in_factor; };  /* w_bits 0: float */
+struct nn_quant_term {
+    int w_bits;                      /* 0: float */
+    float *w_scale, *in_factor;
+    int group;                       /* channels in a row whose scales are one, also while they are learned; 0 and 1: each its own */
+};
 struct nn_quant_layer { struct nn_quant_term term[GRAPH_MAX_TERM]; };
 struct nn_quant_edge { int bits; bool is_signed; float scale; };          /* bits 0: float */
 struct nn_quant {

@@ -285,9 +285,15 @@ static void step_weight_scales(struct nn *m, struct nn_term *t, const struct nn_
 {
     if (!t->quant || !t->quant->w_bits)
         return;
-    for (int c = 0; c < t->cout; c++)
-        scale_step(&t->quant->w_scale[c], &t->scale_velocity[c], (double)t->scale_grad[c], (double)weights_per_channel(t),
-                   (double)signed_range(t->quant->w_bits).hi, o, m->quant->scale_lr);
+    for (int c = 0, n; c < t->cout; c += n) {
+        double grad = 0;
+        n = BASE_MIN(BASE_MAX(t->quant->group, 1), t->cout - c);
+        for (int i = c; i < c + n; i++)
+            grad += (double)t->scale_grad[i];
+        scale_step(&t->quant->w_scale[c], &t->scale_velocity[c], grad, (double)(weights_per_channel(t) * n), (double)signed_range(t->quant->w_bits).hi, o, m->quant->scale_lr);
+        for (int i = c + 1; i < c + n; i++)
+            t->quant->w_scale[i] = t->quant->w_scale[c];
+    }
 }
 
 static void step_edge_scale(struct nn *m, int e, const struct nn_sgd *o)

@@ -23,6 +23,11 @@ void tensor_gemm(float *c, const float *a, bool a_t, const float *b, bool b_t, i
                 a_t ? m : k, b, b_t ? k : n, beta, c, n);
 }
 
+void tensor_gram(float *c, const float *a, int m, int n, float beta)
+{
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, n, m, 1.0f, a, n, beta, c, n);
+}
+
 void tensor_gemv(float *y, const float *a, const float *x, int m, int n, float beta)
 {
     cblas_sgemv(CblasRowMajor, CblasNoTrans, m, n, 1.0f, a, n, x, 1, beta, y, 1);

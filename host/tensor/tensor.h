@@ -14,6 +14,8 @@ void tensor_init(void);
  * a is then stored [k][m], b [n][k]. Rows are dense (no leading dimensions). */
 void tensor_gemm(float *c, const float *a, bool a_t, const float *b, bool b_t, int m, int n, int k, float alpha,
                  float beta);
+/* c [n][n] = a [m][n]^T * a + beta * c; only the lower triangle of c is read and written. */
+void tensor_gram(float *c, const float *a, int m, int n, float beta);
 /* y [m] = a [m][n] * x [n] + beta * y. */
 void tensor_gemv(float *y, const float *a, const float *x, int m, int n, float beta);
 

@@ -311,7 +311,7 @@ static inline double oracle_loss(const struct oracle *o, const uint16_t *labels,
         oracle_softmax(p, z, classes, temperature);
         oracle_softmax(t, zt, classes, temperature);
         for (int k = 0; k < classes; k++)
-            total += kd * temperature * temperature * t[k] * log(t[k] / p[k]);
+            total += kd * (l->no_t2 ? 1 : temperature * temperature) * t[k] * log(t[k] / p[k]);
     }
     return total / o->n;
 }

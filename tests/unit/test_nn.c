@@ -191,6 +191,9 @@ static void distillation_gradients(void **state)
     (void)state;
     struct nn_loss_options l = { .label_smoothing = 0.1f, .distill_weight = 0.7f, .temperature = 3 };
     check_gradients(net_dense_chain, &l, true);
+    l.no_t2 = true;
+    check_gradients(net_dense_chain, &l, true);
+    l.no_t2 = false;
     l.distill_weight = 1;
     check_gradients(net_dense_chain, &l, true);
     check_gradients(net_dense_chain, &l, false); /* without a teacher: cross-entropy alone */
