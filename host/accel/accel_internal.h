@@ -6,7 +6,7 @@
 
 #include "accel/accel.h"
 
-enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, RAW_BITS = 8, MAX_LOGITS = 1024 };
+enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, RAW_BITS = 8, MAX_LOGITS = 1024, MAX_REACH = 126 };
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* Bits hi..lo of a word. */
@@ -61,6 +61,8 @@ struct build {
 
 /* memory.c: place every edge. */
 int accel_place(struct build *b);
+/* flat.c: the network with its image laid out for the dense layers that read it, in `arena`; `net` itself elsewhere. */
+int accel_flatten(const struct fixed_net **out, const struct fixed_net *net, struct base_arena *arena);
 /* packing.c: the largest packing of the raw image that all its readers allow, and a term's view. */
 int accel_choose_pack(struct build *b);
 int accel_view(struct view *v, const struct fixed_net *net, const struct fixed_term *t, int pack, struct base_arena *arena);

@@ -31,9 +31,7 @@ static int check_net(const struct fixed_net *net, const struct hw *hw)
     if (hw->m != GROUP || hw->cg != GROUP || hw->k != ROW_BITS)
         return base_fail(BASE_INPUT, "board '%s': the compiler makes programs for m = cg = %d only, not m = %d", hw->name, GROUP,
                          hw->m);
-    int rc = fixed_check(net);
-    if (!rc)
-        rc = check_input(&net->edge[0]);
+    int rc = check_input(&net->edge[0]);
     if (!rc && net->classes > MAX_LOGITS)
         rc = base_fail(BASE_INPUT, "network '%s': %d classes are not supported; the result buffer holds %d", net->name,
                        net->classes, MAX_LOGITS);
@@ -191,14 +189,16 @@ static int build_program(struct accel_program *p, struct build *b)
 int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw)
 {
     *out = NULL;
-    int rc = check_net(net, hw);
+    int rc = fixed_check(net);
     if (rc)
         return rc;
     struct base_arena *arena = base_arena_new();
     struct accel_program *p = arena ? BASE_ARENA_NEW(arena, struct accel_program) : NULL;
     struct build b = { .net = net, .hw = hw, .arena = base_arena_new() };
-    rc = BASE_NOMEM;
-    if (p && b.arena) {
+    rc = p && b.arena ? accel_flatten(&b.net, net, b.arena) : BASE_NOMEM;
+    if (!rc)
+        rc = check_net(b.net, hw);
+    if (!rc) {
         p->arena = arena;
         p->hw = *hw;
         rc = build_program(p, &b);

@@ -240,9 +240,9 @@ static int check_term(const struct fixed_layer *l, const struct fixed_term *t)
     if (array_stride(l, t) > 2)
         return base_fail(BASE_INPUT, "layer '%s': stride %d is not supported; the accelerator has strides 1 and 2", l->name,
                          t->stride);
-    if (t->pad_t > 126 || t->pad_l > 126 || t->kh - t->pad_t > 126 || t->kw - t->pad_l > 126)
-        return base_fail(BASE_INPUT, "layer '%s': the kernel of %d x %d reaches more than 126 pixels from its origin; "
-                         "pool the map before this layer", l->name, t->kh, t->kw);
+    if (t->pad_t > MAX_REACH || t->pad_l > MAX_REACH || t->kh - t->pad_t > MAX_REACH || t->kw - t->pad_l > MAX_REACH)
+        return base_fail(BASE_INPUT, "layer '%s': the kernel of %d x %d reaches more than %d pixels from its origin; "
+                         "pool the map before this layer", l->name, t->kh, t->kw, MAX_REACH);
     return BASE_OK;
 }
 

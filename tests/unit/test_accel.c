@@ -76,11 +76,54 @@ static void test_fixed_random(void **state)
     }
 }
 
+/* Dense layers alone read the image: its bytes lie 16 to a pixel, and the weights with them. */
+static void test_flat(void **state)
+{
+    (void)state;
+    static const int sides[][3] = { { 28, 28, 1 }, { 1, 784, 1 }, { 1, 640, 1 }, { 1, 97, 1 }, { 8, 9, 3 }, { 1, 1, 1 }, { 6, 4, 16 }, { 1, 1000, 1 }, { 5, 3, 2 } };
+    for (int i = 0; i < BASE_COUNT(sides); i++)
+        for (uint64_t seed = 0; seed < 6; seed++) {
+            struct nets g = { .net = fixed_net_new("flat", NETS_MAX_EDGE, NETS_MAX_EDGE) };
+            base_rng_seed(&g.rng, seed);
+            g.net->n_edge = g.net->n_layer = 0;
+            g.net->classes = 21;
+            g.net->logit_scale = 1;
+            nets_edge(&g, sides[i][0], sides[i][1], sides[i][2], 8, false);
+            nets_dense(&g, 0, 21);
+            compare(g.net, seed);
+            fixed_net_free(g.net);
+        }
+}
+
+/* 784 pixels in 9 windows of 3 x 3 x 16 rather than 100 of 3 x 3: what makes a perceptron fit. */
+static void test_flat_size(void **state)
+{
+    (void)state;
+    struct hw hw = deep_board();
+    for (int c = 1; c <= 16; c *= 16) {
+        struct nets g = { .net = fixed_net_new("flat", NETS_MAX_EDGE, NETS_MAX_EDGE) };
+        struct accel_program *p;
+        base_rng_seed(&g.rng, 1);
+        g.net->n_edge = g.net->n_layer = 0;
+        g.net->classes = 16;
+        g.net->logit_scale = 1;
+        nets_edge(&g, c == 1 ? 28 : 7, c == 1 ? 28 : 7, c, 8, false);
+        nets_dense(&g, 0, 16);
+        assert_ok(accel_compile(&p, g.net, &hw));
+        assert_int_equal(p->kwords, 9);
+        assert_int_equal(p->input_bytes, 784);
+        accel_program_free(p);
+        fixed_net_free(g.net);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_fixed_random),
+        cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_flat_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
