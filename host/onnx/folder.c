@@ -525,6 +525,14 @@ static const struct { const char *type; fold_fn *fold; } folders[] = {
     { "Expand", fold_expand },    { "Range", fold_range },      { "ReduceProd", fold_reduce_prod },
 };
 
+bool fold_knows(const char *type)
+{
+    for (int i = 0; i < BASE_COUNT(folders); i++)
+        if (!strcmp(type, folders[i].type))
+            return true;
+    return false;
+}
+
 int fold_node(struct reader *r, const node_t *n)
 {
     if (!in_constant(r, n, 0))

@@ -35,7 +35,7 @@ struct onnx_report {
     int n;
     struct onnx_note *note;   /* [n] */
     int refused, opset;
-    const char *layout;       /* of the input: "NCHW" or "NHWC" */
+    const char *layout;       /* of the input: "NCHW", "NHWC", "NHW" (one channel) or "NW" (a row of values: 1 x W x 1) */
     const char *prep_from;    /* "metadata", a file's name, or "" if nothing says it */
 };
 /* The same; *report is filled even where nodes are refused (BASE_INPUT, refused > 0). */

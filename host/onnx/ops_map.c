@@ -149,15 +149,15 @@ static bool padded(const int pad[4])
     return pad[0] || pad[1] || pad[2] || pad[3];
 }
 
-static const char *pool_window(struct reader *r, const node_t *n, const struct view *v, bool average, struct window *w)
+/* `counts`: padding counts into the average. */
+static const char *pool_window(struct reader *r, const node_t *n, const struct view *v, bool average, bool *counts, struct window *w)
 {
     if (!attribute(n, "kernel_shape"))
         return "kernel_shape is missing";
     const char *why = window_read(r, n, v->size[AXIS_H], v->size[AXIS_W], w);
     if (why)
         return why;
-    if (average && attribute_int(n, "count_include_pad", 0) && padded(w->pad))
-        return "padding that counts into the average is not supported: export with count_include_pad=0";
+    *counts = average && attribute_int(n, "count_include_pad", 0) && padded(w->pad);
     if (attribute_int(n, "ceil_mode", 0)) {
         struct window up = *w;
         round_up(&up, 0, v->size[AXIS_H], w->kh);
@@ -176,6 +176,22 @@ static int make_pool(struct reader *r, const node_t *n, int in, bool average, co
     return node < 0 ? not_built(r, node) : define_node(r, n, node);
 }
 
+/* An average over padding too has one divisor: a depthwise Conv of equal weights. */
+static int average_by_conv(struct reader *r, const node_t *n, const struct view *v, const struct window *w)
+{
+    int c = v->size[AXIS_C], taps = w->kh * w->kw;
+    if (!room_for(r, (int64_t)c * taps))
+        return refuse(r, "the parameters of all nodes together are too many");
+    const char *name = name_of(r, n, "");
+    int node = name ? graph_add_conv(r->g, name, v->node, c, w->kh, w->kw, w->stride, w->pad, true, false) : BASE_NOMEM;
+    if (node < 0)
+        return not_built(r, node);
+    for (int i = 0; i < c * taps; i++)
+        r->g->node[node].weight[i] = 1 / (float)taps;
+    int rc = define_node(r, n, node);
+    return rc ? rc : lowered(r, "as a depthwise Conv: padding counts");
+}
+
 int take_pool(struct reader *r, const node_t *n)
 {
     bool average = !strcmp(n->op_type, "AveragePool");
@@ -184,16 +200,21 @@ int take_pool(struct reader *r, const node_t *n)
     if (!have)
         return refuse(r, "its input must be a map");
     struct view v = *have;
-    if (!average && nonnegative(r->g, v.node)) /* zeros are as good as no pixel there */
+    bool zeros = average && padded(v.pad), counts = false;
+    if (zeros || nonnegative(r->g, v.node)) /* for a maximum zeros are as good as no pixel there */
         memset(v.pad, 0, sizeof v.pad);
     int in = settle(r, n, &v);
     if (in < 0)
         return in == -1 ? BASE_OK : in;
-    const char *why = view_is(&v, "NCHW") ? pool_window(r, n, &v, average, &w) : "its input is not a map N x channels x height x width";
+    const char *why = view_is(&v, "NCHW") ? pool_window(r, n, &v, average, &counts, &w) : "its input is not a map N x channels x height x width";
+    if (!why && zeros && !counts && padded(w.pad))
+        why = "some of its padding counts into the average and some does not: export with count_include_pad=1";
     if (why)
         return refuse(r, "%s", why);
     for (int i = 0; i < 4; i++)
         w.pad[i] += have->pad[i];
+    if (counts || zeros)
+        return average_by_conv(r, n, &v, &w);
     if (w.kh == 1 && w.kw == 1 && !padded(w.pad)) { /* every n-th pixel: perhaps a Shortcut's */
         v.step[0] = v.step[1] = w.stride;
         v.size[AXIS_H] = (v.size[AXIS_H] - 1) / w.stride + 1;
@@ -242,33 +263,58 @@ static int reduced_dimensions(struct reader *r, const node_t *n, int rank)
     return k < 0 ? -1 : mask;
 }
 
+static int mean(struct reader *r, const node_t *n, const struct view *v, const int k[2])
+{
+    const char *name = name_of(r, n, "");
+    return name ? graph_add_pool(r->g, name, v->node, GRAPH_AVGPOOL, k[0], k[1], 1, (const int[4]){ 0 }) : BASE_NOMEM;
+}
+
+/* A mean over the rows of a mean over the columns, or the other way round, is one over the map. */
+static bool widen_mean(struct graph_node *to, const struct graph *g, const int k[2])
+{
+    if (to->op != GRAPH_AVGPOOL || to->stride != 1 || to->pad_t + to->pad_b + to->pad_l + to->pad_r)
+        return false;
+    struct graph_shape in = g->node[to->in[0]].shape;
+    bool columns = k[0] > 1 && to->kw == in.w && to->kh == 1, rows = k[1] > 1 && to->kh == in.h && to->kw == 1;
+    if (!columns && !rows)
+        return false;
+    to->kh = in.h;
+    to->kw = in.w;
+    to->shape.h = to->shape.w = 1;
+    return true;
+}
+
 int take_reduce(struct reader *r, const node_t *n)
 {
     struct view v, out;
     int in = in_node(r, n, 0, &v);
     if (in < 0)
         return in == -1 ? BASE_OK : in;
-    int mask = reduced_dimensions(r, n, v.rank), area = 1;
-    for (int d = 0; d < v.rank && mask >= 0; d++)
-        for (int k = 0; k < v.n_axis[d] && mask >> d & 1; k++) {
-            int a = v.axis[d][k];
-            if (a != AXIS_H && a != AXIS_W)
-                return refuse(r, "is supported over height and width, not over channels or the batch");
-            area *= v.size[a];
-        }
-    if (mask < 0 || area != v.size[AXIS_H] * v.size[AXIS_W])
-        return refuse(r, "is supported over the whole height and width");
+    int mask = reduced_dimensions(r, n, v.rank), k[2] = { 1, 1 };
+    if (mask < 0)
+        return refuse(r, "its axes must be constant and those of its input");
     out = v;
     out.rank = 0;
-    out.size[AXIS_H] = out.size[AXIS_W] = 1;
+    for (int d = 0; d < v.rank; d++)
+        for (int i = 0; i < v.n_axis[d] && mask >> d & 1; i++) {
+            int a = v.axis[d][i];
+            if (a != AXIS_H && a != AXIS_W)
+                return refuse(r, "is supported over height and width, not over channels or the batch");
+            k[a - AXIS_H] = v.size[a];
+            out.size[a] = 1;
+        }
     for (int d = 0; d < v.rank; d++) {
         if (mask >> d & 1 && !attribute_int(n, "keepdims", 1))
             continue;
         out.n_axis[out.rank] = mask >> d & 1 ? 0 : v.n_axis[d];
         memcpy(out.axis[out.rank++], v.axis[d], sizeof v.axis[d]);
     }
-    if (area == 1)
+    if (k[0] * k[1] == 1)
         return define_view(r, n, out, true);
-    int node = whole_map(r, n, &v, true);
+    if (v.sole && widen_mean(&r->g->node[v.node], r->g, k)) {
+        int rc = define_view(r, n, out, true);
+        return rc ? rc : lowered(r, "folded into '%s'", r->g->node[v.node].name);
+    }
+    int node = mean(r, n, &v, k);
     return node < 0 ? not_built(r, node) : define_like(r, n, node, &out);
 }

@@ -105,7 +105,7 @@ static int dispatch(struct reader *r, const node_t *n)
             return rc;
     }
     const struct importer *im = importer_of(n);
-    if (!im)
+    if (!im && !(operands == SOME_REFUSED && standard_domain(n) && fold_knows(n->op_type)))
         return refuse_operator(r, n);
     if (operands == SOME_REFUSED) {
         r->note->verdict = ONNX_SKIPPED;
@@ -194,8 +194,24 @@ static int read_initializers(struct reader *r)
 
 /* ---- input ------------------------------------------------------------------------- */
 
-/* Follow the input through element-wise nodes to a Transpose that makes channels the second dimension. */
-static bool transposed_to_nchw(const struct reader *r, const char *input)
+/* The sizes that a file gives its input, 0 where it leaves one open; their number, -1: no such tensor. */
+static int input_dims(const Onnx__ValueInfoProto *v, int dim[4])
+{
+    const Onnx__TypeProto *t = v->type;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type || !t->tensor_type->shape || t->tensor_type->shape->n_dim > 4)
+        return -1;
+    int rank = (int)t->tensor_type->shape->n_dim;
+    for (int i = 0; i < rank; i++) {
+        const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[i];
+        bool number = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        dim[i] = !number || d->dim_value < 1 ? 0 : d->dim_value <= 65535 ? (int)d->dim_value : -1;
+    }
+    return rank;
+}
+
+/* Follow the input through element-wise nodes to a Transpose that makes channels the second dimension. Of a
+ * single channel that comes last (`one`) exporters make a Reshape of it. */
+static bool ends_with_channels(const struct reader *r, const char *input, bool one)
 {
     static const char *const passing[] = { "Identity", "Cast", "Mul", "Add", "Sub", "Div", "QuantizeLinear", "DequantizeLinear" };
     const char *name = input;
@@ -206,6 +222,10 @@ static bool transposed_to_nchw(const struct reader *r, const char *input)
         const Onnx__AttributeProto *p = attribute(n, "perm");
         if (!strcmp(n->op_type, "Transpose"))
             return p && p->n_ints == 4 && p->ints[0] == 0 && p->ints[1] == 3 && p->ints[2] == 1 && p->ints[3] == 2;
+        if (one && !strcmp(n->op_type, "Reshape"))
+            return true;
+        if (!strcmp(n->op_type, "Shape")) /* of that Reshape */
+            continue;
         bool passes = false;
         for (int k = 0; k < BASE_COUNT(passing); k++)
             passes |= !strcmp(n->op_type, passing[k]);
@@ -216,30 +236,30 @@ static bool transposed_to_nchw(const struct reader *r, const char *input)
     return false;
 }
 
-static int input_shape(struct reader *r, const Onnx__ValueInfoProto *v, bool nhwc, struct graph_shape *s)
+/* Four dimensions are a map, three a map of one channel, two a row of values. */
+static int input_shape(struct reader *r, const Onnx__ValueInfoProto *v, const int *dim, int rank, const char *layout, struct graph_shape *s)
 {
-    const Onnx__TypeProto *t = v->type;
-    int dim[4] = { 0 };
-    bool fits = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type && t->tensor_type->shape && t->tensor_type->shape->n_dim == 4;
-    for (int i = 0; fits && i < 4; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[i];
-        bool number = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-        dim[i] = number && d->dim_value >= 1 && d->dim_value <= 65535 ? (int)d->dim_value : 0;
-        fits = dim[i] || (i == 0 && (!number || d->dim_value < 1));
+    bool fits = rank > 1 && dim[0] >= 0;
+    *s = (struct graph_shape){ 1, 1, 1 };
+    for (int i = 1; fits && i < rank; i++) {
+        fits = dim[i] > 0;
+        *(layout[i] == 'H' ? &s->h : layout[i] == 'W' ? &s->w : &s->c) = dim[i];
     }
     if (!fits)
-        return base_hint(base_fail(BASE_INPUT, "%s: input '%.100s' is not a map of fixed size, N x channels x height x width", r->path, v->name), "export with a fixed image size; only the batch may be free");
+        return base_hint(base_fail(BASE_INPUT, "%s: input '%.100s' is not of fixed size, N x channels x height x width (N x height x width, N x values)", r->path, v->name),
+                         "export with a fixed image size; only the batch may be free");
     r->batch = BASE_MAX(dim[0], 1);
-    *s = nhwc ? (struct graph_shape){ dim[1], dim[2], dim[3] } : (struct graph_shape){ dim[2], dim[3], dim[1] };
     return BASE_OK;
 }
 
 static int take_input(struct reader *r, const Onnx__ValueInfoProto *info)
 {
     const char *said = metadata(r, "input_layout");
-    bool nhwc = said ? !strcmp(said, "NHWC") : transposed_to_nchw(r, info->name);
+    int dim[4] = { 0 }, rank = input_dims(info, dim);
+    bool nhwc = said ? !strcmp(said, "NHWC") : ends_with_channels(r, info->name, rank == 4 && dim[3] == 1 && dim[1] != 1);
+    const char *layout = rank == 2 ? "NW" : rank == 3 ? "NHW" : nhwc ? "NHWC" : "NCHW";
     struct graph_shape s;
-    int rc = input_shape(r, info, nhwc, &s);
+    int rc = input_shape(r, info, dim, rank, layout, &s);
     if (rc)
         return rc;
     char plain[NAME_LENGTH + 1];
@@ -249,9 +269,9 @@ static int take_input(struct reader *r, const Onnx__ValueInfoProto *info)
         return node;
     struct value *v = value_enter(r, info->name);
     v->kind = VALUE_VIEW;
-    v->v = view_of(r->g, node, r->batch, nhwc ? "NHWC" : "NCHW");
+    v->v = view_of(r->g, node, r->batch, layout);
     v->v.sole = v->uses <= 1;
-    r->report->layout = nhwc ? "NHWC" : "NCHW";
+    r->report->layout = layout;
     return BASE_OK;
 }
 

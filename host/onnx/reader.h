@@ -39,7 +39,7 @@ struct view {
     float scale;               /* of the QuantizeLinear */
     int zero;
 };
-/* Layouts: "NCHW", "NHWC", "NC": a letter a dimension. */
+/* Layouts: "NCHW", "NHWC", "NC"; of inputs with one channel "NHW", "NW" too: a letter a dimension. */
 struct view view_of(const struct graph *g, int node, int batch, const char *layout);
 bool view_is(const struct view *v, const char *layout);
 const char *view_layout(const struct view *v);                     /* NULL: none of the three */
@@ -94,6 +94,7 @@ struct constant *constant_ints(struct reader *r, const int64_t *v, int n, int *r
 bool room_for(struct reader *r, int64_t count);
 /* folder.c: an operator on constants only. 1: not one that is folded. */
 int fold_node(struct reader *r, const node_t *n);
+bool fold_knows(const char *type);
 
 /* values.c */
 int value_table(struct reader *r);

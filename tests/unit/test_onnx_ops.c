@@ -344,6 +344,79 @@ static void pools(void **state)
     graph_free(g);
 }
 
+/* Padding that counts: by the attribute, or by a Pad in front. */
+static void padded_average(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 2; form++) {
+        struct onnx_build *b = build_new(13);
+        build_input(b, "x", "N,3,7,8");
+        build_values(b, "pads", 7, "8", "0,0,1,0,0,0,0,1");
+        if (form)
+            build_node(b, "Pad", "p", "x,pads", "");
+        build_node(b, "AveragePool", "y", form ? "p" : "x", form ? "kernel_shape=3,2 strides=2,2" : "kernel_shape=3,2 strides=2,2 pads=1,0,0,1 count_include_pad=1");
+        build_output(b, "y");
+        struct graph *g = by_hand(7, 8, 3);
+        int y = graph_add_conv(g, "y", 0, 3, 3, 2, 2, (const int[4]){ 1, 0, 0, 1 }, true, false);
+        for (int i = 0; i < 18; i++)
+            g->node[y].weight[i] = 1 / 6.0f;
+        same_as(b, g);
+    }
+    struct onnx_build *b = build_new(13);
+    struct graph *g = NULL;
+    build_input(b, "x", "N,3,7,8");
+    build_values(b, "pads", 7, "8", "0,0,1,0,0,0,0,1");
+    build_node(b, "Pad", "p", "x,pads", "");
+    build_node(b, "AveragePool", "y", "p", "kernel_shape=3,3 pads=1,1,1,1");
+    build_output(b, "y");
+    build_write(b, unit_path(dir, "both.onnx"));
+    assert_error(onnx_read(&g, unit_path(dir, "both.onnx")), BASE_INPUT, "some of its padding counts into the average and some does not");
+}
+
+/* x.mean(3).mean(2): one pool; of rows or columns alone: a pool of these. */
+static void means(void **state)
+{
+    (void)state;
+    for (int first = 2; first <= 3; first++) {
+        struct onnx_build *b = build_new(13);
+        build_input(b, "x", "N,3,7,8");
+        build_node(b, "ReduceMean", "m", "x", first == 3 ? "axes=3, keepdims=0" : "axes=2, keepdims=0");
+        build_node(b, "ReduceMean", "y", "m", "axes=2, keepdims=0");
+        build_output(b, "y");
+        struct graph *g = by_hand(7, 8, 3);
+        assert_true(graph_add_pool(g, "y", 0, GRAPH_AVGPOOL, 7, 8, 1, pad0) > 0);
+        same_as(b, g);
+    }
+    struct onnx_build *b = build_new(13);
+    build_input(b, "x", "N,3,7,8");
+    build_tensor(b, "w", "24,5", 1);
+    build_node(b, "ReduceMean", "m", "x", "axes=2, keepdims=1");
+    build_node(b, "Flatten", "f", "m", "");
+    build_node(b, "MatMul", "y", "f,w", "");
+    build_output(b, "y");
+    struct graph *g = by_hand(7, 8, 3);
+    int y = graph_add_dense(g, "y", graph_add_pool(g, "m", 0, GRAPH_AVGPOOL, 7, 1, 1, pad0), 5, false);
+    for (int o = 0; o < 5; o++)
+        for (int x = 0; x < 8; x++)
+            for (int c = 0; c < 3; c++)
+                g->node[y].weight[(o * 8 + x) * 3 + c] = numbers_of(b, "w")[(c * 8 + x) * 5 + o];
+    same_as(b, g);
+
+    /* Read by others too, the first mean stays what it is. */
+    b = build_new(13);
+    build_input(b, "x", "N,3,4,4");
+    build_node(b, "ReduceMean", "m", "x", "axes=3, keepdims=1");
+    build_node(b, "ReduceMean", "n", "m", "axes=2, keepdims=1");
+    build_node(b, "GlobalMaxPool", "q", "m", "");
+    build_node(b, "Add", "y", "n,q", "");
+    build_output(b, "y");
+    g = by_hand(4, 4, 3);
+    int m = graph_add_pool(g, "m", 0, GRAPH_AVGPOOL, 1, 4, 1, pad0);
+    int n = graph_add_pool(g, "n", m, GRAPH_AVGPOOL, 4, 1, 1, pad0), q = graph_add_pool(g, "q", m, GRAPH_MAXPOOL, 4, 1, 1, pad0);
+    assert_true(graph_add_add(g, "y", n, q) > 0);
+    same_as(b, g);
+}
+
 /* ---- joins and shortcuts ------------------------------------------------------------------- */
 
 static struct graph *option_a(void)
@@ -487,6 +560,51 @@ static void tensorflow(void **state)
         for (int o = 0; o < 7; o++)
             g->node[y].weight[o * 100 + i] = numbers_of(b, "w3")[i * 7 + o];
     same_as(b, g);
+}
+
+/* Inputs without channels: a map of one, a row of values; and a single channel that comes last, which exporters
+ * turn by a Reshape. All are the same pixels to the same Dense. */
+static void one_channel(void **state)
+{
+    (void)state;
+    static const struct { const char *shape, *layout; int h, w; bool conv; } cases[] = {
+        { "N,20", "NW", 1, 20, false }, { "N,4,5", "NHW", 4, 5, false }, { "N,4,5,1", "NHWC", 4, 5, false }, { "N,1,4,5", "NCHW", 4, 5, false },
+        { "N,4,5,1", "NHWC", 4, 5, true }, { "N,4,5", "NHW", 4, 5, true },
+    };
+    for (int i = 0; i < BASE_COUNT(cases); i++) {
+        struct onnx_build *b = build_new(13);
+        struct onnx_report report;
+        struct graph *g = NULL;
+        build_input(b, "x", cases[i].shape);
+        build_tensor(b, "w", "20,7", 1);
+        build_tensor(b, "k", "1,1,3,3", 2);
+        build_values(b, "map", 7, "4", "-1,1,4,5");
+        build_values(b, "row", 7, "2", "-1,20");
+        if (cases[i].conv) {
+            build_node(b, "Reshape", "m", "x,map", "");
+            build_node(b, "Conv", "c", "m,k", "pads=1,1,1,1");
+        }
+        build_node(b, "Reshape", "f", cases[i].conv ? "c,row" : "x,row", "");
+        build_node(b, "MatMul", "y", "f,w", "");
+        build_output(b, "y");
+        struct graph *d = by_hand(cases[i].h, cases[i].w, 1);
+        int in = cases[i].conv ? graph_add_conv(d, "c", 0, 1, 3, 3, 1, pad1, false, false) : 0, y = graph_add_dense(d, "y", in, 7, false);
+        if (in)
+            set_weights(&d->node[in], numbers_of(b, "k"), 1);
+        for (int o = 0; o < 7; o++)
+            for (int k = 0; k < 20; k++)
+                d->node[y].weight[o * 20 + k] = numbers_of(b, "w")[k * 7 + o];
+        build_write(b, unit_path(dir, "one.onnx"));
+        assert_ok(onnx_read_report(&g, &report, unit_path(dir, "one.onnx")));
+        assert_string_equal(report.layout, cases[i].layout);
+        assert_int_equal(g->node[0].shape.h, cases[i].h);
+        assert_int_equal(g->node[0].shape.w, cases[i].w);
+        assert_int_equal(g->node[0].shape.c, 1);
+        assert_true(graph_run_difference(g, d, 5) < 1e-6);
+        onnx_report_free(&report);
+        graph_free(g);
+        graph_free(d);
+    }
 }
 
 /* torch: x.view(x.size(0), -1), and the pads of F.pad computed by nodes. */
@@ -681,7 +799,7 @@ int main(void)
     dir = unit_scratch();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv),       cmocka_unit_test(padded_conv), cmocka_unit_test(dense),              cmocka_unit_test(pointwise),
-        cmocka_unit_test(batchnorms), cmocka_unit_test(constants),   cmocka_unit_test(rectifiers),         cmocka_unit_test(pools),
+        cmocka_unit_test(batchnorms), cmocka_unit_test(constants),   cmocka_unit_test(rectifiers),         cmocka_unit_test(pools), cmocka_unit_test(padded_average), cmocka_unit_test(means), cmocka_unit_test(one_channel),
         cmocka_unit_test(concat),     cmocka_unit_test(tensorflow),  cmocka_unit_test(option_a_shortcuts), cmocka_unit_test(torch),
         cmocka_unit_test(views),      cmocka_unit_test(quantized),   cmocka_unit_test(types),              cmocka_unit_test(arithmetic),
     };
