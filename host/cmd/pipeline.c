@@ -14,6 +14,12 @@ static struct data_options fitting(const struct graph *g, enum data_part part, s
     return o;
 }
 
+/* Values in a row are not moved about: that would be other images. */
+static bool is_row(const struct graph *g)
+{
+    return g->node[0].shape.h == 1;
+}
+
 int pipeline_images_open(struct data_set *out, const struct graph *g, const char *spec, enum data_part part, struct base_pool *pool)
 {
     const struct data_options o = fitting(g, part, pool);
@@ -136,8 +142,8 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     char *checkpoint = base_format("%s/train.ckpt", dir);
     struct data_feed_options fo = DATA_FEED_OPTIONS_INIT;
     fo.seed = (uint64_t)c->seed;
-    fo.pad = (int)c->train.pad;
-    fo.flip = c->train.flip;
+    fo.pad = is_row(g) ? 0 : (int)c->train.pad;
+    fo.flip = !is_row(g) && c->train.flip;
     fo.pool = pool;
     struct nn_options no = NN_OPTIONS_INIT;
     no.pool = pool;
@@ -173,8 +179,8 @@ int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const s
     int n = BASE_MIN(CALIBRATION_IMAGES, d->split.n_train);
     struct data_feed_options fo = DATA_FEED_OPTIONS_INIT;
     fo.seed = seed;
-    fo.pad = pad;
-    fo.flip = flip;
+    fo.pad = is_row(g) ? 0 : pad;
+    fo.flip = !is_row(g) && flip;
     fo.pool = pool;
     b->calibration = base_alloc((size_t)n * (size_t)d->train.h * (size_t)d->train.w * (size_t)d->train.c);
     int rc = b->calibration ? data_feed_new(&b->feed, &d->train, d->split.train, d->split.n_train, &fo) : BASE_NOMEM;

@@ -55,7 +55,7 @@ static int read_files(struct data_set *out, const char *dir, enum data_part part
     uint8_t *pixels = NULL;
     uint16_t *label = NULL;
     int files = part == DATA_TRAIN ? 5 : 1;
-    int rc = data_check_shape(o, dir, SIDE, SIDE, 3);
+    int h = SIDE, w = SIDE, rc = data_check_shape(o, dir, &h, &w, 3);
     if (!rc && out) {
         *out = (struct data_set){.n = files * PER_FILE, .h = SIDE, .w = SIDE, .c = 3, .classes = 10};
         rc = data_set_alloc(out, &pixels, &label);

@@ -99,11 +99,22 @@ int data_set_alloc(struct data_set *s, uint8_t **pixels, uint16_t **label)
     return *pixels && *label ? BASE_OK : BASE_NOMEM;
 }
 
-int data_check_shape(const struct data_options *o, const char *path, int h, int w, int c)
+bool data_wants_row(const struct data_options *o)
+{
+    return o->shape.h == 1 && o->shape.c == 1 && o->shape.w > 1;
+}
+
+int data_check_shape(const struct data_options *o, const char *path, int *height, int *width, int c)
 {
     const struct data_shape *want = &o->shape;
+    int h = *height, w = *width;
     if ((!want->h || want->h == h) && (!want->w || want->w == w) && (!want->c || want->c == c))
         return BASE_OK;
+    if (data_wants_row(o) && c == 1 && want->w == h * w) {
+        *height = 1;
+        *width = h * w;
+        return BASE_OK;
+    }
     base_fail(BASE_INPUT, "%s: images of %dx%dx%d do not fit the network, which takes %dx%dx%d (height x width x channels)", path, h, w, c,
               want->h, want->w, want->c);
     return base_hint(BASE_INPUT, "use the data that the network was trained on; images:DIR scales pictures to the network's input");

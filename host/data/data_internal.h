@@ -21,8 +21,10 @@ data_reader data_read_idx, data_read_cifar10, data_read_images, data_read_npy;
 int data_check_memory(const struct data_set *s, const char *where);
 /* Gives `s` its arrays, zeroed; the pixels are [n][h][w][c]. */
 int data_set_alloc(struct data_set *s, uint8_t **pixels, uint16_t **label);
-/* BASE_INPUT naming `path` unless images of this size fit the network of the options. */
-int data_check_shape(const struct data_options *o, const char *path, int h, int w, int c);
+/* Does the network take a row of values? An image of one channel then serves row by row. */
+bool data_wants_row(const struct data_options *o);
+/* BASE_INPUT naming `path` unless images of this size fit the network of the options; they become a row if that is wanted. */
+int data_check_shape(const struct data_options *o, const char *path, int *h, int *w, int c);
 /* BASE_INPUT naming `path` and the image unless the label is below `classes`, which is the network's
  * number of outputs if the options know one. */
 int data_check_label(const struct data_options *o, const char *path, int64_t label, int image, int classes);

@@ -93,7 +93,7 @@ static int fill_set(struct data_set *out, const struct idx_file *images, const s
     out->classes = 10; /* in the sets that name their files so; more only where a network expects more */
     uint8_t *pixels;
     uint16_t *label;
-    int rc = data_check_shape(o, images->path, out->h, out->w, 1);
+    int rc = data_check_shape(o, images->path, &out->h, &out->w, 1);
     if (!rc)
         rc = data_set_alloc(out, &pixels, &label);
     if (rc)

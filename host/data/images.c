@@ -53,6 +53,10 @@ static int parse_size(struct data_fit *fit, const char *arg, const char *at)
 static int complete_fit(struct data_fit *fit, const char *arg, const struct data_options *o)
 {
     const struct data_shape *want = &o->shape;
+    if (data_wants_row(o) && (int64_t)fit->w * fit->h != want->w) {
+        base_fail(BASE_INPUT, "data 'images:%s': the network takes a row of %d values; which size of picture has as many pixels?", arg, want->w);
+        return base_hint(BASE_INPUT, "images:DIR@WIDTHxHEIGHT, for example images:photos@28x28 for 784 values");
+    }
     if (!fit->w) {
         fit->h = want->h;
         fit->w = want->w;
@@ -62,7 +66,7 @@ static int complete_fit(struct data_fit *fit, const char *arg, const struct data
         base_fail(BASE_INPUT, "data 'images:%s': the size of the network's input is not known", arg);
         return base_hint(BASE_INPUT, "images:DIR@SIZE, for example images:%s@32", arg);
     }
-    if ((want->h && want->h != fit->h) || (want->w && want->w != fit->w)) {
+    if (!data_wants_row(o) && ((want->h && want->h != fit->h) || (want->w && want->w != fit->w))) {
         base_fail(BASE_INPUT, "data 'images:%s': the network takes %dx%d pixels (width x height)", arg, want->w, want->h);
         return base_hint(BASE_INPUT, "leave @SIZE out: the network's size is taken");
     }
@@ -153,6 +157,10 @@ static int read_folder(struct data_set *out, const struct data_folder *f, const 
     if (rc)
         return rc;
     memcpy(label, f->label, (size_t)f->n * sizeof *label);
+    if (data_wants_row(o)) {
+        out->w *= out->h;
+        out->h = 1;
+    }
     struct job j = {.folder = f, .fit = fit, .pixels = pixels, .image = (size_t)fit->h * (size_t)fit->w * (size_t)fit->c};
     atomic_init(&j.first_bad, f->n);
     atomic_init(&j.done, 0);

@@ -1,4 +1,4 @@
-/* npy: arrays of NumPy's format: images, uint8 [n][h][w][c] or [n][h][w], and labels, integers [n]
+/* npy: arrays of NumPy's format: images, uint8 [n][h][w][c], [n][h][w] or [n][values], and labels, integers [n]
  * or [n][1]. C order, little-endian. Two files are one part, which serves as either; four are the
  * training images and labels, then the test images and labels. */
 #include <stdlib.h>
@@ -88,14 +88,14 @@ static int npy_open(struct npy_file *f, const char *path)
 
 /* ---- images ------------------------------------------------------------------- */
 
-static int check_images(const struct npy_file *x, const char *path, const struct data_options *o)
+static int check_images(const struct npy_file *x, const char *path, const struct data_options *o, struct data_set *out)
 {
-    if (strcmp(x->type + 1, "u1") != 0 || x->dims < 3) {
+    if (strcmp(x->type + 1, "u1") != 0 || x->dims < 2) {
         base_fail(BASE_INPUT, "%s: uint8 [n][height][width][channels] is expected, not %s with %d dimension%s", path, x->type,
                   x->dims, x->dims == 1 ? "" : "s");
         return base_hint(BASE_INPUT, "raw pixels 0..255: numpy.save(\"x.npy\", x.astype(numpy.uint8))");
     }
-    int h = x->dim[1], w = x->dim[2], c = x->dims == 4 ? x->dim[3] : 1;
+    int h = x->dims == 2 ? 1 : x->dim[1], w = x->dim[x->dims == 2 ? 1 : 2], c = x->dims == 4 ? x->dim[3] : 1;
     if (h <= 4 && c > 4) {
         base_fail(BASE_INPUT, "%s: [n][%d][%d][%d]: the channels must come last", path, h, w, c);
         return base_hint(BASE_INPUT, "numpy.save(\"x.npy\", numpy.ascontiguousarray(x.transpose(0, 2, 3, 1)))");
@@ -104,7 +104,8 @@ static int check_images(const struct npy_file *x, const char *path, const struct
         base_fail(BASE_INPUT, "%s: images of %d x %d x %d are too large", path, h, w, c);
         return base_hint(BASE_INPUT, "at most %d a side and 4 channels", DATA_MAX_SIDE);
     }
-    return data_check_shape(o, path, h, w, c);
+    *out = (struct data_set){.n = x->dim[0], .h = h, .w = w, .c = c};
+    return data_check_shape(o, path, &out->h, &out->w, c);
 }
 
 /* The set keeps the file as its pixels. */
@@ -113,12 +114,11 @@ static int take_images(struct data_set *out, const char *path, const struct data
     struct npy_file x;
     int rc = npy_open(&x, path);
     if (!rc)
-        rc = check_images(&x, path, o);
+        rc = check_images(&x, path, o, out);
     if (rc) {
         base_free(x.bytes);
         return rc;
     }
-    *out = (struct data_set){.n = x.dim[0], .h = x.dim[1], .w = x.dim[2], .c = x.dims == 4 ? x.dim[3] : 1};
     out->memory[0] = x.bytes;
     out->pixels = x.data;
     return BASE_OK;

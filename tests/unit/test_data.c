@@ -369,6 +369,28 @@ static void sets_fit_the_network(void **state)
     assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "x.npy: images of 3x4x1 do not fit");
     o.shape = (struct data_shape){.classes = 7};
     assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "y.npy: label 7 of image 0 is not in 0..6, the network's");
+    /* A row of values: arrays of two dimensions, or images of one channel row by row. */
+    o.shape = (struct data_shape){.h = 1, .w = 12, .c = 1};
+    put_npy("y.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }\n", y, 1);
+    static const char *const rows[] = {"(1, 12)", "(1, 3, 4)", "(1, 2, 6, 1)"};
+    for (int i = 0; i < BASE_COUNT(rows); i++) {
+        char header[100];
+        snprintf(header, sizeof header, "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }\n", rows[i]);
+        put_npy("x.npy", header, x, 12);
+        assert_ok(data_open_as(&s, where, DATA_TEST, &o));
+        assert_int_equal(s.h, 1);
+        assert_int_equal(s.w, 12);
+        assert_int_equal(s.c, 1);
+        data_free(&s);
+    }
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 2, 3), }\n", x, 12);
+    assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "x.npy: images of 2x2x3 do not fit the network, which takes 1x12x1");
+    write_idx();
+    o.shape.w = H * W;
+    assert_ok(data_open_as(&s, spec, DATA_TEST, &o));
+    assert_int_equal(s.w, H * W);
+    assert_memory_equal(s.pixels, image_file + 16, IMAGES * H * W);
+    data_free(&s);
     snprintf(where, sizeof where, "cifar10:%s", dir);
     o.shape = (struct data_shape){.h = 28, .w = 28, .c = 1};
     assert_error(data_open_as(&s, where, DATA_TEST, &o), BASE_INPUT, "images of 32x32x3 do not fit the network, which takes 28x28x1");

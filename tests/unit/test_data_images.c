@@ -545,6 +545,17 @@ static void sizes(void **state)
     data_free(&s);
     snprintf(spec, sizeof spec, "images:%s/a@b@8", dir);
     assert_error(data_open_as(&s, spec, DATA_TRAIN, &o), BASE_INPUT, "the network takes 8x6 pixels");
+    /* A network that takes a row of values. */
+    o.shape = (struct data_shape){.h = 1, .w = 48, .c = 1};
+    assert_error(data_open_as(&s, spec, DATA_TRAIN, &o), BASE_INPUT, "the network takes a row of 48 values");
+    assert_non_null(strstr(base_error_hint(), "@WIDTHxHEIGHT"));
+    snprintf(spec, sizeof spec, "images:%s/a@b@8x6", dir);
+    assert_ok(data_open_as(&s, spec, DATA_TRAIN, &o));
+    assert_int_equal(s.h, 1);
+    assert_int_equal(s.w, 48);
+    data_free(&s);
+    snprintf(spec, sizeof spec, "images:%s/a@b", dir);
+    assert_error(data_open_as(&s, spec, DATA_TRAIN, &o), BASE_INPUT, "the network takes a row of 48 values");
     snprintf(spec, sizeof spec, "images:%s/a@b@8,6", dir);
     refuse(DATA_TRAIN, "cat/1.png: 5 x 5 pixels scaled to 6 x 6 are smaller than the 8 x 8 to cut out");
 }
