@@ -374,6 +374,11 @@ ifneq (,$(XRT_HDR))
 	install -m 644 host/runtime/bitpress_runtime.h $(DESTDIR)$(PREFIX)/include/
 endif
 	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BUILD)/bitpress --help=man > $(DESTDIR)$(PREFIX)/share/man/man1/bitpress.1
+	for c in $$($(BUILD)/bitpress --help=commands); do \
+	 $(BUILD)/bitpress $$c --help=man > $(DESTDIR)$(PREFIX)/share/man/man1/bitpress-$$c.1 || exit 1; done
+	install -D -m 644 scripts/bitpress.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bitpress
 	for b in $(BOARDS); do lib=sim/$$b/libbpsim.so; [ ! -f $(BUILD)/$$lib ] || \
 	 install -D -m 755 $(BUILD)/$$lib $(DESTDIR)$(PREFIX)/share/bitpress/$$lib; done
 

@@ -1,4 +1,6 @@
 /* doctor: what the product uses on this machine: there or not, what for, and how to get it. */
+#include <cblas.h>
+#include <dlfcn.h>
 #include <png.h>
 #include <protobuf-c/protobuf-c.h>
 #include <sqlite3.h>
@@ -123,6 +125,18 @@ static bool simulator(const struct item *it, char what[256])
     return found;
 }
 
+/* Of the RTL that a simulator was made from; its library runs nothing when it is loaded. */
+static void rtl_hash(const char *path, char hash[64])
+{
+    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *(*get)(void) = NULL;
+    void *symbol = lib ? dlsym(lib, "bpsim_rtl_hash") : NULL;
+    memcpy(&get, &symbol, sizeof get);
+    snprintf(hash, 64, "%s", get ? get() : "unknown");
+    if (lib)
+        dlclose(lib);
+}
+
 static bool xrt(const struct item *it, char what[256])
 {
     (void)it;
@@ -224,6 +238,23 @@ static int doctor(const struct cmd *c)
         return rc;
     base_fail(BASE_MISSING, "doctor: %d needed thing%s missing", missing, missing == 1 ? " is" : "s are");
     return base_hint(BASE_MISSING, "%s", first->install);
+}
+
+int cmd_version(void)
+{
+    const struct item verilator = { "verilator", tool, "verilator --version", OPTIONAL, "", "" };
+    char what[256], hash[64];
+    printf("bitpress %s\n", BITPRESS_VERSION);
+    printf("BLAS       %s\n", openblas_get_config());
+    printf("Verilator  %s\n", verilator.check(&verilator, what) ? what : "not found");
+    if (simulator(NULL, what)) {
+        rtl_hash(what, hash);
+        printf("RTL        %s (%s)\n", hash, what);
+    } else {
+        puts("RTL        no simulator is built");
+    }
+    int rc = cmd_end_output();
+    return rc ? cmd_fail(rc) : 0;
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -26,7 +26,30 @@ static void usage(FILE *to)
     fputs("bitpress: hardware-in-the-loop compression of convolutional networks for FPGAs\n\nusage: bitpress COMMAND ... (COMMAND --help tells more)\n\n", to);
     for (int i = 0; i < BASE_COUNT(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
-    fputs("\nexit codes: 0 done, 1 target not met, 2 bad usage or input, 3 missing device or tool, 4 internal error, 130 stopped\n", to);
+    fputs("\nexit codes: " CMD_EXIT_CODES "\n", to);
+}
+
+const char *cmd_summary(const char *name)
+{
+    for (int i = 0; i < BASE_COUNT(commands); i++)
+        if (!strcmp(commands[i].name, name))
+            return commands[i].help;
+    return "";
+}
+
+static void names(void)
+{
+    for (int i = 0; i < BASE_COUNT(commands); i++)
+        puts(commands[i].name);
+}
+
+static void man(void)
+{
+    printf(".TH BITPRESS 1 \"\" \"bitpress %s\"\n.SH NAME\nbitpress \\- hardware-in-the-loop compression of convolutional networks for FPGAs\n"
+           ".SH SYNOPSIS\n.B bitpress\n.I COMMAND\n[ARGUMENTS]\n.SH COMMANDS\n", BITPRESS_VERSION);
+    for (int i = 0; i < BASE_COUNT(commands); i++)
+        printf(".TP\n.BR bitpress\\-%s (1)\n%s\n", commands[i].name, commands[i].help);
+    puts(".SH EXIT STATUS\n" CMD_EXIT_CODES);
 }
 
 int main(int argc, char **argv)
@@ -39,10 +62,12 @@ int main(int argc, char **argv)
         usage(stdout);
         return 0;
     }
-    if (!strcmp(argv[1], "--version")) {
-        printf("bitpress %s\n", BITPRESS_VERSION);
+    if (!strcmp(argv[1], "--help=commands") || !strcmp(argv[1], "--help=man")) {
+        (argv[1][7] == 'c' ? names : man)();
         return 0;
     }
+    if (!strcmp(argv[1], "--version"))
+        return cmd_version();
     base_stop_install();
     for (int i = 0; i < BASE_COUNT(commands); i++)
         if (!strcmp(argv[1], commands[i].name))

@@ -22,6 +22,59 @@ static void print_help(const struct cmd *c, const struct cmd_usage *u, const str
         print_option(&common[i]);
 }
 
+/* ---- the same as a man page, and as a list for completion ------------------------------------------ */
+
+/* A text in roff: '-' is a minus sign to be copied, '\' and a leading '.' are not commands. */
+static void print_roff(const char *s)
+{
+    for (const char *p = s; *p; p++) {
+        if ((*p == '.' || *p == '\'') && (p == s || p[-1] == '\n'))
+            fputs("\\&", stdout);
+        if (*p == '-' || *p == '\\')
+            fputs(*p == '-' ? "\\-" : "\\e", stdout);
+        else
+            putchar(*p);
+    }
+}
+
+static void print_man_options(const struct cmd_option *o, int n)
+{
+    for (int i = 0; i < n; i++) {
+        printf(".TP\n.B \\-\\-");
+        print_roff(o[i].name);
+        if (o[i].arg) {
+            printf(" \\fI");
+            print_roff(o[i].arg);
+            printf("\\fR");
+        }
+        putchar('\n');
+        print_roff(o[i].help);
+        putchar('\n');
+    }
+}
+
+static void print_man(const struct cmd *c, const struct cmd_usage *u, const struct cmd_option *common, int n_common)
+{
+    printf(".TH BITPRESS-");
+    for (const char *p = c->name; *p; p++)
+        putchar(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
+    printf(" 1 \"\" \"bitpress %s\"\n.SH NAME\nbitpress\\-%s \\- %s\n.SH SYNOPSIS\n.B bitpress %s\n", BITPRESS_VERSION, c->name, cmd_summary(c->name), c->name);
+    print_roff(u->args);
+    printf("\n.SH DESCRIPTION\n");
+    print_roff(u->text);
+    printf("\n.SH OPTIONS\n");
+    print_man_options(u->option, u->n_option);
+    print_man_options(common, n_common);
+    printf(".SH EXIT STATUS\n%s\n.SH SEE ALSO\n.BR bitpress (1)\n", CMD_EXIT_CODES);
+}
+
+/* "--name" of a flag, "--name=" of an option with a value, a line each. */
+static void print_names(const struct cmd_option *o, int n)
+{
+    for (int i = 0; i < n; i++)
+        printf("--%s%s\n", o[i].name, o[i].arg ? "=" : "");
+}
+
 static int set(const struct cmd *c, const struct cmd_option *o, const char *value)
 {
     char *end;
@@ -88,12 +141,21 @@ int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv)
         { "seed", CMD_INT, &c->seed, "N", "random seed" },
         { "threads", CMD_INT, &c->threads, "N", "worker threads (default: one per core)" },
         { "quiet", CMD_FLAG, &c->quiet, NULL, "no progress, no log" },
-        { "help", CMD_FLAG, &help, NULL, "this text" },
+        { "help", CMD_FLAG, &help, NULL, "this text; --help=man: a man page, --help=options: a list of the options" },
     };
     c->name = argv[0];
     c->seed = LONG_MIN;             /* not given */
     bool options = true;
     for (int i = 1; i < argc; i++) {
+        if (options && !strcmp(argv[i], "--help=man")) {
+            print_man(c, u, common, BASE_COUNT(common));
+            return 1;
+        }
+        if (options && !strcmp(argv[i], "--help=options")) {
+            print_names(u->option, u->n_option);
+            print_names(common, BASE_COUNT(common));
+            return 1;
+        }
         if (options && !strcmp(argv[i], "-h")) {
             help = true;
         } else if (options && !strcmp(argv[i], "--")) {
