@@ -4,12 +4,19 @@
 
 #include "pack/pack.h"
 
+int contender_channel_step(const struct hw *hw)
+{
+    return BASE_MAX(hw->m, hw->cg);
+}
+
 static int fill(struct contender *c, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
 {
     struct nn_result val = { 0 };
     int rc = compress_recipe_copy(&c->recipe, recipe);
     if (!rc)
-        rc = compress_evaluate(&val, &c->net, cache, recipe, o);
+        rc = compress_recipe_settle(&c->recipe, compress_cache_graph(cache), compress_cache_layers(cache), contender_channel_step(hw));
+    if (!rc)
+        rc = compress_evaluate(&val, &c->net, cache, &c->recipe, o);
     if (!rc)
         rc = accel_compile(&c->program, c->net, hw);
     if (rc)
@@ -53,6 +60,7 @@ int64_t contender_model_cycles(const struct compress_recipe *recipe, struct comp
     struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
     o.batchnorm_images = 0;
     o.val_images = -1;
+    o.draft = true;
     int rc = cycles ? contender_build(&c, "model", -1, recipe, cache, hw, &o) : BASE_NOMEM;
     int64_t total = 0;
     if (!rc) {

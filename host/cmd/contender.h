@@ -18,7 +18,9 @@ struct contender {
     int64_t size_bytes;              /* integer weights, bit-packed */
 };
 
-/* Apply `recipe` (copied) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
+/* Channels that the array takes at a time, on both sides of a layer: fewer cost as much. */
+int contender_channel_step(const struct hw *hw);
+/* Apply `recipe` (copied, settled for `hw`) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
 /* Who measures: a backend, and the boards of `remote`. */
 struct contender_scorer { const char *backend; struct remote *boards; };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compress/compress.h"
+#include "compress/prune.h"
 #include "compress/reconstruct.h"
 
 enum { WIDTHS = 9 };
@@ -21,7 +22,14 @@ struct compress_cache {
     float *edge_scale;                    /* [n_edge][WIDTHS]; 0 = not found yet */
     struct compress_quantize how;         /* they were found in this way */
     int max_cout;
+    struct prune_memo memo;               /* caches of pruned copies */
+    struct graph *unpruned;               /* of a pruned copy: the network it was, the owner's; else NULL */
 };
+
+struct prune_memo *compress_cache_memo(struct compress_cache *c)
+{
+    return &c->memo;
+}
 
 const struct graph *compress_cache_graph(const struct compress_cache *c)
 {
@@ -64,6 +72,7 @@ void compress_cache_free(struct compress_cache *c)
 {
     if (!c)
         return;
+    prune_memo_free(&c->memo);
     graph_free(c->graph);
     base_free(c->hist);
     base_free(c->weight_scale);
@@ -84,7 +93,8 @@ static int calibrate(struct compress_cache *c)
     return rc;
 }
 
-static int cache_fill(struct compress_cache *c, const struct graph *g)
+/* `like`: its ranges are taken; NULL: the calibration images are run. */
+static int cache_fill(struct compress_cache *c, const struct graph *g, const struct compress_cache *like)
 {
     c->graph = graph_clone(g);
     if (!c->graph)
@@ -102,7 +112,39 @@ static int cache_fill(struct compress_cache *c, const struct graph *g)
     c->edge_scale = BASE_NEW_N(float, c->layers.n_edge * WIDTHS);
     if (!c->hist || !c->weight_scale || !c->weight_found || !c->edge_scale)
         return BASE_NOMEM;
-    return calibrate(c);
+    if (!like)
+        return calibrate(c);
+    memcpy(c->hist, like->hist, sizeof *c->hist * (size_t)c->layers.n_edge);
+    return BASE_OK;
+}
+
+static int cache_make(struct compress_cache **out, const struct graph *g, const struct compress_data *data, struct base_pool *pool, const struct compress_cache *like)
+{
+    struct compress_cache *c = BASE_NEW(struct compress_cache);
+    if (!c)
+        return BASE_NOMEM;
+    c->data = *data;
+    c->pool = pool;
+    int rc = cache_fill(c, g, like);
+    if (rc) {
+        compress_cache_free(c);
+        return rc;
+    }
+    *out = c;
+    return BASE_OK;
+}
+
+int compress_cache_pruned(struct compress_cache **out, struct compress_cache *c, const struct compress_recipe *r, bool draft, int batchnorm_images)
+{
+    *out = NULL;
+    struct graph *g = NULL;
+    int rc = prune_graph(&g, c->graph, &c->layers, r, &c->data, c->pool, draft ? 0 : batchnorm_images);
+    if (!rc)
+        rc = cache_make(out, g, &c->data, c->pool, draft ? c : NULL);
+    if (!rc)
+        (*out)->unpruned = c->graph;
+    graph_free(g);
+    return rc;
 }
 
 int compress_cache_new(struct compress_cache **out, const struct graph *g, const struct compress_data *data, struct base_pool *pool)
@@ -110,18 +152,7 @@ int compress_cache_new(struct compress_cache **out, const struct graph *g, const
     *out = NULL;
     if (data->n_calibration < 1)
         return base_fail(BASE_INPUT, "calibration needs at least one training image");
-    struct compress_cache *c = BASE_NEW(struct compress_cache);
-    if (!c)
-        return BASE_NOMEM;
-    c->data = *data;
-    c->pool = pool;
-    int rc = cache_fill(c, g);
-    if (rc) {
-        compress_cache_free(c);
-        return rc;
-    }
-    *out = c;
-    return BASE_OK;
+    return cache_make(out, g, data, pool, NULL);
 }
 
 /* ---- scales ---------------------------------------------------------------------- */
@@ -263,7 +294,7 @@ static struct nn_train_options finetune_options(const struct compress_recipe *r,
     return t;
 }
 
-/* The float network teaches where the recipe distils. */
+/* The float network teaches where the recipe distils: the unpruned one where channels were removed. */
 static int finetune(struct compress_model *m, struct nn *nn, const struct compress_cache *c, const struct compress_options *o)
 {
     struct nn_train_options t = finetune_options(&m->recipe, c, o);
@@ -273,7 +304,7 @@ static int finetune(struct compress_model *m, struct nn *nn, const struct compre
     no.max_batch = o->batch;
     m->quant->learn_edge_scale = m->quant->learn_weight_scale = !m->recipe.finetune.fixed_scales;
     m->quant->scale_lr = 0.1f;
-    int rc = m->recipe.distill.weight > 0 ? nn_new(&teacher, c->graph, &no) : BASE_OK;
+    int rc = m->recipe.distill.weight > 0 ? nn_new(&teacher, c->unpruned ? c->unpruned : c->graph, &no) : BASE_OK;
     t.teacher = teacher;
     if (!rc)
         rc = nn_train(nn, &c->data.train, &t, NULL);
@@ -371,18 +402,39 @@ int compress_apply(struct compress_model **out, struct compress_cache *c, const 
         return base_fail(BASE_INPUT, "compress: a batch of %d images (at least 1)", o->batch);
     if (r->finetune.mode != COMPRESS_FAST && (!c->data.train.fill || c->data.n_train < o->batch))
         return base_fail(BASE_INPUT, "compress: fine-tuning needs at least one batch (%d) of training images", o->batch);
+    struct compress_recipe settled;
+    if ((rc = compress_recipe_copy(&settled, r)))
+        return rc;
+    if ((rc = compress_recipe_settle(&settled, c->graph, &c->layers, 1)) || (rc = prune_cache(&c, c, &settled, o))) {
+        compress_recipe_free(&settled);
+        return rc;
+    }
     struct compress_model *m = BASE_NEW(struct compress_model);
-    if (!m)
-        return BASE_NOMEM;
-    rc = model_fill(m, c, r);
+    rc = m ? model_fill(m, c, &settled) : BASE_NOMEM;
     if (!rc)
         rc = model_run(m, c, o);
+    compress_recipe_free(&settled);
     if (rc) {
         compress_model_free(m);
         return rc;
     }
     *out = m;
     return BASE_OK;
+}
+
+int compress_pruned(const struct graph **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)
+{
+    struct compress_recipe settled;
+    int rc = compress_recipe_check(r, c->graph, &c->layers);
+    if (rc || (rc = compress_recipe_copy(&settled, r)))
+        return rc;
+    rc = compress_recipe_settle(&settled, c->graph, &c->layers, 1);
+    if (!rc)
+        rc = prune_cache(&c, c, &settled, o);
+    if (!rc)
+        *out = c->graph;
+    compress_recipe_free(&settled);
+    return rc;
 }
 
 int compress_evaluate(struct nn_result *val, struct fixed_net **net, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)

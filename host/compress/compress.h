@@ -25,7 +25,8 @@ enum compress_mode { COMPRESS_FAST, COMPRESS_SHORT, COMPRESS_FULL };   /* fast: 
 struct compress_choice {
     int w_bits;              /* 1..8; 0 where the layer has no weights */
     int a_bits;              /* 1..8: of the layer's input edge; at least 2 where that is signed */
-    double keep, sparsity;   /* 1 and 0: pruning is not available yet */
+    double keep;             /* > 0 .. 1: share of the layer's output channels; layers that share channels have one value */
+    double sparsity;         /* 0: not available yet */
     enum compress_levels levels;
 };
 
@@ -57,9 +58,19 @@ struct compress_quantize {
 };
 #define COMPRESS_QUANTIZE_INIT { .percentile = 99.9, .group = 1, .bias_correction = true, .batchnorm_images = -1 }
 
+/* Who says which channels go; docs/prune.md. */
+enum compress_prune_method { COMPRESS_PRUNE_L1, COMPRESS_PRUNE_L2, COMPRESS_PRUNE_BN, COMPRESS_PRUNE_LASSO, COMPRESS_PRUNE_DCP };
+
+struct compress_prune {
+    enum compress_prune_method method;
+    int round;               /* channels stay in steps of it; 0: not said, the array's step is to be filled in */
+    double macs;             /* > 0: share of multiply-accumulates to keep, from which `keep` is to be found; 0: it stands there */
+};
+
 struct compress_recipe {
     int n;
     struct compress_choice *layer;   /* [n] */
+    struct compress_prune prune;
     struct compress_quantize quantize;
     struct compress_distill distill;
     struct compress_finetune finetune;
@@ -83,6 +94,20 @@ void compress_recipe_tie(struct compress_recipe *r, const struct graph *g, const
 int compress_recipe_decider(const struct graph *g, const struct graph_layers *ls, int layer);
 /* The least a_bits of a layer: 2 where its input can be negative, else 1. */
 int compress_recipe_least_a_bits(const struct graph *g, const struct graph_layers *ls, int layer);
+/* Fill in what the file leaves to the array and to the heuristic: prune.round := `step` where it is 0; prune.macs
+ * becomes each layer's `keep`. A vector of free choices becomes legal: layers that share channels get the first
+ * one's `keep`, layers without channels of their own 1. Nothing happens to a recipe that removes nothing. */
+int compress_recipe_settle(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int step);
+/* Whether it asks for fewer channels anywhere. */
+bool compress_recipe_removes(const struct compress_recipe *r);
+/* Share of distillation from the unpruned network where a recipe file that removes channels does not say one. */
+#define COMPRESS_PRUNE_DISTILL 0.5
+/* The layer whose `keep` is free and decides that of `layer`, itself or an earlier one: decider [n layers]; -1:
+ * it has no channels that can be removed. */
+int compress_recipe_keep_deciders(int *decider, const struct graph *g, const struct graph_layers *ls);
+/* The learners' names. find: BASE_INPUT lists them. */
+const char *compress_prune_name(enum compress_prune_method m);
+int compress_prune_find(enum compress_prune_method *out, const char *name);
 /* Width of an edge (the logits: 0). */
 int compress_recipe_edge_bits(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int edge);
 
@@ -122,6 +147,7 @@ struct compress_options {
     const char *checkpoint;      /* of fine-tuning; NULL = none */
     bool resume;
     const char *label;           /* of the progress line; NULL = none */
+    bool draft;                  /* for cycles alone, quick: channels by magnitude-l1, edges scaled as in the unpruned network */
 };
 #define COMPRESS_OPTIONS_INIT { .batchnorm_images = 1024, .val_images = 0, .batch = 128, .weight_decay = 1e-4 }
 
@@ -135,6 +161,9 @@ struct compress_model {
 /* BASE_STOPPED after a signal during fine-tuning (a checkpoint has been written). */
 int compress_apply(struct compress_model **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
 void compress_model_free(struct compress_model *m);
+/* The float network that a recipe's `keep` leaves, before anything is quantized; belongs to the cache and lives until
+ * the next call with that cache. The cache's own graph if nothing is removed. */
+int compress_pruned(const struct graph **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
 /* The search's cheap rung: apply, lower, and the integer network with its fake-quantized accuracy.
  * `net` may be NULL. */
 int compress_evaluate(struct nn_result *val, struct fixed_net **net, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);

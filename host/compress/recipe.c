@@ -31,6 +31,7 @@ int compress_recipe_copy(struct compress_recipe *out, const struct compress_reci
     memcpy(out->layer, r->layer, sizeof *r->layer * (size_t)r->n);
     out->quantize = r->quantize;
     out->distill = r->distill;
+    out->prune = r->prune;
     out->finetune = r->finetune;
     return BASE_OK;
 }
@@ -151,8 +152,6 @@ static int check_layer(const struct compress_recipe *r, const struct graph *g, c
         return base_fail(BASE_INPUT, weights ? "recipe: layer '%s': w_bits %d is outside 1..8" : "recipe: layer '%s' has no weights: w_bits %d has no meaning there", name, c->w_bits);
     if (c->a_bits < 1 || c->a_bits > 8)
         return base_fail(BASE_INPUT, "recipe: layer '%s': a_bits %d is outside 1..8", name, c->a_bits);
-    if (c->keep != 1)
-        return base_fail(BASE_INPUT, "recipe: layer '%s': keep %g is not available yet (leave it out: every channel is kept)", name, c->keep);
     if (c->sparsity != 0)
         return base_fail(BASE_INPUT, "recipe: layer '%s': sparsity %g is not available yet (leave it out)", name, c->sparsity);
     if (c->levels != COMPRESS_UNIFORM)
@@ -176,6 +175,9 @@ int compress_recipe_check(const struct compress_recipe *r, const struct graph *g
         if (rc)
             return rc;
     }
+    int rc = compress_recipe_check_keep(r, g, ls);
+    if (rc)
+        return rc;
     const struct compress_finetune *f = &r->finetune;
     if (!(f->lr >= 0 && f->lr <= 10))
         return base_fail(BASE_INPUT, "recipe: finetune.lr %g is outside 0..10", f->lr);

@@ -2,7 +2,8 @@
  *   default: {w_bits: 4, a_bits: 4}
  *   first: {w_bits: 8}            # first layer with weights; 8 bits unless said
  *   last: {w_bits: 8, a_bits: 8}  # last layer with weights
- *   layers: {NAME: {w_bits: 2}}   # overrides these
+ *   layers: {NAME: {w_bits: 2, keep: 0.5}}   # overrides these
+ *   prune: {method: lasso, round: 16, macs: 0.5}
  *   quantize: {weights: mse}      # recipe_quantize.c, as is `distill`
  *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01, scales: fixed}
  * Only `default` is required. A width that a file leaves to the defaults follows the layer it is tied
@@ -12,12 +13,16 @@
 #include "compress/recipe_internal.h"
 #include "config/config.h"
 
+/* Where the file names a layer's values; NULL: it leaves them to the defaults. */
+struct said { const struct config_node *a_bits, *keep; };
+
 struct reader {
     const struct config_tree *t;
     const struct graph *g;
     const struct graph_layers *ls;
     struct compress_recipe *r;
-    const struct config_node **said;   /* [n]: where a_bits of the layer was named, or NULL */
+    struct said *said;                 /* [n] */
+    bool keep_said;                    /* anywhere */
 };
 
 static const char *const choice_keys[] = { "w_bits", "a_bits", "keep", "sparsity", "levels", NULL };
@@ -48,7 +53,7 @@ static int read_bits(const struct config_tree *t, const struct config_node *n, i
 }
 
 /* Entries of a `{w_bits, a_bits, ...}` map over what `c` holds. */
-static int read_choice(const struct config_tree *t, const struct config_node *map, struct compress_choice *c, const struct config_node **a_bits)
+static int read_choice(const struct config_tree *t, const struct config_node *map, struct compress_choice *c, struct said *said)
 {
     int rc = config_check_keys(t, map, choice_keys);
     const struct config_node *n;
@@ -56,12 +61,13 @@ static int read_choice(const struct config_tree *t, const struct config_node *ma
         rc = read_bits(t, n, &c->w_bits);
     if (!rc && (n = config_get(map, "a_bits"))) {
         rc = read_bits(t, n, &c->a_bits);
-        *a_bits = n;
+        said->a_bits = n;
     }
     if (!rc && (n = config_get(map, "keep"))) {
         rc = config_number(t, n, 0, 1, &c->keep);
-        if (!rc && c->keep != 1)
-            rc = config_fail(t, n, "removing channels is not available yet (leave `keep` out)");
+        if (!rc && !(c->keep > 0))
+            rc = config_fail(t, n, "no channel would be left (more than 0, up to 1)");
+        said->keep = n;
     }
     if (!rc && (n = config_get(map, "sparsity"))) {
         rc = config_number(t, n, 0, 1, &c->sparsity);
@@ -124,6 +130,7 @@ static int read_layers(struct reader *rd, const struct config_node *map)
             rc = read_choice(rd->t, n, &rd->r->layer[i], &rd->said[i]);
         if (!rc && config_get(n, "w_bits") && !rd->ls->layer[i].has_weights)
             rc = config_fail(rd->t, config_get(n, "w_bits"), "this layer has no weights (leave w_bits out)");
+        rd->keep_said |= rd->said[i].keep != NULL;
         if (rc)
             return rc;
     }
@@ -155,25 +162,73 @@ static int read_finetune(const struct config_tree *t, const struct config_node *
     return rc;
 }
 
+static int read_prune(const struct reader *rd, const struct config_node *map)
+{
+    static const char *const keys[] = { "method", "round", "macs", NULL };
+    struct compress_prune *p = &rd->r->prune;
+    const struct config_node *n;
+    const char *name;
+    long v;
+    int rc = config_check_keys(rd->t, map, keys);
+    if (!rc && (n = config_get(map, "method")) && !(rc = config_string(rd->t, n, &name)) && (rc = compress_prune_find(&p->method, name)) == BASE_INPUT) {
+        char why[160];
+        snprintf(why, sizeof why, "%s", base_error());
+        rc = config_fail(rd->t, n, "%s", why);
+    }
+    if (!rc && (n = config_get(map, "round")) && !(rc = config_int(rd->t, n, 1, 4096, &v)))
+        p->round = (int)v;
+    if (!rc && (n = config_get(map, "macs")) && !(rc = config_number(rd->t, n, 0, 1, &p->macs))) {
+        if (!(p->macs > 0))
+            rc = config_fail(rd->t, n, "nothing would be left to compute (more than 0, up to 1)");
+        else if (rd->keep_said)
+            rc = config_fail(rd->t, n, "this chooses every layer's keep: leave `keep` out, or leave this out");
+    }
+    return rc;
+}
+
+/* Shares that the file names must agree where layers share channels; the rest follow a named one, or the first layer. */
+static int settle_keep(struct reader *rd)
+{
+    struct compress_choice *layer = rd->r->layer;
+    int *decider = BASE_NEW_N(int, rd->ls->n);
+    int rc = decider ? compress_recipe_keep_deciders(decider, rd->g, rd->ls) : BASE_NOMEM;
+    for (int i = 0; !rc && i < rd->ls->n; i++) {
+        int d = decider[i];
+        const struct config_node *n = rd->said[i].keep;
+        if (n && d < 0 && layer[i].keep < 1)
+            rc = config_fail(rd->t, n, "layer '%s': %s", rd->ls->layer[i].name, compress_recipe_no_keep(rd->ls, i));
+        if (!n || d < 0 || d == i)
+            continue;
+        if (rd->said[d].keep && layer[d].keep != layer[i].keep)
+            rc = config_fail(rd->t, n, "layers '%s' (keep %g) and '%s' (keep %g) share channels: give both one share", rd->ls->layer[d].name, layer[d].keep, rd->ls->layer[i].name, layer[i].keep);
+        layer[d].keep = layer[i].keep;
+        rd->said[d].keep = n;
+    }
+    for (int i = 0; !rc && i < rd->ls->n; i++)
+        layer[i].keep = decider[i] < 0 ? 1 : layer[decider[i]].keep;
+    base_free(decider);
+    return rc;
+}
+
 /* Named widths must agree within a tie; the rest follow a named one, or the layer that decides. */
 static int settle_ties(struct reader *rd)
 {
     for (int i = 0; i < rd->ls->n; i++) {
         int d = compress_recipe_decider(rd->g, rd->ls, i), width = rd->r->layer[i].a_bits;
-        if (!rd->said[i])
+        if (!rd->said[i].a_bits)
             continue;
         if (d < 0 && width != 8)
-            return config_fail(rd->t, rd->said[i], "this layer reads the raw image: its a_bits is 8");
+            return config_fail(rd->t, rd->said[i].a_bits, "this layer reads the raw image: its a_bits is 8");
         if (d < 0)
             continue;
         if (width < 2 && graph_edge_signed(rd->g, rd->ls, compress_main_edge(rd->g, rd->ls, i)))
-            return config_fail(rd->t, rd->said[i], "the layer's input can be negative (no ReLU in front): at least 2 bits");
+            return config_fail(rd->t, rd->said[i].a_bits, "the layer's input can be negative (no ReLU in front): at least 2 bits");
         if (d == i)
             continue;
-        if (rd->said[d] && rd->r->layer[d].a_bits != width)
-            return config_fail(rd->t, rd->said[i], "layer '%s' reads the same values with a_bits %d: give both one width", rd->ls->layer[d].name, rd->r->layer[d].a_bits);
+        if (rd->said[d].a_bits && rd->r->layer[d].a_bits != width)
+            return config_fail(rd->t, rd->said[i].a_bits, "layer '%s' reads the same values with a_bits %d: give both one width", rd->ls->layer[d].name, rd->r->layer[d].a_bits);
         rd->r->layer[d].a_bits = width;
-        rd->said[d] = rd->said[i];
+        rd->said[d].a_bits = rd->said[i].a_bits;
     }
     compress_recipe_tie(rd->r, rd->g, rd->ls);
     return BASE_OK;
@@ -181,31 +236,42 @@ static int settle_ties(struct reader *rd)
 
 static int read_tree(struct reader *rd)
 {
-    static const char *const keys[] = { "default", "first", "last", "layers", "quantize", "distill", "finetune", NULL };
+    static const char *const keys[] = { "default", "first", "last", "layers", "prune", "quantize", "distill", "finetune", NULL };
     const struct config_node *root = rd->t->root, *n;
-    const struct config_node *ignored = NULL;
+    struct said said = { 0 };
     int rc = config_check_keys(rd->t, root, keys);
     if (rc)
         return rc;
     struct compress_choice usual = { .keep = 1 }, ends[2];
     if (!(n = config_get(root, "default")))
         return config_fail(rd->t, root, "`default: {w_bits: ..., a_bits: ...}` is missing");
-    if ((rc = read_choice(rd->t, n, &usual, &ignored)))
+    if ((rc = read_choice(rd->t, n, &usual, &said)))
         return rc;
     if (!usual.w_bits || !usual.a_bits)
         return config_fail(rd->t, n, "both w_bits and a_bits are needed here");
     for (int i = 0; i < rd->ls->n; i++)
         rd->r->layer[i] = usual;
+    rd->keep_said = said.keep != NULL;
     int at[2] = { compress_first_weighted(rd->ls), compress_last_weighted(rd->ls) };
     for (int e = 0; e < 2; e++) {
-        ends[e] = (struct compress_choice){ .w_bits = 8, .a_bits = 8, .keep = 1 };
-        if ((n = config_get(root, e ? "last" : "first")) && (rc = read_choice(rd->t, n, &ends[e], &ignored)))
+        ends[e] = (struct compress_choice){ .w_bits = 8, .a_bits = 8, .keep = usual.keep };
+        said = (struct said){ 0 };
+        if ((n = config_get(root, e ? "last" : "first")) && (rc = read_choice(rd->t, n, &ends[e], &said)))
             return rc;
-        if (at[e] >= 0)
-            rd->r->layer[at[e]] = ends[e];
+        rd->keep_said |= said.keep != NULL;
+        if (at[e] < 0)
+            continue;
+        rd->r->layer[at[e]] = ends[e];
+        rd->said[at[e]].keep = said.keep;
     }
     if ((n = config_get(root, "layers")) && (rc = read_layers(rd, n)))
         return rc;
+    if ((n = config_get(root, "prune")) && (rc = read_prune(rd, n)))
+        return rc;
+    if (rd->keep_said && (rc = settle_keep(rd)))
+        return rc;
+    if (!config_get(root, "distill") && compress_recipe_removes(rd->r))
+        rd->r->distill.weight = COMPRESS_PRUNE_DISTILL;
     if ((n = config_get(root, "quantize")) && (rc = compress_read_quantize(rd->t, n, &rd->r->quantize)))
         return rc;
     if ((n = config_get(root, "distill")) && (rc = compress_read_distill(rd->t, n, &rd->r->distill)))
@@ -221,7 +287,7 @@ static int from_tree(struct compress_recipe *out, const struct config_tree *t, c
     int rc = compress_recipe_new(out, ls->n);
     if (rc)
         return rc;
-    rd.said = BASE_NEW_N(const struct config_node *, ls->n);
+    rd.said = BASE_NEW_N(struct said, ls->n);
     rc = rd.said ? read_tree(&rd) : BASE_NOMEM;
     if (!rc)
         rc = compress_recipe_check(out, g, ls);
@@ -265,6 +331,20 @@ static void add_name(struct base_text *t, const char *s)
     base_text_add(t, "\"");
 }
 
+/* A recipe that removes channels distils unless it says otherwise. */
+static void add_prune(struct base_text *t, const struct compress_recipe *r)
+{
+    const struct compress_prune *p = &r->prune;
+    if (!compress_recipe_removes(r))
+        return;
+    base_text_add(t, "prune: {method: %s", compress_prune_name(p->method));
+    if (p->round > 0)
+        base_text_add(t, ", round: %d", p->round);
+    if (p->macs > 0)
+        base_text_add(t, ", macs: %.9g", p->macs);
+    base_text_add(t, "}\n%s", r->distill.weight > 0 ? "" : "distill: {weight: 0}\n");
+}
+
 char *compress_recipe_text(const struct compress_recipe *r, const struct graph_layers *ls)
 {
     struct base_text t = { 0 };
@@ -275,8 +355,11 @@ char *compress_recipe_text(const struct compress_recipe *r, const struct graph_l
         base_text_add(&t, ": {");
         if (r->layer[i].w_bits)
             base_text_add(&t, "w_bits: %d, ", r->layer[i].w_bits);
+        if (r->layer[i].keep != 1)
+            base_text_add(&t, "keep: %.9g, ", r->layer[i].keep);
         base_text_add(&t, "a_bits: %d}\n", r->layer[i].a_bits);
     }
+    add_prune(&t, r);
     compress_add_quantize(&t, &r->quantize);
     compress_add_distill(&t, &r->distill);
     const struct compress_finetune *f = &r->finetune;

@@ -17,5 +17,9 @@ int compress_read_distill(const struct config_tree *t, const struct config_node 
 void compress_add_quantize(struct base_text *t, const struct compress_quantize *q);
 void compress_add_distill(struct base_text *t, const struct compress_distill *d);
 int compress_check_quantize(const struct compress_quantize *q, const struct compress_distill *d);
+/* Rules of `keep` and `prune` (recipe_prune.c). */
+int compress_recipe_check_keep(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
+/* Why no channel of a layer can be removed. */
+const char *compress_recipe_no_keep(const struct graph_layers *ls, int layer);
 
 #endif
