@@ -82,7 +82,8 @@ void data_feed_free(struct data_feed *f);
 int data_feed_batches(const struct data_feed *f, int batch);
 /* Batch number `batch`, counted over the whole run: pixels [n][h][w][c], labels [n]. Depends on
  * seed, `batch` and n alone, whatever was asked before and however many threads work. Its type
- * fits the training loop: `feed` is a struct data_feed. One thread at a time per feed. */
+ * fits the training loop: `feed` is a struct data_feed. One thread at a time per feed. A batch of
+ * more images than there are takes them several times over. */
 int data_feed_fill(void *feed, int64_t batch, int n, uint8_t *pixels, uint16_t *labels);
 
 #endif

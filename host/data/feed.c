@@ -107,7 +107,7 @@ static void fill_one(void *ctx, int i, int worker)
     const struct data_set *s = f->set;
     size_t image = (size_t)s->h * (size_t)s->w * (size_t)s->c;
     int position = job->first + i;
-    uint32_t from = f->order[position];
+    uint32_t from = f->order[position % f->n];
     uint8_t *to = job->pixels + (size_t)i * image;
     const uint8_t *in = s->pixels + from * image;
     job->labels[i] = s->label[from];
@@ -127,9 +127,9 @@ static void fill_one(void *ctx, int i, int worker)
 int data_feed_fill(void *feed, int64_t batch, int n, uint8_t *pixels, uint16_t *labels)
 {
     struct data_feed *f = feed;
-    if (n < 1 || n > f->n)
-        return base_fail(BASE_INPUT, "a batch of %d images out of %d is not possible", n, f->n);
-    int64_t per_epoch = f->n / n;
+    if (n < 1)
+        return base_fail(BASE_INPUT, "a batch of %d images is not possible", n);
+    int64_t per_epoch = BASE_MAX(f->n / n, 1);
     make_order(f, batch / per_epoch);
     struct fill_job job = {f, (int)(batch % per_epoch) * n, pixels, labels};
     if (f->options.pool)
