@@ -73,10 +73,11 @@ static int finish(struct apply *a, double start)
         rc = BASE_NOMEM;
     if (!rc) {
         a->outcome.row = row;
+        a->outcome.cache = a->bench.cache;
         a->outcome.n_row = 1;
         a->outcome.config = config;
         a->outcome.wall_s = base_seconds() - start;
-        rc = outcome_write(&a->outcome, compress_cache_layers(a->bench.cache), test.pixels);
+        rc = outcome_write(&a->outcome, test.pixels);
     }
     if (!rc)
         rc = outcome_print(&a->outcome, a->cmd);

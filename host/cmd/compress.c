@@ -524,12 +524,13 @@ static int finish(struct run *r, double start)
         o->best = o->n_row;
         row[o->n_row++] = &r->searched;
         o->row = row;
+        o->cache = r->bench.cache;
         o->config = config;
         o->trials = &r->trials;
         o->goal = &r->goal;
         o->test_images = test.n;
         o->wall_s = base_seconds() - start;
-        rc = outcome_write(o, layers_of(r), test.pixels);
+        rc = outcome_write(o, test.pixels);
         if (!rc)
             rc = outcome_print(o, r->cmd);
     } else if (!rc) {

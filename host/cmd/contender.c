@@ -9,6 +9,16 @@ int contender_channel_step(const struct hw *hw)
     return BASE_MAX(hw->m, hw->cg);
 }
 
+static int keep_pruned(struct contender *c, struct compress_cache *cache, const struct compress_options *o)
+{
+    const struct graph *g = NULL;
+    int rc = compress_pruned(&g, cache, &c->recipe, o);
+    if (rc || g == compress_cache_graph(cache))
+        return rc;
+    c->pruned = graph_clone(g);
+    return c->pruned ? BASE_OK : BASE_NOMEM;
+}
+
 static int fill(struct contender *c, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
 {
     struct nn_result val = { 0 };
@@ -17,6 +27,8 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
         rc = compress_recipe_settle(&c->recipe, compress_cache_graph(cache), compress_cache_layers(cache), contender_channel_step(hw));
     if (!rc)
         rc = compress_evaluate(&val, &c->net, cache, &c->recipe, o);
+    if (!rc && !o->draft)
+        rc = keep_pruned(c, cache, o);
     if (!rc)
         rc = accel_compile(&c->program, c->net, hw);
     if (rc)
@@ -49,6 +61,7 @@ void contender_free(struct contender *c)
     compress_recipe_free(&c->recipe);
     accel_program_free(c->program);
     fixed_net_free(c->net);
+    graph_free(c->pruned);
     base_free(c->score);
     memset(c, 0, sizeof *c);
 }

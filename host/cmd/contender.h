@@ -15,6 +15,7 @@ struct contender {
     struct fixed_net *net;
     struct accel_program *program;
     struct score_result *score;
+    struct graph *pruned;            /* the float network with channels removed; NULL: none were */
     int64_t size_bytes;              /* integer weights, bit-packed */
 };
 

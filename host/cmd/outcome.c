@@ -17,7 +17,7 @@ struct page {
     struct report_data d;
     struct base_arena *arena;
     struct report_row row[MAX_ROWS];
-    struct report_setting version[8], fact[12 + OUTCOME_MAX_TIMES];
+    struct report_setting version[8], fact[13 + OUTCOME_MAX_TIMES];
 };
 
 void outcome_time(struct outcome *o, const char *name, double seconds)
@@ -95,6 +95,37 @@ static int64_t cycles_by_name(const struct score_result *s, const char *name)
     return 0;
 }
 
+/* The float network, and the same with the best one's channels. */
+static const struct graph *graph_of(const struct outcome *o, bool before)
+{
+    return before || !best_of(o)->pruned ? compress_cache_graph(o->cache) : best_of(o)->pruned;
+}
+
+/* Multiply-accumulates or parameters of a layer; layers and nodes are numbered alike in both networks. */
+static int64_t count_layer(int64_t (*count)(const struct graph *, int), const struct outcome *o, const char *name, bool before)
+{
+    const struct graph *g = graph_of(o, before);
+    const struct graph_layers *ls = compress_cache_layers(o->cache);
+    int64_t sum = 0;
+    for (int i = 0; i < ls->n; i++)
+        for (int t = 0; !strcmp(ls->layer[i].name, name) && t < ls->layer[i].n_term; t++) {
+            const struct graph_term *k = &ls->layer[i].term[t];
+            sum += (k->node < 0 ? 0 : count(g, k->node)) + (k->batchnorm < 0 ? 0 : count(g, k->batchnorm));
+        }
+    return sum;
+}
+
+static void add_totals(struct page *p, const struct outcome *o)
+{
+    const struct graph *is = graph_of(o, false), *was = graph_of(o, true);
+    for (int i = 0; i < is->n_node; i++) {
+        p->d.macs += graph_macs(is, i);
+        p->d.macs_before += graph_macs(was, i);
+    }
+    p->d.params = graph_params(is);
+    p->d.params_before = graph_params(was);
+}
+
 static int add_layers(struct page *p, const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score, *was = o->baseline < 0 ? NULL : o->row[o->baseline]->score;
@@ -105,6 +136,9 @@ static int add_layers(struct page *p, const struct outcome *o)
         const struct score_layer *k = &s->layer[i];
         l[i] = (struct report_layer){ .name = k->name, .kind = k->kind, .w_bits = k->w_bits, .a_bits = k->a_bits, .macs = k->macs,
                                       .cycles_before = cycles_by_name(was, k->name), .cycles_after = k->cycles, .ideal_cycles = k->ideal_cycles };
+        l[i].params = count_layer(graph_node_params, o, k->name, false);
+        l[i].params_before = count_layer(graph_node_params, o, k->name, true);
+        l[i].macs_before = count_layer(graph_macs, o, k->name, true);
     }
     p->d.layer = l;
     p->d.n_layer = s->n_layer;
@@ -149,6 +183,9 @@ static void add_texts(struct page *p, const struct outcome *o)
     add_fact(p, "data", o->data);
     add_fact(p, "seed", text(p, "%llu", (unsigned long long)o->seed));
     add_fact(p, "test images", text(p, "%d, by the integer reference", o->test_images));
+    if (best_of(o)->pruned)
+        add_fact(p, "channels removed", text(p, "%lld of %lld multiply-accumulates, %lld of %lld parameters stay; the float network is pruned.onnx", (long long)p->d.macs,
+                                             (long long)p->d.macs_before, (long long)p->d.params, (long long)p->d.params_before));
     if (s->bit_exact >= 0)
         add_fact(p, "bit-exactness", text(p, "%d images of the best pack on backend %s: %s", o->verified, s->backend, s->bit_exact ? "every logit equals the reference" : "DIFFERS"));
     add_fact(p, "load, once", text(p, "%lld cycles for program and weights", (long long)s->load_cycles));
@@ -176,6 +213,7 @@ static int page_make(struct page *p, const struct outcome *o)
     p->d.pack_info = text(p, "%lld bytes of weights, compiled for %s", (long long)best_of(o)->size_bytes, o->hw->name);
     p->d.wall_s = o->wall_s;
     add_rows(p, o);
+    add_totals(p, o);
     add_texts(p, o);
     int rc = add_trials(p, o);
     return rc ? rc : add_layers(p, o);
@@ -183,10 +221,10 @@ static int page_make(struct page *p, const struct outcome *o)
 
 /* ---- files ---------------------------------------------------------------------------- */
 
-static int write_pack(const struct outcome *o, const char *path, const uint8_t *pixels, const struct graph_layers *ls)
+static int write_pack(const struct outcome *o, const char *path, const uint8_t *pixels)
 {
     const struct contender *c = best_of(o);
-    char *recipe = compress_recipe_text(&c->recipe, ls);
+    char *recipe = compress_recipe_text(&c->recipe, compress_cache_layers(o->cache));
     json_t *j = json_pack("{s:s, s:o, s:o, s:I, s:f, s:f, s:I, s:s}", "tool", "bitpress " BITPRESS_VERSION, "model", cmd_json_text(o->model), "data", cmd_json_text(o->data), "seed", (json_int_t)o->seed,
                           "validation_top1", c->val_top1, "test_top1", c->test_top1, "cycles", (json_int_t)c->score->cycles, "cycles_source", c->score->cycles_source);
     char *origin = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
@@ -197,20 +235,22 @@ static int write_pack(const struct outcome *o, const char *path, const uint8_t *
     return rc;
 }
 
-int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels)
+int outcome_write(const struct outcome *o, const uint8_t *pixels)
 {
     struct page p;
-    static const char *const names[] = { "best.bpk", "best.onnx", "summary.json", "layers.csv", "report.html", "best.qonnx.onnx" };
+    static const char *const names[] = { "best.bpk", "best.onnx", "summary.json", "layers.csv", "report.html", "best.qonnx.onnx", "pruned.onnx" };
     char *path[BASE_COUNT(names)] = { NULL };
     int rc = page_make(&p, o);
     for (int i = 0; !rc && i < BASE_COUNT(names); i++)
         rc = (path[i] = file_in(o, names[i])) ? BASE_OK : BASE_NOMEM;
     if (!rc)
-        rc = write_pack(o, path[0], pixels, ls);
+        rc = write_pack(o, path[0], pixels);
     if (!rc)
         rc = onnx_write_qdq(best_of(o)->net, path[1]);
     if (!rc && o->qonnx)
         rc = onnx_write_qonnx(best_of(o)->net, path[5]);
+    if (!rc && best_of(o)->pruned)
+        rc = onnx_write(best_of(o)->pruned, path[6]);
     if (!rc)
         rc = report_json(&p.d, path[2]);
     if (!rc)
@@ -234,6 +274,16 @@ static void print_row(const char *name, double top1, const struct contender *c)
         printf(" %10s %10s %9s\n", "-", "-", "-");
 }
 
+static void print_pruned(const struct outcome *o)
+{
+    struct page p = { 0 };
+    if (!best_of(o)->pruned)
+        return;
+    add_totals(&p, o);
+    printf("channels removed: %lld of %lld multiply-accumulates, %lld of %lld parameters stay\nfloat:  %s/pruned.onnx\n", (long long)p.d.macs, (long long)p.d.macs_before,
+           (long long)p.d.params, (long long)p.d.params_before, o->dir);
+}
+
 static void print_table(const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score;
@@ -244,6 +294,7 @@ static void print_table(const struct outcome *o)
     printf("%d test images, opened %d time%s; cycles: %s; ms at %g MHz (%s)\n", o->test_images, o->test_openings, o->test_openings == 1 ? "" : "s", s->cycles_source, s->clock_mhz, s->clock_is);
     if (s->bit_exact == 1)
         printf("bit-exact: %d whole images, every logit\n", o->verified);
+    print_pruned(o);
     if (o->n_time) {
         printf("time:");
         for (int i = 0; i < o->n_time; i++)

@@ -16,6 +16,7 @@ struct outcome {
     double float_test;                       /* top-1 of the float network on the test images */
     struct contender *const *row;            /* quantized networks, in the table's order */
     int n_row, baseline, best;               /* indices into row */
+    const struct compress_cache *cache;      /* of the float network: its layers are the recipes' */
     const struct search_trials *trials;      /* NULL = no search */
     const struct search_objective *goal;     /* with trials */
     int test_images, test_openings, verified;
@@ -28,8 +29,8 @@ struct outcome {
 
 /* Remember how long a phase took. */
 void outcome_time(struct outcome *o, const char *name, double seconds);
-/* DIR/best.bpk, best.onnx, (best.qonnx.onnx,) summary.json, layers.csv, report.html. `ls`: layers of the recipe; `pixels`: the pack's self-test image. */
-int outcome_write(const struct outcome *o, const struct graph_layers *ls, const uint8_t *pixels);
+/* DIR/best.bpk, best.onnx, (best.qonnx.onnx,) summary.json, layers.csv, report.html; pruned.onnx if channels were removed. `pixels`: the pack's self-test image. */
+int outcome_write(const struct outcome *o, const uint8_t *pixels);
 /* The table, or with --json the summary. */
 int outcome_print(const struct outcome *o, const struct cmd *c);
 

@@ -49,10 +49,11 @@ static json_t *trial_json(const struct report_trial *t)
 
 static json_t *layer_json(const struct report_layer *l)
 {
-    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
+    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
                      "w_bits", l->w_bits, "a_bits", l->a_bits, "macs", count(l->macs, true), "cycles_before",
                      count(l->cycles_before, l->cycles_before > 0), "cycles", count(l->cycles_after, true),
-                     "ideal_cycles", count(l->ideal_cycles, true));
+                     "ideal_cycles", count(l->ideal_cycles, true), "params", count(l->params, l->params_before > 0),
+                     "macs_before", count(l->macs_before, l->params_before > 0), "params_before", count(l->params_before, l->params_before > 0));
 }
 
 static json_t *settings_json(const struct report_setting *v, int n)
@@ -95,6 +96,10 @@ static json_t *root_json(const struct report_data *d)
     json_object_set_new(root, "rows", rows);
     json_object_set_new(root, "history", list_json(d, false));
     json_object_set_new(root, "layers", layers);
+    json_object_set_new(root, "macs", count(d->macs, d->params > 0));
+    json_object_set_new(root, "params", count(d->params, d->params > 0));
+    json_object_set_new(root, "macs_before", count(d->macs_before, d->params_before > 0));
+    json_object_set_new(root, "params_before", count(d->params_before, d->params_before > 0));
     json_object_set_new(root, "cycles_limit", count(d->cycles_limit, d->cycles_limit > 0));
     json_object_set_new(root, "cycles_source", text(d->cycles_source));
     json_object_set_new(root, "board", text(d->board));
@@ -139,14 +144,15 @@ int report_json(const struct report_data *d, const char *path)
 int report_csv(const struct report_data *d, const char *path)
 {
     struct base_text t = {0};
-    base_text_add(&t, "name,kind,w_bits,a_bits,macs,cycles_before,cycles,ideal_cycles\n");
+    base_text_add(&t, "name,kind,w_bits,a_bits,macs,cycles_before,cycles,ideal_cycles,params,macs_before,params_before\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add_csv(&t, l->name);
         base_text_add(&t, ",");
         base_text_add_csv(&t, l->kind);
-        base_text_add(&t, ",%d,%d,%lld,%lld,%lld,%lld\n", l->w_bits, l->a_bits, (long long)l->macs,
-                      (long long)l->cycles_before, (long long)l->cycles_after, (long long)l->ideal_cycles);
+        base_text_add(&t, ",%d,%d,%lld,%lld,%lld,%lld,%lld,%lld,%lld\n", l->w_bits, l->a_bits, (long long)l->macs,
+                      (long long)l->cycles_before, (long long)l->cycles_after, (long long)l->ideal_cycles,
+                      (long long)l->params, (long long)l->macs_before, (long long)l->params_before);
     }
     return write_text(&t, BASE_OK, path);
 }

@@ -125,13 +125,21 @@ static void add_plots(struct base_text *o, const struct report_data *d)
     base_text_add(o, "</div>\n");
 }
 
+static void td_share(struct base_text *o, int64_t part, int64_t of)
+{
+    if (of > 0)
+        base_text_add(o, "<td>%.0f %%</td>", 100.0 * (double)part / (double)of);
+    else
+        base_text_add(o, "<td>\xe2\x80\x93</td>");
+}
+
 static void add_layers(struct base_text *o, const struct report_data *d)
 {
     if (d->n_layer < 1)
         return;
     base_text_add(o, "<section class=\"card\"><h2>Layers</h2><p class=\"note\">Of the best network.</p><div class=\"scroll\">"
                      "<table><thead><tr><th>layer</th><th class=\"kind\">kind</th><th>weight bits</th><th>activation bits</th>"
-                     "<th>MACs</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
+                     "<th>MACs</th><th>of float's</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add(o, "<tr>");
@@ -142,13 +150,11 @@ static void add_layers(struct base_text *o, const struct report_data *d)
         td_count(o, l->w_bits);
         td_count(o, l->a_bits);
         td_count(o, l->macs);
+        td_share(o, l->macs, l->macs_before);
         td_count(o, l->cycles_before);
         td_count(o, l->cycles_after);
         td_count(o, l->ideal_cycles);
-        if (l->cycles_after > 0 && l->ideal_cycles > 0)
-            base_text_add(o, "<td>%.0f %%</td>", 100.0 * (double)l->ideal_cycles / (double)l->cycles_after);
-        else
-            base_text_add(o, "<td>\xe2\x80\x93</td>");
+        td_share(o, l->ideal_cycles, l->ideal_cycles > 0 ? l->cycles_after : 0);
         base_text_add(o, "</tr>\n");
     }
     base_text_add(o, "</tbody></table></div></section>\n");

@@ -32,6 +32,7 @@ struct report_layer {
     int64_t macs;
     int64_t cycles_before;         /* uniform 8 bits; 0 = unknown */
     int64_t cycles_after, ideal_cycles;
+    int64_t params, macs_before, params_before; /* before: of the float network; params_before 0 = unknown */
 };
 
 struct report_setting { const char *key, *value; };
@@ -48,6 +49,8 @@ struct report_data {
     int64_t cycles_limit;          /* 0 = none */
     const struct report_layer *layer;
     int n_layer;
+    int64_t macs, params;          /* of the best network; params 0 = unknown, as the next two */
+    int64_t macs_before, params_before;
     const char *config;            /* the resolved configuration, as YAML text */
     const struct report_setting *version; /* tools and libraries */
     int n_version;
