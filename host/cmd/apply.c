@@ -23,6 +23,21 @@ struct apply {
     struct outcome outcome;
 };
 
+/* What is wrong with the recipe is said before any data is looked at. */
+static int check_recipe(struct apply *a)
+{
+    struct graph_layers ls;
+    struct compress_recipe recipe;
+    int rc = graph_make_layers(a->graph, &ls);
+    if (!rc)
+        rc = compress_recipe_read(&recipe, a->recipe, a->graph, &ls);
+    if (rc)
+        return rc;
+    rc = compress_recipe_settle(&recipe, a->graph, &ls, contender_channel_step(&a->hw));
+    compress_recipe_free(&recipe);
+    return rc;
+}
+
 static int build(struct apply *a)
 {
     struct compress_recipe recipe;
@@ -102,6 +117,8 @@ static int apply(struct apply *a)
         rc = (a->pool = base_pool_new((int)a->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc)
         rc = pipeline_model(&a->graph, a->model, a->input);
+    if (!rc)
+        rc = check_recipe(a);
     if (!rc)
         rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
     if (!rc)

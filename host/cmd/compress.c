@@ -216,12 +216,23 @@ static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_re
     return rc;
 }
 
+static int space_range_of(struct space_range *out, const struct run *r)
+{
+    const struct run_config *c = &r->config;
+    *out = (struct space_range){ .w_min = (int)c->search.w_min, .w_max = (int)c->search.w_max, .a_min = (int)c->search.a_min, .a_max = (int)c->search.a_max, .n_keep = c->search.keep.n };
+    memcpy(out->keep, c->search.keep.v, sizeof *out->keep * (size_t)out->n_keep);
+    out->prune.round = c->search.round ? (int)c->search.round : contender_channel_step(&r->hw);
+    return compress_prune_find(&out->prune.method, c->search.prune);
+}
+
 static int run_search(struct run *r)
 {
     double start = base_seconds();
     const struct run_config *c = &r->config;
-    struct space_range range = { (int)c->search.w_min, (int)c->search.w_max, (int)c->search.a_min, (int)c->search.a_max };
+    struct space_range range;
     int rc = pipeline_bench_open(&r->bench, r->graph, &r->data, (uint64_t)c->seed, (int)c->train.pad, c->train.flip, r->pool);
+    if (!rc)
+        rc = space_range_of(&range, r);
     if (!rc)
         rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
     struct search_job job = { .space = &r->space.search, .objective = r->goal, .agent = c->search.agent, .seed = (uint64_t)c->seed,

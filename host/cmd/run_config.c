@@ -7,7 +7,7 @@
 
 #include "config/config.h"
 
-enum kind { TEXT, TEXTS, PATH, CHOICE, INT, INTS, NUMBER, BOOL }; /* PATH: ${NAME} in it stands for the environment */
+enum kind { TEXT, TEXTS, PATH, CHOICE, INT, INTS, NUMBER, NUMBERS, BOOL }; /* PATH: ${NAME} in it stands for the environment */
 
 struct key {
     const char *section, *name;   /* section NULL: top level */
@@ -51,6 +51,9 @@ static const struct key keys[] = {
     { "search", "a_max", INT, AT(search.a_max), 1, 8, "8" },
     { "search", "validation", INT, AT(search.validation), 100, 1e6, "2000" },
     { "search", "batchnorm", INT, AT(search.batchnorm), 128, 1e6, "1024" },
+    { "search", "keep", NUMBERS, AT(search.keep), 0, 1, "" },
+    { "search", "prune", CHOICE, AT(search.prune), 0, 0, "magnitude-l1|magnitude-l2|bn-scale|lasso|dcp" },
+    { "search", "round", INT, AT(search.round), 0, 4096, "0" },
     { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
     { "remote", "deadline_s", NUMBER, AT(remote.deadline_s), 0.1, 86400, "120" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
@@ -141,6 +144,24 @@ static int read_texts(struct run_config *c, const struct config_tree *t, const s
     return rc;
 }
 
+static int read_numbers(const struct config_tree *t, const struct config_node *n, const struct key *k, struct run_numbers *to)
+{
+    if (n->kind != CONFIG_LIST)
+        return config_fail(t, n, "expected a list: [0.5, 1.0]");
+    if (n->count > RUN_MAX_LIST)
+        return config_fail(t, n, "%d values, %d at most", n->count, RUN_MAX_LIST);
+    int rc = BASE_OK;
+    for (const struct config_node *v = n->child; !rc && v; v = v->next) {
+        double *x = &to->v[to->n++];
+        rc = config_number(t, v, k->lo, k->hi, x);
+        if (!rc && !(*x > k->lo))
+            rc = config_fail(t, v, "%g is not more than %g", *x, k->lo);
+        if (!rc && to->n > 1 && *x <= x[-1])
+            rc = config_fail(t, v, "%g does not follow %g; the list must ascend", *x, x[-1]);
+    }
+    return rc;
+}
+
 static int read_key(struct run_config *c, const struct config_tree *t, const struct config_node *n, const struct key *k)
 {
     void *to = (char *)c + k->at;
@@ -152,6 +173,7 @@ static int read_key(struct run_config *c, const struct config_tree *t, const str
     case INTS: return read_ints(t, n, k, to);
     case INT: return config_int(t, n, (long)k->lo, (long)k->hi, to);
     case NUMBER: return config_number(t, n, k->lo, k->hi, to);
+    case NUMBERS: return read_numbers(t, n, k, to);
     case BOOL: return config_bool(t, n, to);
     }
     return BASE_INTERNAL;
@@ -171,7 +193,8 @@ static int set_default(struct run_config *c, const struct config_tree *t, const 
         return (*(const char **)to = base_arena_strdup(c->arena, first)) ? BASE_OK : BASE_NOMEM;
     }
     case TEXTS:
-    case INTS: break;                /* empty */
+    case INTS:
+    case NUMBERS: break;             /* empty */
     case INT: *(long *)to = strtol(k->otherwise, NULL, 10); break;
     case NUMBER: *(double *)to = strtod(k->otherwise, NULL); break;
     case BOOL: *(bool *)to = !strcmp(k->otherwise, "true"); break;
@@ -300,6 +323,14 @@ static void add_texts(struct base_text *t, const struct run_texts *l)
     base_text_add(t, "]");
 }
 
+static void add_numbers(struct base_text *t, const struct run_numbers *l)
+{
+    base_text_add(t, "[");
+    for (int i = 0; i < l->n; i++)
+        base_text_add(t, "%s%g", i ? ", " : "", l->v[i]);
+    base_text_add(t, "]");
+}
+
 static void add_value(struct base_text *t, const struct run_config *c, const struct key *k)
 {
     const void *from = (const char *)c + k->at;
@@ -311,6 +342,7 @@ static void add_value(struct base_text *t, const struct run_config *c, const str
     case INTS: add_list(t, from); break;
     case INT: base_text_add(t, "%ld", *(const long *)from); break;
     case NUMBER: base_text_add(t, "%g", *(const double *)from); break;
+    case NUMBERS: add_numbers(t, from); break;
     case BOOL: base_text_add(t, "%s", *(const bool *)from ? "true" : "false"); break;
     }
 }

@@ -6,6 +6,7 @@
 
 enum { RUN_MAX_LIST = 16 };
 struct run_list { long v[RUN_MAX_LIST]; int n; };
+struct run_numbers { double v[RUN_MAX_LIST]; int n; };
 struct run_texts { const char *v[RUN_MAX_LIST]; int n; };
 
 struct run_config {
@@ -28,6 +29,9 @@ struct run_config {
         const char *agent, *backend;
         long trials, w_min, w_max, a_min, a_max;
         long validation, batchnorm;  /* images of the cheap rung */
+        struct run_numbers keep;     /* shares of channels to choose from; none: every channel stays */
+        const char *prune;           /* who chooses which channels go */
+        long round;                  /* channels stay in steps of it; 0: the array's */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, top; double lr; } finetune;

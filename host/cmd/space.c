@@ -2,15 +2,50 @@
 
 #include <string.h>
 
-static const char w_field[] = "w_bits", a_field[] = "a_bits";
+static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep";
 
 static int add(struct space *s, int layer, const char *field, int lo, int hi)
 {
     if (s->search.n == SEARCH_MAX_DIMS)
-        return base_fail(BASE_INPUT, "search: more than %d widths to choose: give some layers a width of their own", SEARCH_MAX_DIMS);
+        return base_fail(BASE_INPUT, "search: more than %d widths and shares to choose: give some layers a width of their own", SEARCH_MAX_DIMS);
     s->dim[s->search.n] = (struct search_dim){ .layer = s->layers->layer[layer].name, .field = field, .lo = lo, .hi = hi };
     s->layer[s->search.n++] = layer;
     return BASE_OK;
+}
+
+/* Whether a group of layers loses channels at the smallest share: with few channels and a large step it may not. */
+static int loses(bool *out, const struct space *s, int layer)
+{
+    struct compress_recipe r;
+    int64_t all, some = 0;
+    int rc = compress_recipe_default(&r, s->graph, s->layers, 8, 8);
+    if (rc)
+        return rc;
+    r.prune = s->range.prune;
+    rc = compress_recipe_macs(&all, &r, s->graph, s->layers);
+    r.layer[layer].keep = s->range.keep[0];
+    if (!rc)
+        rc = compress_recipe_settle(&r, s->graph, s->layers, 1);
+    if (!rc)
+        rc = compress_recipe_macs(&some, &r, s->graph, s->layers);
+    compress_recipe_free(&r);
+    *out = some < all;
+    return rc;
+}
+
+static int add_shares(struct space *s)
+{
+    int *decider = BASE_NEW_N(int, s->layers->n);
+    int rc = decider ? compress_recipe_keep_deciders(decider, s->graph, s->layers) : BASE_NOMEM;
+    for (int i = 0; !rc && i < s->layers->n; i++) {
+        bool any = false;
+        if (decider[i] == i)
+            rc = loses(&any, s, i);
+        if (!rc && any)
+            rc = add(s, i, keep_field, 0, s->range.n_keep - 1);
+    }
+    base_free(decider);
+    return rc;
 }
 
 int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r)
@@ -19,6 +54,7 @@ int space_make(struct space *s, const struct graph *g, const struct graph_layers
     s->graph = g;
     s->layers = ls;
     s->search.dim = s->dim;
+    s->range = *r;
     int first = -1, last = -1, rc = BASE_OK;
     for (int i = 0; i < ls->n; i++)
         if (ls->layer[i].has_weights) {
@@ -36,6 +72,8 @@ int space_make(struct space *s, const struct graph *g, const struct graph_layers
             rc = add(s, i, a_field, lo, BASE_MAX(lo, r->a_max));
         }
     }
+    if (!rc && r->n_keep)
+        rc = add_shares(s);
     if (!rc && !s->search.n)
         rc = base_fail(BASE_INPUT, "search: network '%s' has no layer between the first and the last: there is nothing to search (use apply)", g->name);
     return rc;
@@ -48,10 +86,18 @@ int space_recipe(struct compress_recipe *out, const struct space *s, const int *
         return rc;
     for (int i = 0; i < s->search.n; i++) {
         struct compress_choice *c = &out->layer[s->layer[i]];
-        *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
+        if (s->dim[i].field == keep_field)
+            c->keep = s->range.keep[genes[i]];
+        else
+            *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
     }
+    out->prune = s->range.prune;
+    if (compress_recipe_removes(out))
+        out->distill.weight = COMPRESS_PRUNE_DISTILL;
     compress_recipe_tie(out, s->graph, s->layers);
-    rc = compress_recipe_check(out, s->graph, s->layers);
+    rc = compress_recipe_settle(out, s->graph, s->layers, 1);
+    if (!rc)
+        rc = compress_recipe_check(out, s->graph, s->layers);
     if (rc)
         compress_recipe_free(out);
     return rc;
@@ -61,6 +107,6 @@ void space_uniform(const struct space *s, int w, int a, int *genes)
 {
     for (int i = 0; i < s->search.n; i++) {
         const struct search_dim *d = &s->dim[i];
-        genes[i] = BASE_MIN(BASE_MAX(d->field == w_field ? w : a, d->lo), d->hi);
+        genes[i] = d->field == keep_field ? d->hi : BASE_MIN(BASE_MAX(d->field == w_field ? w : a, d->lo), d->hi);
     }
 }

@@ -2,28 +2,37 @@
  *
  * One dimension for the weight bits of each layer with weights, one for each edge's width (the layer
  * that decides it, see compress.h). The first and the last layer with weights keep 8 and 8 bits, as
- * in every uniform recipe. */
+ * in every uniform recipe. Where there are shares of channels to choose from, one dimension for each group of
+ * layers that share channels and would lose some at the smallest share: a gene is an index into the shares. */
 #ifndef CMD_SPACE_H
 #define CMD_SPACE_H
 
 #include "compress/compress.h"
 #include "search/search.h"
 
+enum { SPACE_MAX_KEEP = 16 };
+struct space_range {
+    int w_min, w_max, a_min, a_max;
+    int n_keep;                      /* shares of channels, ascending; 0: every channel stays */
+    double keep[SPACE_MAX_KEEP];
+    struct compress_prune prune;     /* method, and round filled in */
+};
+
 struct space {
     const struct graph *graph;
     const struct graph_layers *layers;
     struct search_dim dim[SEARCH_MAX_DIMS];
     int layer[SEARCH_MAX_DIMS];      /* of each dimension */
+    struct space_range range;
     struct search_space search;      /* for search_job */
 };
-
-struct space_range { int w_min, w_max, a_min, a_max; };
 
 /* Refers to `g` and `ls`, which must outlive it. BASE_INPUT: nothing to vary, or too much. */
 int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r);
 /* The recipe is the caller's. */
 int space_recipe(struct compress_recipe *out, const struct space *s, const int *genes);
-/* Genes of the recipe with w weight bits and a activation bits everywhere, moved into each range. */
+/* Genes of the recipe with w weight bits and a activation bits everywhere, moved into each range, and the largest share
+ * of channels. */
 void space_uniform(const struct space *s, int w, int a, int *genes);
 
 #endif

@@ -105,6 +105,8 @@ bool compress_recipe_removes(const struct compress_recipe *r);
 /* The layer whose `keep` is free and decides that of `layer`, itself or an earlier one: decider [n layers]; -1:
  * it has no channels that can be removed. */
 int compress_recipe_keep_deciders(int *decider, const struct graph *g, const struct graph_layers *ls);
+/* Multiply-accumulates that a settled recipe's channels leave. */
+int compress_recipe_macs(int64_t *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
 /* The learners' names. find: BASE_INPUT lists them. */
 const char *compress_prune_name(enum compress_prune_method m);
 int compress_prune_find(enum compress_prune_method *out, const char *name);

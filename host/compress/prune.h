@@ -12,7 +12,6 @@ struct prune_plan {
     int n_layer;
     int *tie;                 /* [n_layer]: the first of the layers that share channels; -1: none can be removed */
     int *layer;               /* [n_block]: a layer whose `keep` holds; -1: it stays as it is */
-    bool *stream;             /* [n_block]: an Add adds it */
     int *count;               /* [n_block]: units that stay */
 };
 /* count: everything stays. */
@@ -27,7 +26,7 @@ bool prune_plan_removes(const struct prune_plan *p);
 int prune_plan_channels(const struct prune_plan *p, const struct graph *g, int node);
 int64_t prune_plan_macs(const struct prune_plan *p, const struct graph *g);
 /* The heuristic: sets `keep` so that at most prune.macs of the multiply-accumulates are left. */
-int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const struct graph_layers *ls);
+int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g);
 
 struct prune_job {
     struct graph *was;                   /* the float network */

@@ -12,7 +12,6 @@ void prune_plan_free(struct prune_plan *p)
     graph_channels_free(&p->ch);
     base_free(p->tie);
     base_free(p->layer);
-    base_free(p->stream);
     base_free(p->count);
     memset(p, 0, sizeof *p);
 }
@@ -44,13 +43,6 @@ static void tie_layer(struct prune_plan *p, const struct graph *g, const struct 
     }
 }
 
-static void mark_streams(struct prune_plan *p, const struct graph *g)
-{
-    for (int i = 0; i < g->n_node; i++)
-        for (int c = 0; g->node[i].op == GRAPH_ADD && c < g->node[i].shape.c; c++)
-            p->stream[p->ch.block[graph_unit(&p->ch, i, c)]] = true;
-}
-
 int prune_plan_new(struct prune_plan *p, const struct graph *g, const struct graph_layers *ls)
 {
     memset(p, 0, sizeof *p);
@@ -60,9 +52,8 @@ int prune_plan_new(struct prune_plan *p, const struct graph *g, const struct gra
     p->n_layer = ls->n;
     p->tie = BASE_NEW_N(int, ls->n);
     p->layer = BASE_NEW_N(int, p->ch.n_block);
-    p->stream = BASE_NEW_N(bool, p->ch.n_block);
     p->count = BASE_NEW_N(int, p->ch.n_block);
-    if (!p->tie || !p->layer || !p->stream || !p->count) {
+    if (!p->tie || !p->layer || !p->count) {
         prune_plan_free(p);
         return BASE_NOMEM;
     }
@@ -74,7 +65,6 @@ int prune_plan_new(struct prune_plan *p, const struct graph *g, const struct gra
     for (int i = 0; i < ls->n; i++)
         if (p->tie[i] >= 0)
             p->tie[i] = leader(p->tie, i);
-    mark_streams(p, g);
     return BASE_OK;
 }
 
@@ -126,54 +116,47 @@ int64_t prune_plan_macs(const struct prune_plan *p, const struct graph *g)
 
 /* ---- the heuristic --------------------------------------------------------------------- */
 
-/* Ties lose channels by a * ln(weights that make them), those of a residual stream half as many of a share,
- * since every block reads it; nothing falls below a fifth. */
-static const double least_keep = 0.2, stream_share = 0.5;
+/* One share for all ties, inside blocks and of streams alike, found by halving; then, since counts come in steps, each tie
+ * in turn gets the next larger share if that still fits. Nothing falls below a fifth. */
+static const double least_keep = 0.2;
 
-static double weights_of(const struct prune_plan *p, const struct graph *g, const struct graph_layers *ls, int tie)
+static int64_t macs_at(struct compress_recipe *r, struct prune_plan *p, const struct graph *g)
 {
-    double n = 0;
-    for (int i = 0; i < ls->n; i++)
-        for (int t = 0; p->tie[i] == tie && t < ls->layer[i].n_term; t++)
-            if (ls->layer[i].term[t].node >= 0)
-                n += (double)graph_node_params(g, ls->layer[i].term[t].node);
-    return n;
-}
-
-static bool is_stream(const struct prune_plan *p, int tie)
-{
-    for (int b = 0; b < p->ch.n_block; b++)
-        if (p->stream[b] && p->layer[b] >= 0 && p->tie[p->layer[b]] == tie)
-            return true;
-    return false;
-}
-
-static int64_t spread(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const double *slope, double a)
-{
-    for (int i = 0; i < r->n; i++)
-        r->layer[i].keep = p->tie[i] < 0 ? 1 : fmax(floor(1e4 * (1 - a * slope[p->tie[i]]) + 0.5) / 1e4, least_keep);
     prune_plan_counts(p, r);
     return prune_plan_macs(p, g);
 }
 
-int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const struct graph_layers *ls)
+/* `tie` < 0: of all. Four digits: what a recipe file shows is what counts. */
+static void set_share(struct compress_recipe *r, const struct prune_plan *p, int tie, double share)
 {
-    enum { STEPS = 40 };
-    double *slope = BASE_NEW_N(double, ls->n), lo = 0, hi = 1;
-    if (!slope)
-        return BASE_NOMEM;
-    for (int i = 0; i < ls->n; i++)
-        if (p->tie[i] == i)
-            slope[i] = log(weights_of(p, g, ls, i)) * (is_stream(p, i) ? stream_share : 1);
-    int64_t all = spread(r, p, g, slope, 0), limit = (int64_t)(r->prune.macs * (double)all), least = spread(r, p, g, slope, hi);
-    for (int k = 0; k < STEPS; k++) {
-        double a = (lo + hi) / 2;
-        *(spread(r, p, g, slope, a) <= limit ? &hi : &lo) = a;
-    }
-    spread(r, p, g, slope, hi);
-    base_free(slope);
+    for (int i = 0; i < r->n; i++)
+        if (p->tie[i] >= 0 && (tie < 0 || p->tie[i] == tie))
+            r->layer[i].keep = floor(1e4 * share + 0.5) / 1e4;
+}
+
+int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g)
+{
+    enum { STEPS = 20 };
+    double lo = least_keep, hi = 1;
+    set_share(r, p, -1, hi);
+    int64_t all = macs_at(r, p, g), limit = (int64_t)(r->prune.macs * (double)all);
+    set_share(r, p, -1, lo);
+    int64_t least = macs_at(r, p, g);
     if (least > limit)
         return base_fail(BASE_INPUT, "recipe: prune.macs %g cannot be had: with %d channels at a time, %.3f of the multiply-accumulates stay (a larger share, or a smaller prune.round)",
                          r->prune.macs, BASE_MAX(r->prune.round, 1), (double)least / (double)all);
+    for (int k = 0; k < STEPS; k++) {
+        double share = (lo + hi) / 2;
+        set_share(r, p, -1, share);
+        *(macs_at(r, p, g) <= limit ? &lo : &hi) = share;
+    }
+    set_share(r, p, -1, lo);
+    for (int i = 0; i < r->n; i++) {
+        if (p->tie[i] != i)
+            continue;
+        set_share(r, p, i, fmin(hi + 1e-4, 1));
+        if (macs_at(r, p, g) > limit)
+            set_share(r, p, i, lo);
+    }
     return BASE_OK;
 }

@@ -70,10 +70,22 @@ int compress_recipe_settle(struct compress_recipe *r, const struct graph *g, con
     if (!r->prune.round)
         r->prune.round = step;
     if (r->prune.macs > 0)
-        rc = prune_heuristic(r, &p, g, ls);
+        rc = prune_heuristic(r, &p, g);
     r->prune.macs = 0;
     for (int i = 0; i < r->n; i++)
         r->layer[i].keep = p.tie[i] < 0 ? 1 : r->layer[p.tie[i]].keep;
     prune_plan_free(&p);
     return rc;
+}
+
+int compress_recipe_macs(int64_t *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls)
+{
+    struct prune_plan p;
+    int rc = prune_plan_new(&p, g, ls);
+    if (rc)
+        return rc;
+    prune_plan_counts(&p, r);
+    *out = prune_plan_macs(&p, g);
+    prune_plan_free(&p);
+    return BASE_OK;
 }

@@ -23,6 +23,8 @@ static void uniform_genes(const struct search_space *s, int w, int a, int *genes
 {
     for (int i = 0; i < s->n; i++) {
         int v = strcmp(s->dim[i].field, "a_bits") ? w : a;
+        if (!strcmp(s->dim[i].field, "keep"))
+            v = s->dim[i].hi;        /* a uniform recipe keeps every channel that it may */
         genes[i] = BASE_MIN(BASE_MAX(v, s->dim[i].lo), s->dim[i].hi);
     }
 }
