@@ -16,17 +16,14 @@ module bp_dpu #(
 
   localparam int unsigned CntW = $clog2(K + 1);
 
-  logic [CntW-1:0]         count, more;
-  logic signed [CntW:0]    total;
+  logic [CntW-1:0]         count;
   logic signed [CntW+18:0] product_q;
 
   bp_popcount #(.K(K)) u_popcount (
-    .clk_i, .valid_i, .a_i(window_i), .b_i(weight_i), .count_o(count), .more_o(more));
-
-  assign total = $signed({1'b0, count}) + $signed({1'b0, more});
+    .clk_i, .valid_i, .a_i(window_i), .b_i(weight_i), .count_o(count));
 
   always_ff @(posedge clk_i) begin
-    if (mul_i) product_q <= total * coef_i;
+    if (mul_i) product_q <= $signed({1'b0, count}) * coef_i;
     if (add_i) sum_o <= (first_i ? 32'sd0 : sum_o) + 32'(product_q);
   end
 

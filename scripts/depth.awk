@@ -2,7 +2,7 @@
 # cells at a quarter of one. Registers, block RAMs and DSPs begin and end paths. No wire delays.
 $1 == ".subckt" || $1 == ".gate" {
     type = $2
-    lut = type ~ /^LUT[1-6]$|^INV$/; fast = type ~ /^(CARRY4|MUXF[78])$/
+    lut = type ~ /^LUT[1-6]$|^LUT6_2$|^INV$/; fast = type ~ /^(CARRY4|MUXF[78])$/
     if (lut || fast) { n++; weight[n] = lut ? 1 : 0.25; cell[n] = type }
     for (i = 3; i <= NF; i++) {
         at = index($i, "=")

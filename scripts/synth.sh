@@ -12,7 +12,6 @@ log=$out/$board.log
 mkdir -p "$out"
 echo "yosys synth_xilinx -family xc7 on bp_kernel; log $log (takes minutes)"
 yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $*
-    hierarchy -check -top bp_kernel
     synth_xilinx -family xc7 -top bp_kernel -nowidelut ${SYNTH_FLAGS:-}
     tee -q -o $out/$board.stat stat -top bp_kernel
     flatten; clean; write_blif $out/$board.blif"
@@ -29,7 +28,7 @@ awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
     END {
         for (c in seen) {
             n = seen[c]
-            if (c ~ /^LUT[1-6]$/) lut += n
+            if (c ~ /^LUT[1-6]$|^LUT6_2$/) lut += n
             else if (c ~ /^(FDRE|FDSE|FDCE|FDPE)$/) ff += n
             else if (c == "RAMB36E1") bram += n
             else if (c == "RAMB18E1") bram += n / 2
