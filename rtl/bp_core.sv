@@ -199,7 +199,7 @@ module bp_core #(
   logic code_valid, code_last, pool_valid;
   logic [7:0] code_step;
   logic [Drain*8-1:0] code;
-  logic [M*32-1:0] logit;
+  logic [63:0] logit;
   logic [N*CG-1:0] pool_plane;
 
   bp_requant #(.M(M), .Drain(Drain), .ScaleDepth(ScaleDepth)) u_requant (

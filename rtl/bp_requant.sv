@@ -1,7 +1,8 @@
 // Requantization, Drain lanes: code = clamp((sum * M + B) >> S, lo, hi), five cycles. Lane l holds
-// channel l mod M; the scale vector advances with the filter group. For logits the first M lanes
-// also give the shifted value clamped to int32. The product is made of two of 18 bits, low and high
-// part of the sum; both additions are those of the DSPs. Of lo and hi the low 10 bits count.
+// channel l mod M; the scale vector advances with the filter group. The product is made of two of 18 bits,
+// low and high part of the sum; both additions are those of the DSPs. Of lo and hi the low 10 bits count.
+// Logits, the first M sums of a tile: kept before the shift; from the sixth cycle on two a cycle leave,
+// shifted and clamped to int32. Such tiles begin at least M / 2 cycles apart.
 module bp_requant #(
   parameter int unsigned M          = 16,
   parameter int unsigned Drain      = 32,
@@ -33,8 +34,11 @@ module bp_requant #(
   output logic                last_o,
   output logic [7:0]          step_o,
   output logic [Drain*8-1:0]  code_o,
-  output logic [M*32-1:0]     logit_o
+  output logic [63:0]         logit_o
 );
+
+  localparam int unsigned In     = 51;        // bits of a scaled sum
+  localparam int unsigned Groups = (In - 10 + 2) / 3;
 
   // ---- the vector in use ----
   logic [15:0] scale_q, scale_d;
@@ -90,8 +94,12 @@ module bp_requant #(
     end
   end
 
+  // The shift stands still from long before the first sum of a layer.
+  logic [2*Groups-1:0] mask, mask_q;
+  bp_mask #(.Groups(Groups)) u_mask (.shift_i, .mask_o(mask));
+  always_ff @(posedge clk_i) mask_q <= mask;
+
   for (genvar l = 0; l < Drain; l++) begin : gen_lane
-    localparam int unsigned Out = (l < M) ? 32 : 10;
     logic signed [17:0] low;
     logic signed [14:0] high_q;
     logic signed [35:0] low_product_q;
@@ -100,8 +108,9 @@ module bp_requant #(
     logic signed [31:0] carry;
     logic signed [33:0] high_sum_q;
     logic [16:0]        rest_q;
-    logic [Out-1:0]     value, value_q;
-    logic               over, over_q, sign_q;
+    logic signed [9:0]  value, value_q, lo, hi;
+    logic [7:0]         code_q;
+    logic               over, over_q, sign_q, below, above;
 
     assign low = {1'b0, sum_i[l*32 +: 17]};
     // Products are not negative: the sum wraps only if the addend is not negative either.
@@ -127,35 +136,50 @@ module bp_requant #(
       end
     end
 
-    bp_shift #(.In(51), .Out(Out)) u_shift (
-      .data_i({high_sum_q, rest_q}), .shift_i, .data_o(value), .over_o(over));
+    bp_shift #(.In(In), .Out(10), .Groups(Groups)) u_shift (
+      .data_i({high_sum_q, rest_q}), .shift_i, .mask_i(mask_q), .data_o(value), .over_o(over));
 
-    // ---- code ----
-    logic signed [9:0] small_q, lo, hi;
-    logic [7:0]        code_q;
-    logic              over_small;
-    assign small_q = value_q[9:0];
     assign lo = lo_i[9:0];
     assign hi = hi_i[9:0];
+    bp_less u_below (.a_i(value_q), .b_i(lo), .force_i(over_q), .force_value_i(sign_q), .less_o(below));
+    bp_less u_above (.a_i(hi), .b_i(value_q), .force_i(over_q), .force_value_i(!sign_q), .less_o(above));
     always_ff @(posedge clk_i) begin
       if (valid_q[4]) begin
-        if (over_small ? sign_q : small_q < lo) code_q <= lo[7:0];
-        else if (over_small || small_q > hi) code_q <= hi[7:0];
-        else code_q <= small_q[7:0];
+        code_q <= below ? lo[7:0] : above ? hi[7:0] : value_q[7:0];
       end
     end
     assign code_o[l*8 +: 8] = code_q;
+  end
 
-    if (l < M) begin : gen_logit
-      assign over_small = over_q || value_q[31:9] != {23{sign_q}};
-      always_ff @(posedge clk_i) begin
-        if (valid_q[4] && logits_i) begin
-          logit_o[l*32 +: 32] <= over_q ? {sign_q, {31{!sign_q}}} : value_q;
-        end
-      end
-    end else begin : gen_small
-      assign over_small = over_q;
+  // ---- logits ----
+  logic [M*In-1:0]        wide_q;          // of the tile, before the shift
+  logic [$clog2(M/2)-1:0] pair_q;          // counts on its own from the tile's first sums
+  logic                   keep;
+  assign keep = valid_q[3] && step_q3 == '0 && logits_i;
+
+  for (genvar m = 0; m < M; m++) begin : gen_wide
+    always_ff @(posedge clk_i) begin
+      if (keep) wide_q[m*In +: In] <= {gen_lane[m].high_sum_q, gen_lane[m].rest_q};
     end
+  end
+
+  always_ff @(posedge clk_i) pair_q <= keep ? '0 : pair_q + 1'b1;
+
+  for (genvar h = 0; h < 2; h++) begin : gen_half
+    logic [M/2*In-1:0] halves;
+    logic [In-1:0]     data_q;
+    logic [31:0]       value, logit_q;
+    logic              over;
+    for (genvar p = 0; p < M/2; p++) begin : gen_pair
+      assign halves[p*In +: In] = wide_q[(2*p+h)*In +: In];
+    end
+    bp_shift #(.In(In), .Out(32), .Groups(Groups)) u_shift (
+      .data_i(data_q), .shift_i, .mask_i(mask_q), .data_o(value), .over_o(over));
+    always_ff @(posedge clk_i) begin
+      data_q  <= halves[pair_q*In +: In];
+      logit_q <= over ? {data_q[In-1], {31{!data_q[In-1]}}} : value;
+    end
+    assign logit_o[h*32 +: 32] = logit_q;
   end
 
   logic unused;

@@ -1,21 +1,25 @@
-// Arithmetic right shift by 0..63 that keeps Out bits, and whether the value needs more. Three ranks of
-// 4:1 multiplexers that narrow: by 16, by 4, by 1.
+// Arithmetic right shift by 0..47 that keeps Out bits, and whether the value needs more. Three ranks of
+// multiplexers that narrow: by 16, by 4, by 1. mask_i, from bp_mask of the same shift, says which of the bits
+// above the result must equal the sign: two bits for three data bits and the sign make one LUT6.
 module bp_shift #(
   parameter int unsigned In  = 51,
-  parameter int unsigned Out = 10
+  parameter int unsigned Out = 10,
+  parameter int unsigned Groups = (In - 10 + 2) / 3
 ) (
-  input  logic [In-1:0]  data_i,      // signed
-  input  logic [5:0]     shift_i,
-  output logic [Out-1:0] data_o,
-  output logic           over_o       // the shifted value is not data_o
+  input  logic [In-1:0]       data_i,      // signed
+  input  logic [5:0]          shift_i,
+  input  logic [2*Groups-1:0] mask_i,
+  output logic [Out-1:0]      data_o,
+  output logic                over_o       // the shifted value is not data_o
 );
 
   localparam int unsigned WideA = Out + 15;
   localparam int unsigned WideB = Out + 3;
-  localparam int unsigned Ext   = WideA + 48;
+  localparam int unsigned Ext   = Out + 47;
+  localparam int unsigned Used  = (In - Out + 2) / 3;
 
-  if (In > Ext) begin : gen_check
-    $error("bp_shift: In must be at most Out + 63");
+  if (In > Ext || Used > Groups) begin : gen_check
+    $error("bp_shift: In must be at most Out + 47, Out at least 10");
   end
 
   logic sign;
@@ -29,8 +33,7 @@ module bp_shift #(
     unique case (shift_i[5:4])
       2'd0: a = ext[0 +: WideA];
       2'd1: a = ext[16 +: WideA];
-      2'd2: a = ext[32 +: WideA];
-      default: a = ext[48 +: WideA];
+      default: a = ext[32 +: WideA];
     endcase
     unique case (shift_i[3:2])
       2'd0: b = a[0 +: WideB];
@@ -46,24 +49,16 @@ module bp_shift #(
     endcase
   end
 
-  // Bits that each rank leaves out, and at last the sign itself.
-  logic high_a, mid_a, top_b, mid_b, low_b, over_a, over_b, over_c;
-  assign high_a = ext[Ext-1:WideA+16] != {(Ext-WideA-16){sign}};
-  assign mid_a  = ext[WideA+15:WideA] != {16{sign}};
-  assign top_b  = a[WideB+11:WideB+8] != {4{sign}};
-  assign mid_b  = a[WideB+7:WideB+4] != {4{sign}};
-  assign low_b  = a[WideB+3:WideB] != {4{sign}};
-  assign over_a = (shift_i[5:4] <= 2'd1 && high_a) || (shift_i[5:4] == 2'd0 && mid_a);
-  assign over_b = (shift_i[3:2] <= 2'd2 && top_b) || (shift_i[3:2] <= 2'd1 && mid_b) ||
-                  (shift_i[3:2] == 2'd0 && low_b);
-  always_comb begin
-    unique case (shift_i[1:0])
-      2'd0: over_c = b[WideB-1:Out-1] != {4{sign}};
-      2'd1: over_c = b[WideB-1:Out] != {3{sign}};
-      2'd2: over_c = b[WideB-1:Out+1] != {2{sign}};
-      default: over_c = b[WideB-1] != sign;
-    endcase
+  logic [Used-1:0] wrong;
+  for (genvar g = 0; g < Used; g++) begin : gen_group
+    logic [2:0] bits;
+    assign bits = ext[Out-1+3*g +: 3];
+    assign wrong[g] = (mask_i[2*g +: 2] >= 2'd1 && bits[2] != sign) || (mask_i[2*g +: 2] >= 2'd2 && bits[1] != sign) ||
+                      (mask_i[2*g +: 2] == 2'd3 && bits[0] != sign);
   end
-  assign over_o = over_a | over_b | over_c;
+  assign over_o = wrong != '0;
+
+  logic unused;
+  assign unused = ^mask_i;
 
 endmodule

@@ -1,6 +1,6 @@
 // Writes finished tiles in the layer's order. MAC: the codes of a tile are collected as planes,
 // then one plane a cycle goes to the activation memory with its halos, or two logits a cycle to
-// the output. MAXPOOL: planes arrive one by one, the top one first.
+// the output, which takes them at once. MAXPOOL: planes arrive one by one, the top one first.
 module bp_writeback #(
   parameter int unsigned M        = 16,
   parameter int unsigned N        = 8,
@@ -24,7 +24,7 @@ module bp_writeback #(
   input  logic               code_last_i,
   input  logic [7:0]         code_step_i,
   input  logic [Drain*8-1:0] code_i,
-  input  logic [M*32-1:0]    logit_i,
+  input  logic [63:0]        logit_i,      // from the cycle after the code's on, a pair a cycle
   input  logic               pool_valid_i,
   input  logic [N*CG-1:0]    pool_plane_i,
 
@@ -149,30 +149,22 @@ module bp_writeback #(
   assign data_o = pool ? pool_plane_i : write_q[plane_q[2:0]*Plane +: Plane];
 
   // ---- logits: pixel 0 of every tile ----
-  logic [M*32-1:0] logit_q;
-  logic            logit_busy_q, logit_end, logit_move;
+  logic            logit_busy_q, logit_end;
   logic [31:0]     left_q;               // logits to come
   logic [7:0]      pair_q;
 
   assign logit_valid_o = logit_busy_q && left_q != '0;
-  assign logit_move = logit_busy_q && (logit_ready_i || left_q == '0);
-  assign logit_end = logit_move && (pair_q == 8'(M/2 - 1) || left_q <= 32'd2);
+  assign logit_end = logit_busy_q && (pair_q == 8'(M/2 - 1) || left_q <= 32'd2);
   assign logit_last_o = left_q <= 32'd2;
-  assign logit_data_o = {(left_q == 32'd1) ? 32'd0 : logit_q[63:32], logit_q[31:0]};
+  assign logit_data_o = {(left_q == 32'd1) ? 32'd0 : logit_i[63:32], logit_i[31:0]};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) logit_busy_q <= 1'b0;
     else if (code_valid_i && code_step_i == '0 && logits) logit_busy_q <= 1'b1;
     else if (logit_end) logit_busy_q <= 1'b0;
-    if (code_valid_i && code_step_i == '0 && logits) begin
-      logit_q <= logit_i;
-      pair_q  <= '0;
-    end else if (logit_move) begin
-      logit_q <= logit_q >> 64;
-      pair_q  <= pair_q + 8'd1;
-    end
+    pair_q <= (code_valid_i && code_step_i == '0) ? '0 : pair_q + 8'd1;
     if (start_i) left_q <= layer_i.logits;
-    else if (logit_move) left_q <= (left_q <= 32'd2) ? '0 : left_q - 32'd2;
+    else if (logit_busy_q) left_q <= (left_q <= 32'd2) ? '0 : left_q - 32'd2;
   end
 
   logic unused;
@@ -183,6 +175,7 @@ module bp_writeback #(
     if (rst_ni && !clear_i) begin
       a_overrun: assert (!collected_q || !write_valid_q || tile_end);
       a_logits:  assert (!(code_valid_i && code_step_i == '0 && logits) || !logit_busy_q || logit_end);
+      a_ready:   assert (!logit_valid_o || logit_ready_i);
       a_one:     assert (!write_valid_q || !pool_valid_i);
     end
   end

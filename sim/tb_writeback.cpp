@@ -99,6 +99,7 @@ static void logits(Tb &tb, Vbp_writeback *top)
     std::vector<uint32_t> want(l.count * kM);
     for (auto &w : want) w = (uint32_t)tb.next();
     int got = 0, tile = 0, step = 0, wait = 0;
+    int at = 0;                                            // the pair that comes now: kM / 2 of a tile, after its first code
     bool done = false;
     top->pool_valid_i = 0;
     for (int cycle = 0; cycle < 5000 && !done; cycle++) {
@@ -108,7 +109,7 @@ static void logits(Tb &tb, Vbp_writeback *top)
         top->code_valid_i = cycle > 2 && tile < l.count && (step > 0 || wait <= 0);
         top->code_step_i = step;
         top->code_last_i = step == kSteps - 1;
-        for (int m = 0; m < kM && tile < l.count; m++) tb_put(top->logit_i, 32 * m, 32, want[tile * kM + m]);
+        top->logit_i = at < (int)want.size() ? want[at] | (uint64_t)want[at + 1] << 32 : 0;
         tb_settle(top);
         tb.expect("no plane", top->we_o, 0);
         if (top->logit_valid_o) {
@@ -119,6 +120,7 @@ static void logits(Tb &tb, Vbp_writeback *top)
         }
         done = cycle > 1 && top->done_o;
         wait--;
+        at = top->code_valid_i && step == 0 ? tile * kM : at + 2;
         if (top->code_valid_i && ++step == kSteps) step = 0, tile++, wait = kM / 2 - kSteps + tb.below(3);
         tb_edge(top);
     }
