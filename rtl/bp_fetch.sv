@@ -3,7 +3,7 @@
 // order (bank), columns rotated by the shift and masked by padding; the window is complete and
 // waits to be taken. A window of L reads can follow another every L cycles.
 //   part: number of the read of a plane. Spatial: block. Group mode: tap column, and at stride 2
-//   first lanes 0..3, then lanes 4..7 of each.
+//   the first half of the lanes, then the other half of each.
 module bp_fetch #(
   parameter int unsigned N        = 8,
   parameter int unsigned CG       = 16,
@@ -37,8 +37,11 @@ module bp_fetch #(
   output logic [7:0]        error_o
 );
 
-  if (N != 8 || CG != 16) begin : gen_check
-    $error("bp_fetch: blocks of 8 pixels and groups of 16 channels only");
+  localparam int unsigned LgN  = $clog2(N);
+  localparam int unsigned Half = N / 2;
+
+  if (N != (1 << LgN) || N < 8 || N > 32 || CG != 16) begin : gen_check
+    $error("bp_fetch: blocks of 8, 16 or 32 pixels and groups of 16 channels only");
   end
 
   localparam int unsigned AddrW = bp_pkg::AddrW;
@@ -131,8 +134,9 @@ module bp_fetch #(
   logic            read_valid_q, read_move;
   logic            group_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
   logic [1:0]      column_q, bank_q;
-  logic [2:0]      part_q2, shift_q, row_ok_q;
-  logic [16:0]     col_ok_q;
+  logic [2:0]      part_q2, row_ok_q;
+  logic [LgN-1:0]  shift_q;
+  logic [2*N:0]    col_ok_q;
   logic [CG-1:0]   pad_q, pad;
   bp_pkg::window_t ctl_q;
 
@@ -153,9 +157,10 @@ module bp_fetch #(
       column_q    <= column;
       bank_q      <= bank;
       part_q2     <= part_q;
-      shift_q     <= place_i.shift;
+      // Group mode: the rotation brings pixel q, column q + 1 at shift 0, to column q + p.
+      shift_q     <= place_i.group ? LgN'(1) - LgN'(column) : place_i.shift[LgN-1:0];
       row_ok_q    <= row_ok;
-      col_ok_q    <= place_i.col_ok;
+      col_ok_q    <= place_i.col_ok[2*N:0];
       pad_q       <= pad;
       ctl_q.first <= place_i.tile_first && plane_q == '0;
       ctl_q.last  <= place_i.tile_last && last_plane;
@@ -166,55 +171,18 @@ module bp_fetch #(
   end
 
   // Rotated columns: from the first block the slots from the shift on, the others from the next.
-  // The last pixel of a block, slot 8, comes from its own word: the next block may not exist.
-  logic [9:0] early;                       // the column is in the first block's word
-  for (genvar j = 0; j < 8; j++) begin : gen_early
-    assign early[j] = 4'(shift_q) + 4'(j) <= 4'd8;
+  logic [N+1:0] early;                     // the column is in the first block's word
+  for (genvar j = 0; j < N; j++) begin : gen_early
+    assign early[j] = 32'(shift_q) + j <= N;
   end
-  assign early[8] = shift_q <= 3'd1;
-  assign early[9] = shift_q == 3'd0;
+  assign early[N] = 32'(shift_q) <= 32'd1;
+  assign early[N+1] = shift_q == '0;
 
   for (genvar r = 0; r < 3; r++) begin : gen_row
-    logic [1:0]      source;
-    logic [Word-1:0] word;
-    logic [CG-1:0]   right;                // right halo
-    assign right = ahead_q ? word[CG +: CG] : word[9*CG +: CG];
-    assign source = bank_q + 2'(r);
-    always_comb begin
-      unique case (source)
-        2'd0: word = act_rdata_i[0*Word +: Word];
-        2'd1: word = act_rdata_i[1*Word +: Word];
-        2'd2: word = act_rdata_i[2*Word +: Word];
-        default: word = act_rdata_i[3*Word +: Word];
-      endcase
-    end
-    // Slots 1..8 rotated by the shift, by 2 and by 1; slot 0 and 9, the halos, are special.
-    for (genvar j = 0; j < 8; j++) begin : gen_rotate
-      localparam int unsigned Self = (j == 0) ? 8 : j;
-      localparam int unsigned By2  = (j + 2) % 8 == 0 ? 8 : (j + 2) % 8;
-      localparam int unsigned By4  = (j + 4) % 8 == 0 ? 8 : (j + 4) % 8;
-      localparam int unsigned By6  = (j + 6) % 8 == 0 ? 8 : (j + 6) % 8;
-      logic [CG-1:0] even, px;
-      always_comb begin
-        unique case (shift_q[2:1])
-          2'd0: even = word[Self*CG +: CG];
-          2'd1: even = word[By2*CG +: CG];
-          2'd2: even = word[By4*CG +: CG];
-          default: even = word[By6*CG +: CG];
-        endcase
-      end
-      assign px = shift_q[0] ? gen_rotate[(j+1)%8].even : even;
-    end
-    for (genvar j = 0; j < 10; j++) begin : gen_col
-      logic [CG-1:0] px;
-      if (j == 0) begin : gen_first
-        assign px = (shift_q == 3'd0 && !behind_q) ? word[0 +: CG] : gen_rotate[0].px;
-      end else if (j < 8) begin : gen_inner
-        assign px = gen_rotate[j].px;
-      end else begin : gen_last
-        assign px = (shift_q == 3'(9 - j)) ? right : gen_rotate[j-8].px;
-      end
-    end
+    logic [Word-1:0] columns;
+    bp_rotate #(.N(N), .CG(CG)) u_rotate (
+      .banks_i(act_rdata_i), .bank_i(bank_q + 2'(r)), .shift_i(shift_q), .behind_i(behind_q), .ahead_i(ahead_q),
+      .columns_o(columns));
   end
 
   // ---- window ----
@@ -234,15 +202,15 @@ module bp_fetch #(
     for (genvar p = 0; p < 3; p++) begin : gen_tap
       // Column of the window: relative to the lane's half, and of the whole.
       localparam int unsigned One      = q + p;
-      localparam int unsigned Two      = 2 * (q % 4) + p;
+      localparam int unsigned Two      = 2 * (q % Half) + p;
       localparam int unsigned GroupOne = q + 1;
-      localparam int unsigned GroupTwo = 2 * (q % 4) + 1;
-      localparam int unsigned Far      = (q < 4) ? 0 : 8;
+      localparam int unsigned GroupTwo = 2 * (q % Half) + 1;
+      localparam int unsigned Far      = (q < Half) ? 0 : N;
       logic late, write, ok, mine, keep;
       logic [2:0] part_rel;
-      assign part_rel = part_q2 - 3'(stride2_q && q >= 4);
+      assign part_rel = part_q2 - 3'(stride2_q && q >= Half);
       assign late = stride2_q ? !early[Two] : !early[One];
-      assign mine = column_q == 2'(p) && (!stride2_q || half_q == 1'(q >= 4));
+      assign mine = column_q == 2'(p) && (!stride2_q || half_q == 1'(q >= Half));
       // The first read of group mode clears the taps of the other columns.
       assign write = read_move & (group_q ? (mine || part_q2 == '0) : part_rel == 3'(late));
       assign ok = group_q ? (stride2_q ? col_ok_q[GroupTwo+Far] : col_ok_q[GroupOne]) :
@@ -251,14 +219,7 @@ module bp_fetch #(
       assign keep = ok && (!group_q || mine);
       for (genvar r = 0; r < 3; r++) begin : gen_px
         logic [CG-1:0] px;
-        always_comb begin
-          unique case ({group_q, stride2_q})
-            2'b00: px = gen_row[r].gen_col[One].px;
-            2'b01: px = gen_row[r].gen_col[Two].px;
-            2'b10: px = gen_row[r].gen_col[GroupOne].px;
-            default: px = gen_row[r].gen_col[GroupTwo].px;
-          endcase
-        end
+        assign px = stride2_q ? gen_row[r].columns[Two*CG +: CG] : gen_row[r].columns[One*CG +: CG];
         always_ff @(posedge clk_i) begin
           if (write) window_q[q*K+(3*r+p)*CG +: CG] <= (keep && row_ok_q[r]) ? px : pad_q;
         end

@@ -68,6 +68,9 @@ package bp_pkg;
   localparam int unsigned KwStride2 = 1;
   localparam int unsigned KwLast    = 2;
 
+  // Pixels of a block, at most (an array has 8, 16 or 32: what a smaller one leaves is zero).
+  localparam int unsigned MaxN = 32;
+
   // Addresses before the check against the depth: wide enough for any record.
   localparam int unsigned AddrW = 30;
 
@@ -83,13 +86,13 @@ package bp_pkg;
     logic [15:0]      waddr;
     logic [15:0]      coef;
     logic [2:0]       parts;      // reads a plane
-    logic [2:0]       shift;      // of the first column in its block's word
+    logic [4:0]       shift;      // of the first column in its block's word
     logic [1:0]       bank;       // of the window's first row
     logic [1:0]       row;        // the first row modulo 4
     logic [AddrW-1:0] addr;       // plane 0, first row, first block
     logic [15:0]      row_stride;
     logic [15:0]      px_stride;
-    logic [16:0]      col_ok;     // columns of the window inside the map
+    logic [2*MaxN:0]  col_ok;     // columns of the window inside the map
     logic [8:0]       row_ok;     // rows (or, by 3 * tap column + r, groups) inside
     logic [2:0]       blk_ok;     // blocks inside
     // Parts 0 and 1 whose block is not in the map but whose halo is wanted: it is the last pixel of

@@ -149,7 +149,7 @@ module bp_seq #(
 
   assign layer_o      = layer_q;
   assign map_o        = map_q;
-  assign last_block_o = 7'((layer_q.cols[9:0] - 10'd1) >> 3);
+  assign last_block_o = 7'((layer_q.cols[9:0] - 10'd1) >> $clog2(N));
   assign good         = state_q == StGo && check_q == '0;
   assign input_go_o   = good && is_input;
   assign mac_go_o     = good && is_mac;
@@ -160,8 +160,8 @@ module bp_seq #(
   assign index_o      = index_q;
   assign layer_done_o = state_q == StRun && finished && error == '0;
 
-  if (N != 8) begin : gen_check
-    $error("bp_seq: blocks of 8 pixels only");
+  if (N != (1 << $clog2(N)) || N < 8) begin : gen_check
+    $error("bp_seq: blocks of 8, 16 or 32 pixels only");
   end
 
 `ifndef SYNTHESIS

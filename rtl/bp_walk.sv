@@ -36,8 +36,10 @@ module bp_walk #(
   output logic [7:0]       error_o         // nonzero: the run must end
 );
 
-  if (N != 8) begin : gen_check
-    $error("bp_walk: blocks of 8 pixels only");
+  localparam int unsigned LgN = $clog2(N);
+
+  if (N != (1 << LgN) || N < 8 || N > bp_pkg::MaxN) begin : gen_check
+    $error("bp_walk: blocks of 8, 16 or 32 pixels only");
   end
 
   logic advance, pool;
@@ -149,7 +151,7 @@ module bp_walk #(
   // Group mode reads the tap of column 1 at shift 0: the window begins one pixel to the left.
   always_comb begin
     row_d = stride2 ? 13'({y_q1, 1'b0}) : 13'(y_q1);
-    col_d = stride2 ? 13'({x_q1, 4'd0}) : 13'({x_q1, 3'd0});
+    col_d = stride2 ? 13'(x_q1) << (LgN + 1) : 13'(x_q1) << LgN;
     if (group_mode) begin
       col_d = col_d - 13'sd1;
     end else begin
@@ -164,6 +166,7 @@ module bp_walk #(
   logic           first_q2;
   logic signed [12:0] row_q2, col_q2;
   logic signed [12:0] col1;              // of slot 0 of the first block, + the shift
+  logic [LgN-1:0]     shift;
   logic signed [9:0]  block;
 
   always_ff @(posedge clk_i) begin
@@ -179,7 +182,8 @@ module bp_walk #(
   end
 
   assign col1 = col_q2 + 13'sd1;
-  assign block = col1[12:3];
+  assign shift = col1[LgN-1:0];
+  assign block = 10'(col1 >>> LgN);
 
   // ---- 3: products and masks ----
   bp_pkg::place_t place_d, place_q3;
@@ -195,15 +199,15 @@ module bp_walk #(
   assign groups_left = map_q2.groups - kword_q2.group;
   assign rows_left = $signed(map_q2.h[12:0]) - row_q2;
   assign cols_left = $signed(map_q2.w[12:0]) - col_q2;
-  assign block_last = 7'((map_q2.w[9:0] - 10'd1) >> 3);
+  assign block_last = 7'((map_q2.w[9:0] - 10'd1) >> LgN);
   // At shift 0 column 0 of the window is a left halo, and at stride 2 also that of the second half; at shifts
   // 0 and 1 its last column is a right halo.
   assign spatial = !kword_q2.flags[bp_pkg::KwGroup];
   assign two = kword_q2.flags[bp_pkg::KwStride2];
-  assign behind[0] = spatial && col1[2:0] == 3'd0 && col_q2[12:3] == {3'd0, block_last};
-  assign behind[1] = spatial && two && col1[2:0] == 3'd0 && block == $signed({3'd0, block_last});
-  assign ahead[0] = spatial && col1[2:1] == 2'd0 && block == -10'sd1;
-  assign ahead[1] = spatial && two && col1[2:1] == 2'd0 && block == -10'sd2;
+  assign behind[0] = spatial && shift == '0 && 10'(col_q2 >>> LgN) == $signed({3'd0, block_last});
+  assign behind[1] = spatial && two && shift == '0 && block == $signed({3'd0, block_last});
+  assign ahead[0] = spatial && shift[LgN-1:1] == '0 && block == -10'sd1;
+  assign ahead[1] = spatial && two && shift[LgN-1:1] == '0 && block == -10'sd2;
   assign first_block = behind[0] ? $signed({3'd0, block_last}) : ahead[0] ? 10'sd0 : ahead[1] ? -10'sd1 : block;
 
   always_comb begin
@@ -217,19 +221,19 @@ module bp_walk #(
     place_d.wn = kword_q2.wn[3:0];
     place_d.waddr = kword_q2.waddr;
     place_d.coef = kword_q2.coef;
-    place_d.shift = col1[2:0];
+    place_d.shift = 5'(shift);
     if (place_d.group) begin
       place_d.parts = place_d.stride2 ? {kword_q2.columns[1:0], 1'b0} : {1'b0, kword_q2.columns[1:0]};
     end else if (place_d.stride2) begin
-      place_d.parts = (place_d.shift <= 3'd1) ? 3'd2 : 3'd3;
+      place_d.parts = (shift[LgN-1:1] == '0) ? 3'd2 : 3'd3;
     end else begin
-      place_d.parts = (place_d.shift == 3'd0) ? 3'd1 : 3'd2;
+      place_d.parts = (shift == '0) ? 3'd1 : 3'd2;
     end
     place_d.bank = row_q2[1:0] + kword_q2.group[1:0];
     place_d.row = row_q2[1:0];
     place_d.row_stride = map_q2.row_stride;
     place_d.px_stride = map_q2.px_stride;
-    for (int j = 0; j < 17; j++) begin
+    for (int j = 0; j <= 2 * N; j++) begin
       place_d.col_ok[j] = col_q2 + 13'(j) >= 13'sd0 && cols_left > 13'(j);
     end
     for (int r = 0; r < 9; r++) begin

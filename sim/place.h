@@ -18,8 +18,8 @@ struct Kword {
 
 // Fields of the record, the lowest first.
 #define PLACE_FIELDS(X) \
-    X(ahead, 2) X(behind, 2) X(blk_ok, 3) X(row_ok, 9) X(col_ok, 17) X(px_stride, 16) X(row_stride, 16) X(addr, 30) X(row, 2) \
-    X(bank, 2) X(shift, 3) X(parts, 3) X(coef, 16) X(waddr, 16) X(wn, 4) X(planes, 4) X(raw, 1) X(stride2, 1) \
+    X(ahead, 2) X(behind, 2) X(blk_ok, 3) X(row_ok, 9) X(col_ok, 17) X(col_high, 48) X(px_stride, 16) X(row_stride, 16) X(addr, 30) X(row, 2) \
+    X(bank, 2) X(shift, 5) X(parts, 3) X(coef, 16) X(waddr, 16) X(wn, 4) X(planes, 4) X(raw, 1) X(stride2, 1) \
     X(group, 1) X(tile_last, 1) X(tile_first, 1)
 
 struct Place {
