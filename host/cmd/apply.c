@@ -6,6 +6,7 @@
 #include "cmd/outcome.h"
 #include "cmd/pipeline.h"
 #include "cmd/remote.h"
+#include "onnx/onnx.h"
 
 struct apply {
     const struct cmd *cmd;
@@ -13,7 +14,8 @@ struct apply {
     struct contender_scorer scorer;
     struct cmd_list remote;
     long held_out, verify, pad;
-    bool flip, qonnx;
+    bool flip, qonnx, resume;
+    struct compress_recipe wanted;
     struct hw hw;
     struct base_pool *pool;
     struct pipeline_data images;
@@ -24,34 +26,43 @@ struct apply {
 };
 
 /* What is wrong with the recipe is said before any data is looked at. */
-static int check_recipe(struct apply *a)
+static int read_recipe(struct apply *a)
 {
     struct graph_layers ls;
-    struct compress_recipe recipe;
     int rc = graph_make_layers(a->graph, &ls);
     if (!rc)
-        rc = compress_recipe_read(&recipe, a->recipe, a->graph, &ls);
+        rc = compress_recipe_read(&a->wanted, a->recipe, a->graph, &ls);
+    return rc ? rc : compress_recipe_settle(&a->wanted, a->graph, &ls, contender_channel_step(&a->hw));
+}
+
+/* Named after all that fine-tuning depends on, so that --resume never goes on with another one's. */
+static int checkpoint_name(char **out, const struct apply *a)
+{
+    uint8_t *model;
+    size_t len;
+    int rc = base_file_read(&model, &len, a->model, ONNX_MAX_BYTES);
     if (rc)
         return rc;
-    rc = compress_recipe_settle(&recipe, a->graph, &ls, contender_channel_step(&a->hw));
-    compress_recipe_free(&recipe);
-    return rc;
+    char *recipe = compress_recipe_text(&a->wanted, compress_cache_layers(a->bench.cache));
+    char *text = recipe ? base_format("%s\n%s\n%016llx %lld %ld %ld %d", recipe, a->data, (unsigned long long)base_hash64(0, model, len), (long long)a->outcome.seed, a->held_out, a->pad, a->flip) : NULL;
+    *out = text ? base_format("%s/finetune-%016llx.ckpt", a->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
+    base_free(model);
+    base_free(recipe);
+    base_free(text);
+    return *out ? BASE_OK : BASE_NOMEM;
 }
 
 static int build(struct apply *a)
 {
-    struct compress_recipe recipe;
     struct compress_options o = COMPRESS_OPTIONS_INIT;
-    const struct graph_layers *ls = compress_cache_layers(a->bench.cache);
-    char *checkpoint = base_format("%s/finetune.ckpt", a->out);
+    char *checkpoint = NULL;
+    double start = base_seconds();
+    int rc = checkpoint_name(&checkpoint, a);
     o.label = "fine-tune";
     o.checkpoint = checkpoint;
-    double start = base_seconds();
-    int rc = checkpoint ? compress_recipe_read(&recipe, a->recipe, compress_cache_graph(a->bench.cache), ls) : BASE_NOMEM;
-    if (!rc) {
-        rc = contender_build(&a->result, "recipe", -1, &recipe, a->bench.cache, &a->hw, &o);
-        compress_recipe_free(&recipe);
-    }
+    o.resume = a->resume;
+    if (!rc)
+        rc = contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, &a->hw, &o);
     outcome_time(&a->outcome, "apply", base_seconds() - start);
     base_free(checkpoint);
     return rc;
@@ -118,7 +129,7 @@ static int apply(struct apply *a)
     if (!rc)
         rc = pipeline_model(&a->graph, a->model, a->input);
     if (!rc)
-        rc = check_recipe(a);
+        rc = read_recipe(a);
     if (!rc)
         rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
     if (!rc)
@@ -148,6 +159,7 @@ int cmd_apply(int argc, char **argv)
         { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
         { "verify", CMD_INT, &a.verify, "N", "whole test images run through the backend (default 20)" },
+        { "resume", CMD_FLAG, &a.resume, NULL, "go on with interrupted fine-tuning of the same recipe" },
         { "qonnx", CMD_FLAG, &a.qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };
     const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
@@ -167,6 +179,7 @@ int cmd_apply(int argc, char **argv)
         rc = base_fail(BASE_INPUT, "apply: --pad %ld is outside 0..64", a.pad);
     else
         rc = apply(&a);
+    compress_recipe_free(&a.wanted);
     contender_free(&a.result);
     remote_close(a.scorer.boards);
     pipeline_bench_free(&a.bench);

@@ -267,7 +267,11 @@ static int finalist(struct run *r, struct contender *out, const char *name, cons
     o.batchnorm_images = (int)c->search.batchnorm;
     o.label = label;
     o.resume = r->resume;
-    recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_SHORT : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
+    recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_FULL : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
+    if (!c->finetune.epochs)             /* whole epochs make up for it (docs/compress.md) */
+        recipe->quantize.rounding = COMPRESS_ADAPTIVE;
+    if (c->finetune.distill > 0)
+        recipe->distill = (struct compress_distill){ .weight = c->finetune.distill, .temperature = c->finetune.temperature };
     char *text = compress_recipe_text(recipe, layers_of(r));
     char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
     o.checkpoint = checkpoint;

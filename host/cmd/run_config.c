@@ -59,6 +59,8 @@ static const struct key keys[] = {
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
     { "finetune", "top", INT, AT(finetune.top), 1, 16, "2" },
     { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
+    { "finetune", "distill", NUMBER, AT(finetune.distill), 0, 1, "0" },
+    { "finetune", "temperature", NUMBER, AT(finetune.temperature), 0.01, 1000, "4" },
 };
 
 static const struct config_node *section_of(const struct config_tree *t, const struct key *k)

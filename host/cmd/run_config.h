@@ -34,7 +34,7 @@ struct run_config {
         long round;                  /* channels stay in steps of it; 0: the array's */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
-    struct { long epochs, top; double lr; } finetune;
+    struct { long epochs, top; double lr, distill, temperature; } finetune;
     long verify;                     /* whole test images run through the RTL */
 };
 

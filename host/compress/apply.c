@@ -285,7 +285,7 @@ static struct nn_train_options finetune_options(const struct compress_recipe *r,
     t.weight_decay = (float)o->weight_decay;
     t.label = o->label;
     t.checkpoint = o->checkpoint;
-    t.checkpoint_steps = CHECKPOINT_STEPS;
+    t.checkpoint_steps = BASE_MIN(CHECKPOINT_STEPS, t.batches_per_epoch);
     t.resume = o->resume;
     t.loss.distill_weight = (float)r->distill.weight;
     if (r->distill.temperature > 0)

@@ -56,7 +56,7 @@ struct compress_quantize {
     enum compress_rounding rounding;
     int batchnorm_images;    /* to measure batch norms anew, 0 = leave them; < 0: as compress_options say */
 };
-#define COMPRESS_QUANTIZE_INIT { .percentile = 99.9, .group = 1, .bias_correction = true, .batchnorm_images = -1 }
+#define COMPRESS_QUANTIZE_INIT { .percentile = 99.9, .group = 1, .batchnorm_images = -1 }
 
 /* Who says which channels go; docs/prune.md. */
 enum compress_prune_method { COMPRESS_PRUNE_L1, COMPRESS_PRUNE_L2, COMPRESS_PRUNE_BN, COMPRESS_PRUNE_LASSO, COMPRESS_PRUNE_DCP };
@@ -76,7 +76,8 @@ struct compress_recipe {
     struct compress_finetune finetune;
 };
 
-/* Every layer w / a bits, the first and last layer with weights 8 / 8; raw input 8; ties kept. */
+/* Every layer w / a bits, the first and last layer with weights 8 / 8; raw input 8; ties kept; rounding to nearest, the
+ * cheap way (a recipe's file rounds adaptively unless it says otherwise). */
 int compress_recipe_default(struct compress_recipe *out, const struct graph *g, const struct graph_layers *ls, int w_bits, int a_bits);
 int compress_recipe_copy(struct compress_recipe *out, const struct compress_recipe *r);
 void compress_recipe_free(struct compress_recipe *r);

@@ -191,15 +191,13 @@ static void do_part(void *ctx, int index, int worker)
         float_outputs(w, part, begin, rows);
 }
 
-struct pass { struct work *w; struct base_pool *pool; };
-
 static int each_batch(void *ctx, int first, int count)
 {
-    struct pass *p = ctx;
-    p->w->first = first;
-    p->w->count = count;
-    base_pool_run_dynamic(p->pool, PARTS, do_part, p->w);
-    return p->w->rc ? base_fail(p->w->rc, "layer '%s': its maps were not kept", p->w->layer->name) : BASE_OK;
+    struct work *w = ctx;
+    w->first = first;
+    w->count = count;
+    base_pool_run_dynamic(nn_pool(w->nn), PARTS, do_part, w);
+    return w->rc ? base_fail(w->rc, "layer '%s': its maps were not kept", w->layer->name) : BASE_OK;
 }
 
 /* ---- memory, sums of the parts ------------------------------------------------------------- */
@@ -343,22 +341,21 @@ static bool is_first_weighted(const struct graph *g, const struct graph_layer *l
     return true;
 }
 
-int compress_moments_measure(struct compress_moments *out, struct nn *exact, struct nn *coarse, const struct nn_quant *q, struct base_pool *pool,
-                             const struct compress_images *images, int layer, int term, bool squares)
+int compress_moments_measure(struct compress_moments *out, struct nn *exact, struct nn *coarse, const struct nn_quant *q, const struct compress_images *images,
+                             int layer, int term, bool squares)
 {
     const struct graph *g = nn_graph(exact);
     const struct graph_layers *ls = nn_layers(exact);
     const struct graph_layer *l = &ls->layer[layer];
     struct work w = { .g = g, .ls = ls, .layer = l, .term = &l->term[term], .node = &g->node[l->term[term].node], .quant = q, .squares = squares,
                       .leads = is_first_weighted(g, l, term), .index = layer * GRAPH_MAX_TERM + term, .batch = nn_max_batch(exact), .out = out };
-    struct pass pass = { &w, pool };
     *out = (struct compress_moments){ 0 };
     int rc = set_up(&w, images->n);
     for (int i = 0; !rc && i < 2; i++) {
         w.coarse = i;
         w.nn = i ? coarse : exact;
         find_padding(&w);
-        rc = nn_forward_maps(w.nn, images->pixels, images->n, layer, each_batch, &pass);
+        rc = nn_forward_maps(w.nn, images->pixels, images->n, layer, each_batch, &w);
     }
     if (!rc)
         finish_moments(out, &w, images->n);

@@ -32,8 +32,8 @@ struct engines { struct nn *exact, *coarse; };
 
 static void close_engines(struct engines *e)
 {
-    nn_free(e->exact);
     nn_free(e->coarse);
+    nn_free(e->exact);                   /* may own the pool of both */
 }
 
 static int open_engines(struct engines *e, struct compress_model *m, struct graph *exact, struct base_pool *pool)
@@ -43,8 +43,10 @@ static int open_engines(struct engines *e, struct compress_model *m, struct grap
     o.max_batch = BATCH;
     *e = (struct engines){ 0 };
     int rc = nn_new(&e->exact, exact, &o);
-    if (!rc)
+    if (!rc) {
+        o.pool = nn_pool(e->exact);
         rc = nn_new(&e->coarse, m->graph, &o);
+    }
     if (!rc)
         rc = nn_set_quant(e->coarse, m->quant);
     if (rc)
@@ -255,15 +257,15 @@ static int round_term(const struct place *p, const struct compress_moments *q, s
     return rc;
 }
 
-static int reconstruct_term(struct compress_model *m, struct engines *e, struct base_pool *pool, const struct compress_images *images, int layer, int term)
+static int reconstruct_term(struct compress_model *m, struct engines *e, const struct compress_images *images, int layer, int term)
 {
     struct place p;
     struct compress_moments q;
     if (!find_place(&p, m, nn_graph(e->exact), layer, term) || inputs_of(&p) > MAX_K)
         return BASE_OK;
-    int rc = compress_moments_measure(&q, e->exact, e->coarse, m->quant, pool, images, layer, term, true);
+    int rc = compress_moments_measure(&q, e->exact, e->coarse, m->quant, images, layer, term, true);
     if (!rc)
-        rc = round_term(&p, &q, pool);
+        rc = round_term(&p, &q, nn_pool(e->exact));
     if (!rc && p.norm)
         rc = fit_norm(&p, &q);
     else if (!rc && m->recipe.quantize.bias_correction)
@@ -280,18 +282,18 @@ int compress_reconstruct(struct compress_model *m, struct graph *exact, struct b
         return rc;
     for (int i = 0; !rc && i < m->layers.n; i++)
         for (int t = 0; !rc && t < m->layers.layer[i].n_term; t++)
-            rc = reconstruct_term(m, &e, pool, images, i, t);
+            rc = reconstruct_term(m, &e, images, i, t);
     close_engines(&e);
     return rc;
 }
 
-static int correct_term(struct compress_model *m, struct engines *e, struct base_pool *pool, const struct compress_images *images, int layer, int term, bool batchnorms, bool *changed)
+static int correct_term(struct compress_model *m, struct engines *e, const struct compress_images *images, int layer, int term, bool batchnorms, bool *changed)
 {
     struct place p;
     struct compress_moments q;
     if (!find_place(&p, m, nn_graph(e->exact), layer, term) || (p.norm && !batchnorms))
         return BASE_OK;
-    int rc = compress_moments_measure(&q, e->exact, e->coarse, m->quant, pool, images, layer, term, false);
+    int rc = compress_moments_measure(&q, e->exact, e->coarse, m->quant, images, layer, term, false);
     if (!rc)
         rc = take_mean_error(&p, &q);
     compress_moments_free(&q);
@@ -308,7 +310,7 @@ int compress_correct_bias(struct compress_model *m, struct graph *exact, struct 
         return rc;
     for (int i = 0; !rc && i < m->layers.n; i++)
         for (int t = 0; !rc && t < m->layers.layer[i].n_term; t++)
-            rc = correct_term(m, &e, pool, images, i, t, batchnorms, changed);
+            rc = correct_term(m, &e, images, i, t, batchnorms, changed);
     close_engines(&e);
     return rc;
 }

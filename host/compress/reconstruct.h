@@ -25,8 +25,8 @@ struct compress_moments {
 };
 struct compress_images { const uint8_t *pixels; int n; };
 /* `exact` runs the float network (cache's graph), `coarse` the quantized one; `layer` and `term` as in graph_layers. */
-int compress_moments_measure(struct compress_moments *out, struct nn *exact, struct nn *coarse, const struct nn_quant *q, struct base_pool *pool,
-                             const struct compress_images *images, int layer, int term, bool squares);
+int compress_moments_measure(struct compress_moments *out, struct nn *exact, struct nn *coarse, const struct nn_quant *q, const struct compress_images *images,
+                              int layer, int term, bool squares);
 void compress_moments_free(struct compress_moments *m);
 
 /* ---- reconstruct.c ----------------------------------------------------------------- */

@@ -107,6 +107,11 @@ int nn_max_batch(const struct nn *m)
     return m->max_batch;
 }
 
+struct base_pool *nn_pool(const struct nn *m)
+{
+    return m->pool;
+}
+
 size_t nn_image_bytes(const struct nn *m)
 {
     struct graph_shape s = input_of(m)->shape;

@@ -30,6 +30,7 @@ const struct graph_layers *nn_layers(const struct nn *m);
 struct graph *nn_graph(struct nn *m);
 int nn_classes(const struct nn *m);
 int nn_max_batch(const struct nn *m);
+struct base_pool *nn_pool(const struct nn *m);      /* the one given, or its own */
 size_t nn_image_bytes(const struct nn *m);          /* raw pixels of one image */
 size_t nn_memory(const struct nn *m);               /* bytes of maps, gradients, tables: all that an nn allocates */
 

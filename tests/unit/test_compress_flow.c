@@ -321,6 +321,36 @@ static void adaptive_weights_lie_on_the_grid(void **state)
     compress_recipe_free(&r);
 }
 
+/* Wherever memory ends, it is said and nothing leaks; a cache without a pool has engines of their own. */
+static void adaptive_rounding_survives_no_memory(void **state)
+{
+    const struct fixture *f = *state;
+    struct compress_recipe r;
+    struct compress_cache *cache;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct compress_data small = f->data;
+    small.n_calibration = 16;
+    small.train.fill = NULL;
+    o.val_images = 8;
+    recipe(&r, f, 2, 4, COMPRESS_FAST);
+    r.quantize.rounding = COMPRESS_ADAPTIVE;
+    r.quantize.weights = COMPRESS_PERCENTILE;
+    r.quantize.bias_correction = true;
+    assert_ok(compress_cache_new(&cache, f->g, &small, NULL));
+    int rc = BASE_NOMEM, failures = 0;
+    for (long n = 1; rc; n += 29, failures++) {
+        struct compress_model *m = NULL;
+        base_alloc_fail_at(n);
+        rc = compress_apply(&m, cache, &r, &o);
+        base_alloc_fail_at(0);
+        assert_true(rc == BASE_OK || rc == BASE_NOMEM);
+        compress_model_free(m);
+    }
+    assert_true(failures > 5);
+    compress_cache_free(cache);
+    compress_recipe_free(&r);
+}
+
 /* ---- bias correction --------------------------------------------------------------------------- */
 
 /* Largest |mean logit - float's| over the calibration images. */
@@ -527,6 +557,7 @@ int main(void)
         cmocka_unit_test(adaptive_rounding_loses_less),
         cmocka_unit_test(eight_bits_are_nearly_float),
         cmocka_unit_test(adaptive_weights_lie_on_the_grid),
+        cmocka_unit_test(adaptive_rounding_survives_no_memory),
         cmocka_unit_test(biases_take_the_mean_error),
         cmocka_unit_test(modes_train_on_what_they_say),
         cmocka_unit_test(scales_are_learned_in_groups),
