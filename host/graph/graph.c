@@ -480,7 +480,7 @@ int graph_prep_check(const struct graph *g)
         return BASE_OK;
     return base_hint(base_fail(BASE_INPUT, "%s: how raw pixels become the network's input is not given", g->name),
                      "give it as x = (pixel * scale - mean) / std: ONNX metadata input_scale, input_mean, input_std, "
-                     "or YAML `input: {scale: 1/255, mean: [..], std: [..]}` in MODEL.yaml beside the model");
+                     "or YAML `input: {scale: 1/255, mean: [..], std: [..]}` in MODEL.yaml beside the model, in the file of --input, or in the configuration");
 }
 
 /* ---- copy ------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ bool onnx_operator(int i, const char **op, const char **how);
 
 /* Preprocessing from YAML: a mapping `input: {scale, mean, std}` at the top of the file; other keys are
  * not looked at. Numbers, or lists of one or `channels` numbers; scale may be a fraction "1/255".
- * BASE_INPUT with file and line. */
+ * Keys of `input` that describe it otherwise (name, shape, ...) are passed over, others refused. BASE_INPUT with file and line. */
 int onnx_prep_read(struct graph_prep *out, const char *path, int channels);
 
 /* ---- writing ------------------------------------------------------------------- */

@@ -128,6 +128,24 @@ static int yaml_numbers(const struct config_tree *t, const struct config_node *n
     return BASE_OK;
 }
 
+/* A misspelt key would be a preprocessing that nobody gave. Files beside models describe their input further. */
+static int check_keys(const struct config_tree *t, const struct config_node *input)
+{
+    static const char *const known[] = { "scale", "mean", "std", "name", "shape", "type", "layout", "channels", "note", NULL };
+    return config_check_keys(t, input, known);
+}
+
+static int check_values(const struct config_tree *t, const struct config_node *input, const struct graph_prep *p)
+{
+    const struct config_node *scale = config_get(input, "scale"), *std = config_get(input, "std");
+    if (scale && !(p->scale > 0))
+        return config_fail(t, scale, "must be positive");
+    for (int c = 0; std && c < p->n; c++)
+        if (!(p->std[c] > 0))
+            return config_fail(t, std, "must be positive");
+    return BASE_OK;
+}
+
 static int read_yaml(struct graph_prep *out, const char *path, int channels, bool *found)
 {
     struct config_tree t;
@@ -139,12 +157,15 @@ static int read_yaml(struct graph_prep *out, const char *path, int channels, boo
     if (input && (config_get(input, "scale") || config_get(input, "mean") || config_get(input, "std")) && !(rc = check_channels(path, channels))) {
         *found = true;
         *out = plain_prep(channels);
-        if ((n = config_get(input, "scale")))
+        rc = check_keys(&t, input);
+        if (!rc && (n = config_get(input, "scale")))
             rc = yaml_text(&t, n, &out->scale);
         if (!rc && (n = config_get(input, "mean")))
             rc = yaml_numbers(&t, n, out->mean, channels);
         if (!rc && (n = config_get(input, "std")))
             rc = yaml_numbers(&t, n, out->std, channels);
+        if (!rc)
+            rc = check_values(&t, input, out);
     }
     config_tree_free(&t);
     return rc;

@@ -188,6 +188,9 @@ static void sidecar(void **state)
     static const struct { const char *text, *message; } bad[] = {
         { "data: x\n", "has no `input:`" },
         { "input:\n  shape: 3\n", "has no `input:`" },
+        { "input:\n  scale: 1/255\n  maen: 0.5\n", "prep.yaml:3: 'input.maen': unknown key" },
+        { "input:\n  scale: -1\n", "prep.yaml:2: 'input.scale': must be positive" },
+        { "input:\n  mean: 3\n  std: [1, 0, 1]\n", "prep.yaml:3: 'input.std': must be positive" },
         { "input:\n  scale: much\n", "prep.yaml:2: 'input.scale': must be a number or a fraction" },
         { "input:\n  scale: 1\n  mean: [1, 2]\n", "prep.yaml:3: 'input.mean': must be a number, or a list of 3" },
         { "input:\n  mean:\n    - 1\n    - 2\n    - x\n", "prep.yaml:5: 'input.mean[2]': must be a number" },
