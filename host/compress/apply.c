@@ -400,8 +400,8 @@ int compress_apply(struct compress_model **out, struct compress_cache *c, const 
         return rc;
     if (o->batch < 1)
         return base_fail(BASE_INPUT, "compress: a batch of %d images (at least 1)", o->batch);
-    if (r->finetune.mode != COMPRESS_FAST && (!c->data.train.fill || c->data.n_train < o->batch))
-        return base_fail(BASE_INPUT, "compress: fine-tuning needs at least one batch (%d) of training images", o->batch);
+    if (r->finetune.mode != COMPRESS_FAST && (!c->data.train.fill || c->data.n_train < 1))
+        return base_fail(BASE_INPUT, "compress: fine-tuning needs training images");
     struct compress_recipe settled;
     if ((rc = compress_recipe_copy(&settled, r)))
         return rc;

@@ -44,7 +44,12 @@ int data_open_as(struct data_set *out, const char *spec, enum data_part part, co
 
 int data_check(const char *spec, enum data_part part, const struct data_options *o)
 {
-    return read_spec(NULL, spec, part, o);
+    struct data_set s = {0};
+    int rc = read_spec(NULL, spec, part, o);
+    if (!rc && strncmp(spec, "images:", 7)) /* what is quickly read */
+        rc = data_open_as(&s, spec, part, o);
+    data_free(&s);
+    return rc;
 }
 
 void data_free(struct data_set *s)

@@ -43,7 +43,8 @@ struct data_options {
 /* BASE_INPUT or BASE_IO name the file, and the image where one is at fault; a set without
  * its own test part (npy:X,Y) gives all images as either part. */
 int data_open_as(struct data_set *out, const char *spec, enum data_part part, const struct data_options *o);
-/* BASE_INPUT unless the part is there and fits, as far as can be seen without reading pixels. */
+/* BASE_INPUT unless the part is there, whole, and fits: before long work that ends with it. Of pictures
+ * the folders are looked at, not the pixels. */
 int data_check(const char *spec, enum data_part part, const struct data_options *o);
 /* data_open_as with DATA_OPTIONS_INIT. */
 int data_open(struct data_set *out, const char *spec, enum data_part part);

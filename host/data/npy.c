@@ -23,33 +23,40 @@ static const char *header_value(const char *header, const char *key)
     return p + strspn(p, " :");
 }
 
-static int parse_shape(struct npy_file *f, const char *s, size_t *count)
+/* NULL, or what is wrong with the shape. */
+static const char *parse_shape(struct npy_file *f, const char *s, size_t *count)
 {
+    static const char why[] = "an array with 1 to 4 dimensions is expected";
     *count = 1;
     if (*s++ != '(')
-        return -1;
+        return why;
     while (*s && *s != ')') {
         char *end;
         long v = strtol(s, &end, 10);
+        if (end != s && v == 0)
+            return "the array is empty";
         if (end == s || v < 1 || v > 1 << 27 || f->dims == 4 || *count > DATA_MAX_BYTES / (size_t)v)
-            return -1;
+            return why;
         f->dim[f->dims++] = (int)v;
         *count *= (size_t)v;
         s = end + strspn(end, ", ");
     }
-    return *s == ')' && f->dims ? 0 : -1;
+    return *s == ')' && f->dims ? NULL : why;
 }
 
-static int parse_header(struct npy_file *f, const char *header, size_t *count)
+/* NULL, or what is wrong with the array. */
+static const char *parse_header(struct npy_file *f, const char *header, size_t *count)
 {
     const char *type = header_value(header, "'descr'");
     const char *order = header_value(header, "'fortran_order'");
     const char *shape = header_value(header, "'shape'");
-    if (!type || !order || !shape || type[0] != '\'' || strncmp(order, "False", 5) != 0)
-        return -1;
-    size_t n = strcspn(type + 1, "'");
+    if (!type || !order || !shape)
+        return "its header is damaged";
+    if (strncmp(order, "False", 5) != 0)
+        return "an array in C order is expected";
+    size_t n = type[0] == '\'' ? strcspn(type + 1, "'") : 0;
     if (n < 3 || n >= sizeof f->type)
-        return -1;
+        return "an array of plain numbers is expected";
     memcpy(f->type, type + 1, n);
     return parse_shape(f, shape, count);
 }
@@ -73,11 +80,11 @@ static int npy_open(struct npy_file *f, const char *path)
     char *text = base_format("%.*s", (int)BASE_MIN(header, (size_t)65536), (char *)f->bytes + at - header);
     if (!text)
         return BASE_NOMEM;
-    int bad = parse_header(f, text, &count);
+    const char *bad = parse_header(f, text, &count);
     base_free(text);
     if (bad)
-        return base_hint(base_fail(BASE_INPUT, "%s: an array in C order with 1 to 4 dimensions is expected", path),
-                         "numpy.save(\"x.npy\", numpy.ascontiguousarray(x))");
+        return base_hint(base_fail(BASE_INPUT, "%s: %s", path, bad),
+                         "numpy.save(\"x.npy\", numpy.ascontiguousarray(x)), with x as [n][height][width][channels]");
     size_t size = (size_t)(f->type[2] - '0');
     if (size < 1 || size > 8 || len - at != count * size)
         return base_hint(base_fail(BASE_INPUT, "%s: %zu bytes of data do not fit its shape and type %s: truncated?", path,

@@ -269,7 +269,13 @@ static void npy(void **state)
     put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 2, 3), }\n", x, 23);
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: 23 bytes");
     put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999, 99999999, 99999999), }\n", x, 23);
-    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: an array in C order");
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: an array with 1 to 4 dimensions");
+    put_npy("x.npy", "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 2, 2, 3), }\n", x, 0);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: the array is empty");
+    put_npy("x.npy", "{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }\n", x, 4);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: an array of plain numbers");
+    put_npy("x.npy", "{'descr': '|u1', 'shape': (2, 2), }\n", x, 4);
+    assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: its header is damaged");
     put("x.npy", x, 24);
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "x.npy: not a NumPy array");
     static const char *const bad[] = {"npy:only", "npy:a,b,c", "npy:a,b,c,d,e", "npy:,b", "npy:a,", "npy:a,,b,c"};
@@ -286,28 +292,34 @@ static void npy(void **state)
     assert_error(data_open(&s, where, DATA_TEST), BASE_INPUT, "y.npy: label 65535 of image 0 is not in 0..65534");
 }
 
-/* What is missing shows before anything is read; damage does not. */
+/* What is missing or damaged shows before long work. */
 static void parts_are_looked_for(void **state)
 {
     (void)state;
-    const struct data_options o = DATA_OPTIONS_INIT;
+    struct data_options o = DATA_OPTIONS_INIT;
     char where[700];
     assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, IMAGES_NAME ": neither this file nor its .gz");
-    put(IMAGES_NAME, "x", 1);
+    write_idx();
+    remove(unit_path(dir, LABELS_NAME));
     assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, LABELS_NAME ": neither this file nor its .gz");
     put(LABELS_NAME, "x", 1);
+    assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, LABELS_NAME ": not an idx file");
+    write_idx();
     assert_ok(data_check(spec, DATA_TEST, &o));
     assert_survives_nomem(data_check(spec, DATA_TEST, &o), (void)0);
+    o.shape.classes = 5;
+    assert_error(data_check(spec, DATA_TEST, &o), BASE_INPUT, LABELS_NAME ": label 9 of image 0");
+    o.shape.classes = 0;
     snprintf(where, sizeof where, "cifar10:%s", dir);
     assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "test_batch.bin: no such file");
     assert_non_null(strstr(base_error_hint(), "binary version"));
     put("test_batch.bin", "x", 1);
-    assert_ok(data_check(where, DATA_TEST, &o));
+    assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "test_batch.bin: 1 bytes instead of 30730000");
     assert_error(data_check(where, DATA_TRAIN, &o), BASE_INPUT, "data_batch_1.bin: no such file");
     snprintf(where, sizeof where, "npy:%s/test_batch.bin,%s/y.npy", dir, dir);
     assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "y.npy: no such file");
     put("y.npy", "x", 1);
-    assert_ok(data_check(where, DATA_TEST, &o));
+    assert_error(data_check(where, DATA_TEST, &o), BASE_INPUT, "test_batch.bin: not a NumPy array");
     assert_error(data_check("idx", DATA_TEST, &o), BASE_INPUT, "not a data set");
 }
 
