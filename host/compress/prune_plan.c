@@ -116,47 +116,86 @@ int64_t prune_plan_macs(const struct prune_plan *p, const struct graph *g)
 
 /* ---- the heuristic --------------------------------------------------------------------- */
 
-/* One share for all ties, inside blocks and of streams alike, found by halving; then, since counts come in steps, each tie
- * in turn gets the next larger share if that still fits. Nothing falls below a fifth. */
-static const double least_keep = 0.2;
+/* Inside residual blocks (and everywhere in a network without them) channels go first, the same share of each
+ * layer, down to a half; then those of streams too, which every block reads, and all go on down to a fifth. One
+ * number t from 0, all channels, to 1 says how far; it is found by halving. Since counts come in
+ * steps, each tie in turn then gets the next larger share if that still fits. */
+static const double half_keep = 0.5, least_keep = 0.2;
 
-static int64_t macs_at(struct compress_recipe *r, struct prune_plan *p, const struct graph *g)
+static bool is_stream(const struct prune_plan *p, const struct graph *g, int tie)
 {
+    for (int i = 0; i < g->n_node; i++)
+        for (int c = 0; g->node[i].op == GRAPH_ADD && c < g->node[i].shape.c; c++) {
+            int l = p->layer[p->ch.block[graph_unit(&p->ch, i, c)]];
+            if (l >= 0 && p->tie[l] == tie)
+                return true;
+        }
+    return false;
+}
+
+/* Four digits: what a recipe file shows is what counts. */
+static double share_at(double t, bool stream)
+{
+    double first = BASE_MIN(2 * t, 1), second = BASE_MAX(2 * t - 1, 0);
+    double share = stream ? 1 - (1 - least_keep) * second : 1 - (1 - half_keep) * first - (half_keep - least_keep) * second;
+    return floor(1e4 * share + 0.5) / 1e4;
+}
+
+static void set_share(struct compress_recipe *r, const struct prune_plan *p, int tie, double share)
+{
+    for (int i = 0; i < r->n; i++)
+        if (p->tie[i] == tie)
+            r->layer[i].keep = share;
+}
+
+/* Every tie's share at t; what is left to multiply. */
+static int64_t set_all(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const bool *stream, double t)
+{
+    for (int i = 0; i < r->n; i++)
+        if (p->tie[i] == i)
+            set_share(r, p, i, share_at(t, stream[i]));
     prune_plan_counts(p, r);
     return prune_plan_macs(p, g);
 }
 
-/* `tie` < 0: of all. Four digits: what a recipe file shows is what counts. */
-static void set_share(struct compress_recipe *r, const struct prune_plan *p, int tie, double share)
+static void raise_each(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const bool *stream, double t, int64_t limit)
 {
-    for (int i = 0; i < r->n; i++)
-        if (p->tie[i] >= 0 && (tie < 0 || p->tie[i] == tie))
-            r->layer[i].keep = floor(1e4 * share + 0.5) / 1e4;
+    for (int i = 0; i < r->n; i++) {
+        double share = r->layer[i].keep;
+        if (p->tie[i] != i)
+            continue;
+        set_share(r, p, i, BASE_MIN(share_at(t, stream[i]) + 1e-3, 1));
+        prune_plan_counts(p, r);
+        if (prune_plan_macs(p, g) > limit)
+            set_share(r, p, i, share);
+    }
 }
 
-int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g)
+static int spread(struct compress_recipe *r, struct prune_plan *p, const struct graph *g, const bool *stream)
 {
     enum { STEPS = 20 };
-    double lo = least_keep, hi = 1;
-    set_share(r, p, -1, hi);
-    int64_t all = macs_at(r, p, g), limit = (int64_t)(r->prune.macs * (double)all);
-    set_share(r, p, -1, lo);
-    int64_t least = macs_at(r, p, g);
+    int64_t all = set_all(r, p, g, stream, 0), least = set_all(r, p, g, stream, 1), limit = (int64_t)(r->prune.macs * (double)all);
+    double lo = 0, hi = 1;               /* too much is left; it fits */
     if (least > limit)
         return base_fail(BASE_INPUT, "recipe: prune.macs %g cannot be had: with %d channels at a time, %.3f of the multiply-accumulates stay (a larger share, or a smaller prune.round)",
                          r->prune.macs, BASE_MAX(r->prune.round, 1), (double)least / (double)all);
     for (int k = 0; k < STEPS; k++) {
-        double share = (lo + hi) / 2;
-        set_share(r, p, -1, share);
-        *(macs_at(r, p, g) <= limit ? &lo : &hi) = share;
+        double t = (lo + hi) / 2;
+        *(set_all(r, p, g, stream, t) <= limit ? &hi : &lo) = t;
     }
-    set_share(r, p, -1, lo);
-    for (int i = 0; i < r->n; i++) {
-        if (p->tie[i] != i)
-            continue;
-        set_share(r, p, i, fmin(hi + 1e-4, 1));
-        if (macs_at(r, p, g) > limit)
-            set_share(r, p, i, lo);
-    }
+    set_all(r, p, g, stream, hi);
+    raise_each(r, p, g, stream, lo, limit);
     return BASE_OK;
+}
+
+int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g)
+{
+    bool *stream = BASE_NEW_N(bool, r->n);
+    if (!stream)
+        return BASE_NOMEM;
+    for (int i = 0; i < r->n; i++)
+        stream[i] = p->tie[i] == i && is_stream(p, g, i);
+    int rc = spread(r, p, g, stream);
+    base_free(stream);
+    return rc;
 }

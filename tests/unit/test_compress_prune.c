@@ -530,6 +530,19 @@ static struct compress_recipe recipe(struct compress_cache *c, const char *text)
     return r;
 }
 
+/* Right answers of the integer network over the images: what fake quantization says, but for a rare tie. */
+static void assert_same_accuracy(const struct fixed_net *net, const struct compress_data *d, double top1)
+{
+    static int32_t logits[N_IMAGES * 2];
+    struct qref *q = qref_new(net, NULL);
+    int right = 0;
+    assert_ok(qref_run(q, d->val_pixels, N_IMAGES, logits));
+    for (int i = 0; i < N_IMAGES; i++)
+        right += (logits[2 * i + 1] > logits[2 * i]) == d->val_labels[i];
+    assert_near((double)right / N_IMAGES, top1, 0.01);
+    qref_free(q);
+}
+
 static void assert_same_net(const struct fixed_net *a, const struct fixed_net *b)
 {
     assert_int_equal(a->n_layer, b->n_layer);
@@ -585,6 +598,7 @@ static void to_integers(void **state)
         assert_int_equal(net->edge[1].c, 7);
         assert_int_equal(net->edge[2].c, 6);
         assert_int_equal(v[1].n, N_IMAGES);
+        assert_same_accuracy(net, &d, v[1].top1);
         assert_ok(compress_pruned(&p, c, &r, &o));
         assert_true(macs_of(p) < macs_of(n.g));
         fixed_net_free(net);

@@ -104,6 +104,43 @@ static void evolution_beats_random(void **state)
     unit_remove(dir);
 }
 
+/* Shares of channels: the first candidates of `evolve` are uniform recipes that keep all they may; both agents
+ * try every share, and none outside the list. */
+static void shares_are_searched(void **state)
+{
+    (void)state;
+    enum { KEEP = 4, N = DIMS + KEEP };
+    static struct search_dim mixed[N];
+    const struct search_space all = {N, mixed};
+    const char *dir = unit_scratch();
+    static const char *const agents[] = {"random", "evolve"};
+    memcpy(mixed, dims, sizeof dims);
+    for (int i = 0; i < KEEP; i++)
+        mixed[DIMS + i] = (struct search_dim){dims[2 * i].layer, "keep", 0, 2};
+    for (int k = 0; k < 2; k++) {
+        struct planted p = {0};
+        struct search_job job = job_of(agents[k], 3, 40, &p);
+        struct search_study *s;
+        struct search_trials t;
+        int seen[3] = {0};
+        job.space = &all;
+        assert_ok(search_study_open(&s, unit_path(dir, k ? "evolve.db" : "random.db"), SEARCH_CREATE));
+        assert_ok(search_run(s, &job));
+        assert_ok(search_study_trials(s, &t));
+        for (int i = 0; i < t.n; i++)
+            for (int d = DIMS; d < N; d++) {
+                assert_in_range(t.trial[i].genes[d], 0, 2);
+                seen[t.trial[i].genes[d]]++;
+            }
+        assert_true(seen[0] && seen[1] && seen[2]);
+        for (int d = DIMS; k && d < N; d++)
+            assert_int_equal(t.trial[0].genes[d], 2);
+        search_trials_free(&t);
+        search_study_close(s);
+    }
+    unit_remove(dir);
+}
+
 /* Everything of the trials that must not depend on when they ran. */
 static char *essence(const char *path)
 {
@@ -476,7 +513,7 @@ int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(evolution_beats_random),
+        cmocka_unit_test(evolution_beats_random), cmocka_unit_test(shares_are_searched),
         cmocka_unit_test(killed_and_resumed_equals_uninterrupted),
         cmocka_unit_test(other_configuration_is_refused),
         cmocka_unit_test(second_writer_is_refused_and_reader_is_not),
