@@ -193,7 +193,7 @@ $(BUILD)/libbitpress-runtime.a: $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o
 	$(Q)$(AR) rcs $@ $(BUILD)/obj-pic/runtime.o
 
 $(BUILD)/bitpress-runtime.pc: host/runtime/bitpress-runtime.pc.in $(BUILD)/version $(BUILD)/flags
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 $(BUILD)/bitpress-xrt: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main)
 	@echo "  CC   $@"
@@ -374,6 +374,8 @@ ifneq (,$(XRT_HDR))
 	install -m 644 host/runtime/bitpress_runtime.h $(DESTDIR)$(PREFIX)/include/
 endif
 	cp -r boards configs $(DESTDIR)$(PREFIX)/share/bitpress/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/bitpress
+	cp -r README.md LICENSE docs $(DESTDIR)$(PREFIX)/share/doc/bitpress/
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(BUILD)/bitpress --help=man > $(DESTDIR)$(PREFIX)/share/man/man1/bitpress.1
 	for c in $$($(BUILD)/bitpress --help=commands); do \

@@ -106,19 +106,22 @@ static bool simulator_in(const char *dir, const char *board, char what[256])
 static bool simulator(const struct item *it, char what[256])
 {
     (void)it;
-    char names[64][32], exe[4096];
+    char names[64][32], exe[4096], installed[4096 + 32];
     const char *env = getenv("BITPRESS_SIM");
     ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 8);
     exe[BASE_MAX(len, 0)] = '\0';
     char *slash = strrchr(exe, '/');
     bool found = false;
-    if (slash)
+    if (slash) {
+        *slash = '\0';
+        snprintf(installed, sizeof installed, "%s/../share/bitpress/sim", exe);
         strcpy(slash, "/sim");
+    }
     for (int i = 0, n = hw_list(names, BASE_COUNT(names)); !found && i < n; i++) {
         if (env && *env)
             found = simulator_in(env, names[i], what);
         else
-            found = (slash && simulator_in(exe, names[i], what)) || simulator_in(BITPRESS_SHARE_DIR "/sim", names[i], what);
+            found = (slash && (simulator_in(exe, names[i], what) || simulator_in(installed, names[i], what))) || simulator_in(BITPRESS_SHARE_DIR "/sim", names[i], what);
     }
     if (!found && env && *env)
         found = snprintf(what, 256, "%s/libbpsim.so", env) < 256 && base_file_exists(what);

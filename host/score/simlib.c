@@ -158,7 +158,8 @@ static int from_environment(char **path, const char *board)
                      "make sim BOARD=%s builds one in build/sim/%s", board, board);
 }
 
-/* The folder of this program, or the one above it (tests), may be the build folder of a source tree. */
+/* The folder of this program, or the one above it (tests), may be the build folder of a source tree; or the
+ * program is PREFIX/bin/bitpress of an installed tree, wherever that was put. */
 static int from_build(char **path, const char *board)
 {
     char exe[4096];
@@ -176,8 +177,10 @@ static int from_build(char **path, const char *board)
         const struct place p = { root, exe, board, lib };
         if (lib && root && is_source(root) && !is_current(&p))
             rc = build_lib(&p);
-        if (!rc && lib && base_file_exists(lib))
-            *path = base_strdup(lib);
+        if (!rc)
+            *path = if_exists(base_format("%s", lib ? lib : ""));
+        if (!rc && !*path)
+            *path = if_exists(base_format("%s/share/bitpress/sim/%s/" LIB_NAME, exe, board));
         base_free(lib);
         base_free(root);
     }
