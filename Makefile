@@ -360,6 +360,11 @@ bench-train: $(BUILD)/bench-train ## speed of training and inference against the
 	@$(BUILD)/bench-train $(JOBS) $(SECONDS) $(ROWS) \
 	 $(foreach p,$(TORCH),$(foreach how,eager compile,"$(p) tests/outside/torch_bench.py $(JOBS) 128 $(how) 2>/dev/null"))
 
+# ---- accuracy of quantization without training -------------------------------
+.PHONY: bench-ptq
+bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRESS_MODELS, BITPRESS_CIFAR10)
+	@dir=$$(mktemp -d); SCRATCH=$$dir BITPRESS=$(abspath $(BUILD))/bitpress bash tests/e2e/long/ptq.sh; rc=$$?; rm -rf $$dir; exit $$rc
+
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
