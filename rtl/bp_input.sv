@@ -1,6 +1,6 @@
 // Image unpacker, the INPUT layer: bytes of a raw NHWC image -> bit-planes in the activation
 // memory. At most 16 channels. A step takes at most 8 bytes: 8, 4 or 2 pixels of 1, 2 or 3..4
-// channels, else one pixel, or half of one of more than 8. After every 8 pixels (and at a row's
+// channels, else one pixel, or half of one of more than 8. After every N pixels (and at a row's
 // end) the 8 / P plane words of the block are written with their halos, one a cycle.
 // Plane word j: slot b * CS + c holds bit j * P + b of channel c, CS = 16 / P.
 module bp_input #(
@@ -15,7 +15,7 @@ module bp_input #(
   input  logic            enable_i,      // the byte stream is the image
   input  logic [31:0]     bytes_i,       // of the image, from the program's header
 
-  input  logic            start_i,       // the INPUT layer begins
+  input  logic            start_i,       // the INPUT layer begins; its record is there a cycle before
   input  logic [255:0]    layer_i,
   input  logic [127:0]    map_i,
   output logic            done_o,
@@ -35,8 +35,10 @@ module bp_input #(
   output logic [N*CG-1:0] data_o
 );
 
-  if (N != 8 || CG != 16) begin : gen_check
-    $error("bp_input: blocks of 8 pixels and groups of 16 channels only");
+  localparam int unsigned LgN = $clog2(N);
+
+  if (N != (1 << LgN) || N < 8 || CG != 16) begin : gen_check
+    $error("bp_input: blocks of 8, 16 or 32 pixels and groups of 16 channels only");
   end
 
   typedef enum logic [1:0] {StIdle, StFill, StWrite, StDone} state_e;
@@ -52,13 +54,13 @@ module bp_input #(
   logic        bad_op;
 
   // ---- bytes ----
-  logic [127:0] buf_q;               // oldest byte lowest
-  logic [4:0]   have_q;              // bytes in buf_q
+  logic [63:0]  word0_q, word1_q;    // the oldest beats, word0_q partly used
+  logic [4:0]   have_q;              // bytes in them
   logic [31:0]  left_q;              // bytes of the image not yet taken
   logic [3:0]   pixels_q, want_q;    // pixels and bytes of this step
   logic         take, push;
   logic [4:0]   have_after;
-  logic [127:0] buf_after;
+  logic [63:0]  head;                // the next 8 bytes, oldest lowest
 
   // ---- position ----
   logic [9:0] y_q, x_q, x_after;
@@ -67,36 +69,37 @@ module bp_input #(
   logic       last_px_q, pixel_done, block_done, word_last;
   logic [3:0] words;
 
-  // The 8 pixels, 16 channels of 8 bits each.
+  // The N pixels, 16 channels of 8 bits each.
   logic [N*CG*8-1:0] px_q;
 
   assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
 
-  // A step's pixels and bytes are known a cycle ahead: they are those of the place after this step.
-  logic [9:0] x_next, rest;
+  // A step's pixels and bytes are known a cycle ahead: they are those of the place after this step. All steps of a row
+  // but the last have `lanes` pixels.
+  logic [9:0] rest_q, rest;          // pixels of the row from this step on
   logic [4:0] chan;
-  logic [3:0] lanes, pixels, want;
-  logic       idle, upper, fits;
+  logic [3:0] lanes_q, pixels, want;
+  logic       idle, upper, fits, new_row;
   assign idle   = state_q == StIdle;
-  assign chan   = idle ? layer_i[68:64] : chan_q;
-  assign lanes  = (chan == 5'd1) ? 4'd8 : (chan == 5'd2) ? 4'd4 : (chan <= 5'd4) ? 4'd2 : 4'd1;
+  assign chan   = layer_i[68:64];
   assign upper  = !idle && chan_q > 5'd8 && !upper_q;
-  assign x_next = (idle || (last_px_q && !upper)) ? '0 : upper ? x_q : x_after;
-  assign rest   = (idle ? layer_i[57:48] : cols_q) - x_next;
-  assign fits   = rest <= 10'(lanes);
-  assign pixels = fits ? rest[3:0] : lanes;
+  assign new_row = idle || (last_px_q && !upper);
+  assign rest   = new_row ? cols_q : upper ? rest_q : rest_q - 10'(lanes_q);
+  assign fits   = new_row ? cols_q <= 10'(lanes_q) : upper ? last_px_q : rest_q <= {5'd0, lanes_q, 1'b0};
+  assign pixels = fits ? rest[3:0] : lanes_q;
   always_comb begin
-    unique case (chan)
+    unique case (chan_q)
       5'd1: want = pixels;
       5'd2: want = {pixels[2:0], 1'b0};
       5'd3: want = {pixels[2:0], 1'b0} + pixels;
       5'd4: want = {pixels[1:0], 2'd0};
-      5'd5, 5'd6, 5'd7, 5'd8: want = chan[3:0];
-      default: want = upper ? 4'(chan - 5'd8) : 4'd8;
+      5'd5, 5'd6, 5'd7, 5'd8: want = chan_q[3:0];
+      default: want = upper ? 4'(chan_q - 5'd8) : 4'd8;
     endcase
   end
   always_ff @(posedge clk_i) begin
     if (idle || take) begin
+      rest_q    <= rest;
       pixels_q  <= pixels;
       want_q    <= want;
       last_px_q <= fits;
@@ -106,11 +109,10 @@ module bp_input #(
   assign take = state_q == StFill && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
   assign x_after = x_q + 10'(pixels_q);
-  assign block_done = pixel_done && (x_after[2:0] == 3'd0 || last_px_q);
+  assign block_done = pixel_done && (x_after[LgN-1:0] == '0 || last_px_q);
   assign word_last = word_q == words - 4'd1;
 
   assign have_after = take ? have_q - {1'b0, want_q} : have_q;
-  assign buf_after = take ? buf_q >> {want_q, 3'd0} : buf_q;
   assign beat_ready_o = enable_i && have_after <= 5'd8;
   assign push = beat_valid_i & beat_ready_o;
 
@@ -122,12 +124,19 @@ module bp_input #(
     end
   end
 
-  // Bytes beyond have_q are zero, so a beat is added by OR.
+  // Beats are whole: what has been used of word0_q makes have_q no multiple of 8. There is room for a beat when one
+  // word or none is left.
+  logic used_up;
+  assign used_up = take && {1'b0, want_q} >= 5'd8 - {2'd0, 3'd0 - have_q[2:0]};
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || clear_i) buf_q <= '0;
-    else if (push) buf_q <= buf_after | (128'(beat_data_i) << {have_after[3:0], 3'd0});
-    else buf_q <= buf_after;
+    if (have_q > 5'd8) begin
+      if (used_up) word0_q <= word1_q;
+    end else if (push && have_after == '0) begin
+      word0_q <= beat_data_i;
+    end
+    if (push && have_after != '0) word1_q <= beat_data_i;
   end
+  assign head = 64'({word1_q, word0_q} >> {3'd0 - have_q[2:0], 3'd0});
 
   // ---- control ----
   assign bad_op = layer_i[79:64] == '0 || layer_i[79:64] > 16'd16 || layer_i[111:96] != 16'd1 ||
@@ -191,7 +200,8 @@ module bp_input #(
     if (state_q == StIdle) begin
       rows_q       <= layer_i[41:32];
       cols_q       <= layer_i[57:48];
-      chan_q       <= layer_i[68:64];
+      chan_q       <= chan;
+      lanes_q      <= (chan == 5'd1) ? 4'd8 : (chan == 5'd2) ? 4'd4 : (chan <= 5'd4) ? 4'd2 : 4'd1;
       p_q          <= layer_i[83:80];
       row_addr_q   <= map_i[15:0];
       blk_addr_q   <= map_i[15:0];
@@ -212,7 +222,7 @@ module bp_input #(
         if (last_px_q) y_q <= y_q + 10'd1;
       end
       if (block_done) begin
-        wr_first_q <= x_q[9:3] == '0;
+        wr_first_q <= x_q[9:LgN] == '0;
         wr_last_q  <= last_px_q;
         wr_bank_q  <= y_q[1:0];
         word_q     <= '0;
@@ -235,50 +245,44 @@ module bp_input #(
 
   // Channels that the pixel does not have read as zeros.
   logic [63:0] mask, bytes;
+  logic [31:0] second;               // of two pixels
   assign mask = ~(64'hffff_ffff_ffff_ffff << {(chan_q <= 5'd4) ? chan_q[3:0] : want_q, 3'd0});
-  assign bytes = buf_q[63:0] & mask;
+  assign bytes = head & mask;
+  assign second = (chan_q[0] ? head[55:24] : head[63:32]) & mask[31:0];
 
   for (genvar q = 0; q < N; q++) begin : gen_px
-    logic [63:0] mine;               // the pixel's bytes in the buffer, first channel lowest
+    logic [31:0] mine;               // the pixel's first 4 bytes, first channel lowest; the others are in `bytes`
     logic        step;               // this step has the pixel
     always_comb begin
-      unique case (lanes)
+      mine = (lanes_q == 4'd2 && q % 2 == 1) ? second : bytes[31:0];
+      unique case (lanes_q)
         4'd8: begin
-          step = 1'b1;
-          mine = {56'd0, buf_q[q*8 +: 8]};
+          step = x_q[LgN-1:0] == LgN'(q - q % 8);
+          mine[7:0] = head[(q%8)*8 +: 8];
         end
         4'd4: begin
-          step = x_q[2] == 1'(q / 4);
-          mine = {48'd0, buf_q[(q%4)*16 +: 16]};
+          step = x_q[LgN-1:2] == (LgN-2)'(q / 4);
+          mine[15:0] = head[(q%4)*16 +: 16];
         end
-        4'd2: begin
-          step = x_q[2:1] == 2'(q / 2);
-          mine = (q % 2 == 0) ? bytes : ((chan_q[0] ? buf_q[87:24] : buf_q[95:32]) & mask);
-        end
-        default: begin
-          step = x_q[2:0] == 3'(q);
-          mine = bytes;
-        end
+        4'd2: step = x_q[LgN-1:1] == (LgN-1)'(q / 2);
+        default: step = x_q[LgN-1:0] == LgN'(q);
       endcase
     end
     always_ff @(posedge clk_i) begin
-      if (take && step) begin
-        if (upper_q) px_q[q*CG*8+64 +: 64] <= mine;
-        else px_q[q*CG*8 +: 128] <= {64'd0, mine};
-      end
+      if (take && step && !upper_q) px_q[q*CG*8 +: 64] <= {bytes[63:32], mine};
+      if (take && step && !upper_q) px_q[q*CG*8+64 +: 64] <= '0;
+      else if (take && step) px_q[q*CG*8+64 +: 64] <= bytes;
     end
 
     // The word's 16 slots of this pixel, for each P.
     for (genvar s = 0; s < CG; s++) begin : gen_slot
       logic [7:0] ch1, ch2, ch4;
-      logic [2:0] bit2, bit4;
       assign ch1 = px_q[(q*CG+s)*8 +: 8];
       assign ch2 = px_q[(q*CG+s%8)*8 +: 8];
       assign ch4 = px_q[(q*CG+s%4)*8 +: 8];
-      assign bit2 = {word_q[1:0], 1'(s / 8)};
-      assign bit4 = {word_q[0], 2'(s / 4)};
-      assign data_o[q*CG+s] = (p_q == 4'd8) ? px_q[(q*CG+s%2)*8+s/2] : (p_q == 4'd4) ? ch4[bit4] :
-                              (p_q == 4'd2) ? ch2[bit2] : ch1[word_q[2:0]];
+      bp_slot #(.Slot(s)) u_slot (
+        .ch1_i(ch1), .ch2_i(ch2), .ch4_i(ch4), .ch8_i(px_q[(q*CG+s%2)*8+s/2]), .p_i(p_q), .word_i(word_q[2:0]),
+        .bit_o(data_o[q*CG+s]));
     end
   end
 
