@@ -12,6 +12,10 @@ SAN     ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+# The HLS C is made for blocks of 8 pixels; with a BOARD of wider ones the program keeps the smallest board's.
+ifndef HLS_BOARD
+HLS_BOARD := $(if $(shell grep -sx '  n: 8 *\(\#.*\)\?' boards/$(BOARD)/board.yaml),$(BOARD),pynq-z2)
+endif
 ifeq ($(SAN),1)
 override BUILD := build-asan
 endif
@@ -63,7 +67,7 @@ endif
 CPPFLAGS := -Ihost                 # headers are named room/file.h
 CPPFLAGS += -I.                    # hls/file.h
 CPPFLAGS += -I$(BUILD)/gen         # onnx/onnx.pb-c.h
-CPPFLAGS += -I$(BUILD)/gen/$(BOARD) # the hardware's generated C header
+CPPFLAGS += -I$(BUILD)/gen/$(HLS_BOARD) # the hardware's generated C header
 CPPFLAGS += -MMD -MP               # header dependencies beside each object
 CPPFLAGS += -DBITPRESS_SHARE_DIR='"$(PREFIX)/share/bitpress"'
 LDLIBS := -lcyaml -lyaml           # configuration

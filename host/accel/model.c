@@ -38,21 +38,21 @@ static int planes_of(const struct tables *t, uint32_t map)
 
 /* ---- windows ------------------------------------------------------------------------ */
 
-/* Reads of a spatial window: blocks that 10 (stride 1) or 17 (stride 2) columns from ox on touch. */
-static int spatial_reads(int ox, bool stride2)
+/* Reads of a spatial window: blocks of n that n + 2 (stride 1) or 2 n + 1 (stride 2) columns from ox on touch. */
+static int spatial_reads(int ox, bool stride2, int n)
 {
-    int shift = (ox + 1) & 7;
+    int shift = (ox + 1) & (n - 1);
     return stride2 ? (shift <= 1 ? 2 : 3) : (shift == 0 ? 1 : 2);
 }
 
-static int kword_reads(uint64_t word)
+static int kword_reads(uint64_t word, int n)
 {
     uint32_t flags = get_bits(word, 15, 8);
     int columns = (int)get_bits(word, 31, 24);
     bool stride2 = flags & PROGRAM_KW_STRIDE2;
     if (flags & PROGRAM_KW_GROUP)
         return stride2 ? 2 * columns : columns;
-    return spatial_reads((int8_t)get_bits(word, 63, 56), stride2);
+    return spatial_reads((int8_t)get_bits(word, 63, 56), stride2, n);
 }
 
 /* `count` windows of the same reads and planes join the tile. */
@@ -73,7 +73,7 @@ static struct tile list_tile(const struct tables *t, int *k)
     struct tile tile = { 0 };
     for (bool last = false; !last; ++*k) {
         uint64_t word = t->kword[(size_t)*k * PROGRAM_KWORD_WORDS];
-        add_windows(&tile, kword_reads(word), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
+        add_windows(&tile, kword_reads(word, t->hw->n), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
         last = get_bits(word, 15, 8) & PROGRAM_KW_LAST;
     }
     return tile;
@@ -156,7 +156,7 @@ static int64_t maxpool_end(const struct tables *t, const uint64_t *layer, int64_
 {
     int planes = planes_of(t, get_bits(layer[1], 31, 16));
     struct tile tile = { 0 };
-    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16)), 1, planes);
+    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), t->hw->n), 1, planes);
     struct pace p = many_tiles(layer_start(go), &tile, 1, tiles_of(t, layer) * get_bits(layer[1], 15, 0));
     return p.issue + MAXPOOL;
 }

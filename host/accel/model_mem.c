@@ -103,7 +103,7 @@ static void reader_step(struct reader *r, bool pop, int64_t command, uint64_t ad
 
 /* ---- image: bp_input ---- */
 
-struct unpack { int channels, words, rows, cols, have, y, x, word; bool upper; };
+struct unpack { int n, channels, words, rows, cols, have, y, x, word; bool upper; };
 
 static uint32_t field(uint64_t word, int low, int bits)
 {
@@ -144,7 +144,7 @@ static bool unpack_take(struct unpack *u)
     }
     u->upper = false;
     u->x += unpack_pixels(u);
-    bool last = u->x == u->cols, block = last || u->x % 8 == 0;
+    bool last = u->x == u->cols, block = last || u->x % u->n == 0;
     u->x = last ? 0 : u->x;
     u->y += last;
     return block;
@@ -153,7 +153,7 @@ static bool unpack_take(struct unpack *u)
 int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start)
 {
     const uint64_t *layer = first_layer(image);
-    struct unpack u = { .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
+    struct unpack u = { .n = hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
                         .cols = (int)field(layer[0], 48, 16) };
     int p = (int)field(layer[1], 16, 16);
     u.words = 8 / (p > 0 && p <= 8 ? p : 8);

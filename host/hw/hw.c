@@ -92,8 +92,8 @@ static int check_names(const char *path, const struct hw *h)
 static int check(const char *path, const struct hw *h)
 {
     const struct limit limits[] = {
-        { "array.m", h->m, 4, 64, true },
-        { "array.n", h->n, 1, 64, false },
+        { "array.m", h->m, 16, 16, true },
+        { "array.n", h->n, 8, 32, true },
         { "array.cg", h->cg, 16, 16, true },
         { "array.drain", h->drain, 1, h->m * h->n, true },
         { "depth.act", h->act_depth, 64, 65536, true },
@@ -112,13 +112,14 @@ static int check(const char *path, const struct hw *h)
         { "memory.read_latency", h->read_latency, 1, 10000, false },
         { "memory.write_latency", h->write_latency, 1, 10000, false },
     };
-    if (h->n != 8)
-        return base_fail(BASE_INPUT, "%s: 'array.n' is %d; the engine's fetch is made for n = 8 pixels", path, h->n);
     int rc = check_limits(path, limits, BASE_COUNT(limits));
     if (rc)
         return rc;
     if (h->k != 9 * h->cg)
         return base_fail(BASE_INPUT, "%s: 'array.k' is %d; it must be 9 x cg = %d", path, h->k, 9 * h->cg);
+    if (h->m * h->n / h->drain > 15)
+        return base_fail(BASE_INPUT, "%s: 'array.drain' is %d; a tile of %d must drain in at most 15 cycles", path, h->drain,
+                         h->m * h->n);
     if (h->drain % h->m)
         return base_fail(BASE_INPUT, "%s: 'array.drain' is %d; it must be a multiple of m = %d", path, h->drain, h->m);
     if (!(h->clock_mhz >= 1 && h->clock_mhz <= 2000))

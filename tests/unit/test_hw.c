@@ -37,6 +37,10 @@ static void test_load(void **state)
     assert_int_equal(h.m * h.n * h.k, 18432);
     assert_int_equal(hw_binary_macs(&h), 18432);
     assert_int_equal(h.dsp, 220);
+    assert_ok(hw_load(&h, "kv260"));
+    assert_int_equal(hw_binary_macs(&h), 36864);
+    assert_ok(hw_load(&h, "zcu104"));
+    assert_int_equal(hw_binary_macs(&h), 73728);
     char names[8][32];
     int n = hw_list(names, 8), found = 0;
     for (int i = 0; i < n; i++)
@@ -52,10 +56,12 @@ static void test_refuse(void **state)
     struct hw h;
     struct made v;
     assert_ok(load(&h, ok));
-    v = ok, v.n = 16; assert_error(load(&h, v), BASE_INPUT, "'array.n' is 16");
+    v = ok, v.n = 4; assert_error(load(&h, v), BASE_INPUT, "'array.n' is 4");
+    v = ok, v.n = 24; assert_error(load(&h, v), BASE_INPUT, "power of two");
+    v = ok, v.n = 32; assert_error(load(&h, v), BASE_INPUT, "at most 15 cycles");
     v = ok, v.cg = 8, v.k = 72; assert_error(load(&h, v), BASE_INPUT, "'array.cg'");
     v = ok, v.k = 128; assert_error(load(&h, v), BASE_INPUT, "9 x cg = 144");
-    v = ok, v.m = 12; assert_error(load(&h, v), BASE_INPUT, "power of two");
+    v = ok, v.m = 12; assert_error(load(&h, v), BASE_INPUT, "'array.m' is 12");
     v = ok, v.drain = 8; assert_error(load(&h, v), BASE_INPUT, "multiple of m");
     v = ok, v.act = 1000; assert_error(load(&h, v), BASE_INPUT, "'depth.act' is 1000");
     v = ok, v.act = 0; assert_error(load(&h, v), BASE_INPUT, "'depth.act' is 0");
