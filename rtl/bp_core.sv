@@ -240,11 +240,14 @@ module bp_core #(
     .right_addr_i(input_we_i ? input_right_addr_i[Aw-1:0] : wb_right_addr),
     .data_i      (input_we_i ? input_data_i : wb_data));
 
-  // ---- counters: run = moved, stall = had work and waited ----
-  logic logit_move;
-  assign logit_move = logit_valid_o & logit_ready_i;
+  // ---- counters: run = moved, stall = had work and waited; counted a cycle later ----
+  logic [7:0] count_q;
+  logic       count_on_q;
 
   always_ff @(posedge clk_i) begin
+    count_on_q <= running && rst_ni && !start_i;
+    count_q <= {logit_valid_o && !logit_ready_i, input_we_i || wb_we || (logit_valid_o && logit_ready_i),
+                issue_wait, drain_valid, place_valid && !issue_valid, issue_valid, place_valid && !read, read};
     if (!rst_ni || start_i) begin
       fetch_run_o   <= '0;
       fetch_stall_o <= '0;
@@ -254,15 +257,15 @@ module bp_core #(
       drain_stall_o <= '0;
       write_run_o   <= '0;
       write_stall_o <= '0;
-    end else if (running) begin
-      fetch_run_o   <= fetch_run_o + 32'(read);
-      fetch_stall_o <= fetch_stall_o + 32'(place_valid && !read);
-      array_run_o   <= array_run_o + 32'(issue_valid);
-      array_stall_o <= array_stall_o + 32'(place_valid && !issue_valid);
-      drain_run_o   <= drain_run_o + 32'(drain_valid);
-      drain_stall_o <= drain_stall_o + 32'(issue_wait);
-      write_run_o   <= write_run_o + 32'(input_we_i || wb_we || logit_move);
-      write_stall_o <= write_stall_o + 32'(logit_valid_o && !logit_ready_i);
+    end else if (count_on_q) begin
+      fetch_run_o   <= fetch_run_o + 32'(count_q[0]);
+      fetch_stall_o <= fetch_stall_o + 32'(count_q[1]);
+      array_run_o   <= array_run_o + 32'(count_q[2]);
+      array_stall_o <= array_stall_o + 32'(count_q[3]);
+      drain_run_o   <= drain_run_o + 32'(count_q[4]);
+      drain_stall_o <= drain_stall_o + 32'(count_q[5]);
+      write_run_o   <= write_run_o + 32'(count_q[6]);
+      write_stall_o <= write_stall_o + 32'(count_q[7]);
     end
   end
 

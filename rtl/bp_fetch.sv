@@ -118,14 +118,14 @@ module bp_fetch #(
                   (part_q == 3'd1) ? place_i.blk_ok[1] : place_i.blk_ok[2];
   // An address beyond the memory is seen a cycle later.
   logic [2:0] used_q;
-  logic [3*AddrW-1:0] row_addr_q;
+  logic [3*(AddrW-Aw)-1:0] beyond_q;
   always_ff @(posedge clk_i) begin
     used_q <= (issue && blk_ok && !clear_i) ? row_ok : '0;
-    row_addr_q <= {row_addr2, row_addr1, row_addr0};
+    beyond_q <= {row_addr2[AddrW-1:Aw], row_addr1[AddrW-1:Aw], row_addr0[AddrW-1:Aw]};
   end
-  assign error_o = ((used_q[0] && row_addr_q[0 +: AddrW] >= AddrW'(ActDepth)) ||
-                    (used_q[1] && row_addr_q[AddrW +: AddrW] >= AddrW'(ActDepth)) ||
-                    (used_q[2] && row_addr_q[2*AddrW +: AddrW] >= AddrW'(ActDepth))) ?
+  assign error_o = ((used_q[0] && beyond_q[0 +: AddrW-Aw] != '0) ||
+                    (used_q[1] && beyond_q[AddrW-Aw +: AddrW-Aw] != '0) ||
+                    (used_q[2] && beyond_q[2*(AddrW-Aw) +: AddrW-Aw] != '0)) ?
                    bp_pkg::ErrAct : bp_pkg::ErrNone;
   assign act_re_o = issue;
   assign read_o = issue;

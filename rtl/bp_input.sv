@@ -36,6 +36,7 @@ module bp_input #(
 );
 
   localparam int unsigned LgN = $clog2(N);
+  localparam int unsigned Aw  = $clog2(ActDepth);
 
   if (N != (1 << LgN) || N < 8 || CG != 16) begin : gen_check
     $error("bp_input: blocks of 8, 16 or 32 pixels and groups of 16 channels only");
@@ -165,7 +166,7 @@ module bp_input #(
         end
       end
       StWrite: begin
-        if (32'(addr_o) >= ActDepth) begin
+        if (addr_o[15:Aw] != '0) begin
           error_d = bp_shell_pkg::ErrAct;
           state_d = StDone;
         end else if (word_last) begin
@@ -286,12 +287,12 @@ module bp_input #(
     end
   end
 
-  assign we_o         = state_q == StWrite && 32'(addr_o) < ActDepth;
+  assign we_o         = state_q == StWrite && addr_o[15:Aw] == '0;
   assign bank_o       = wr_bank_q;
   assign addr_o       = blk_addr_q + 16'(word_q);
   assign left_we_o    = we_o && !wr_first_q;
   assign left_addr_o  = addr_o - px_stride_q;
-  assign right_we_o   = we_o && !wr_last_q && 32'(right_addr_o) < ActDepth;
+  assign right_we_o   = we_o && !wr_last_q && right_addr_o[15:Aw] == '0;
   assign right_addr_o = addr_o + px_stride_q;
   assign done_o       = state_q == StDone;
   assign error_o      = error_q;

@@ -19,36 +19,44 @@ module bp_issue (
   output logic            wait_o          // held back by the gap
 );
 
-  logic [3:0]  left_q, gap_q;             // planes of the window in the array; cycles to wait
-  logic        tile_last_q;
+  logic [3:0]  left_q, left_d, gap_q, gap_d; // planes of the window in the array; cycles to wait
+  logic        more_q, final_q, wait_q;    // left_q is not zero; its last plane ends the tile; gap_q is not zero
+  logic        tile_last_q, tile_last;
   logic [15:0] waddr_q, coef_q;
-  logic        more, final_plane;
+  logic        single, final_plane;
 
-  assign more = left_q != '0;
-  assign final_plane = more ? (left_q == 4'd1 && tile_last_q)
-                            : (window_i.wn == 4'd1 && window_i.last);
-  assign wait_o = (more | window_valid_i) & final_plane & (gap_q != '0);
-  assign valid_o = (more | window_valid_i) & !wait_o;
-  assign window_take_o = valid_o & !more;
+  assign single = window_i.wn == 4'd1 && window_i.last;
+  assign final_plane = more_q ? final_q : single;
+  assign wait_o = (more_q | window_valid_i) & final_plane & wait_q;
+  assign valid_o = (more_q | window_valid_i) & !wait_o;
+  assign window_take_o = window_valid_i & !more_q & !(single & wait_q);
   assign first_o = window_take_o & window_i.first;
   assign last_o = valid_o & final_plane;
-  assign waddr_o = more ? waddr_q : window_i.waddr;
-  assign coef_o = more ? coef_q : window_i.coef;
+  assign waddr_o = more_q ? waddr_q : window_i.waddr;
+  assign coef_o = more_q ? coef_q : window_i.coef;
+
+  assign left_d = !valid_o ? left_q : (more_q ? left_q : window_i.wn) - 4'd1;
+  assign gap_d = last_o ? gap_i - 4'd1 : wait_q ? gap_q - 4'd1 : gap_q;
+  assign tile_last = window_take_o ? window_i.last : tile_last_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) begin
-      left_q <= '0;
-      gap_q  <= '0;
+      left_q  <= '0;
+      gap_q   <= '0;
+      more_q  <= 1'b0;
+      wait_q  <= 1'b0;
     end else begin
-      if (valid_o) left_q <= (more ? left_q : window_i.wn) - 4'd1;
-      if (last_o) gap_q <= gap_i - 4'd1;
-      else if (gap_q != '0) gap_q <= gap_q - 4'd1;
+      left_q  <= left_d;
+      gap_q   <= gap_d;
+      more_q  <= left_d != '0;
+      wait_q  <= gap_d != '0;
     end
+    final_q <= left_d == 4'd1 && tile_last;
     if (valid_o) begin
       waddr_q <= waddr_o + 16'd1;
       coef_q  <= coef_o + 16'd1;
     end
-    if (window_take_o) tile_last_q <= window_i.last;
+    tile_last_q <= tile_last;
   end
 
 endmodule

@@ -43,15 +43,14 @@ module bp_output #(
   logic [63:0] rdata_q;
   logic [PtrW:0] wptr_q;
   logic [PtrW-1:0] rptr_q, rptr_d;
-  logic last_q, launch_q;
+  logic last_q, launch_q, at_end_q, beyond_q, error_q;
   logic [13:0] beats;
   logic take, sent, last_ok, last_bad;
 
   assign beats = 14'((17'(bytes_i) + 17'd7) >> 3);
   assign take = logit_valid_i & logit_ready_o & ~stop_i;
-  assign last_ok = take & logit_last_i & (14'(wptr_q) + 14'd1 == beats);
-  assign last_bad = take & (logit_last_i ? 14'(wptr_q) + 14'd1 != beats
-                                         : 14'(wptr_q) + 14'd1 >= beats);
+  assign last_ok = take & logit_last_i & at_end_q;
+  assign last_bad = take & (logit_last_i ? !at_end_q : beyond_q);
   assign rptr_d = start_i ? '0 : rptr_q + PtrW'(sent);
 
   always_ff @(posedge clk_i) begin
@@ -65,10 +64,21 @@ module bp_output #(
       last_q   <= 1'b0;
       launch_q <= 1'b0;
     end else begin
-      if (take && !wptr_q[PtrW]) wptr_q <= wptr_q + 1'b1;
+      if (step) wptr_q <= wptr_q + 1'b1;
       if (last_ok) last_q <= 1'b1;
       launch_q <= last_ok & !last_q;
     end
+  end
+
+  // Is the next beat the last, or beyond? A wrong number is told a cycle later.
+  logic [13:0] next;
+  logic        step;
+  assign step = take & !wptr_q[PtrW];
+  assign next = 14'(wptr_q) + (step ? 14'd2 : 14'd1);
+  always_ff @(posedge clk_i) begin
+    at_end_q <= start_i ? beats == 14'd1 : next == beats;
+    beyond_q <= start_i ? beats <= 14'd1 : next >= beats;
+    error_q  <= last_bad & rst_ni;
   end
 
   always_ff @(posedge clk_i) begin
@@ -106,6 +116,6 @@ module bp_output #(
 
   assign logit_ready_o = 1'b1;
   assign got_last_o = last_q;
-  assign count_error_o = last_bad;
+  assign count_error_o = error_q;
 
 endmodule

@@ -137,7 +137,7 @@ module bp_writeback #(
     end
   end
 
-  assign out_of_range = addr >= AddrW'(ActDepth);
+  assign out_of_range = addr[AddrW-1:Aw] != '0;
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
   assign we_o = write & !out_of_range;
   assign bank_o = y_q[1:0] + group_q;
@@ -150,21 +150,27 @@ module bp_writeback #(
 
   // ---- logits: pixel 0 of every tile ----
   logic            logit_busy_q, logit_end;
-  logic [31:0]     left_q;               // logits to come
+  logic [31:0]     left_q, left_d;       // logits to come
+  logic            none_q, few_q, one_q; // of them: none, at most 2, 1
   logic [7:0]      pair_q;
 
-  assign logit_valid_o = logit_busy_q && left_q != '0;
-  assign logit_end = logit_busy_q && (pair_q == 8'(M/2 - 1) || left_q <= 32'd2);
-  assign logit_last_o = left_q <= 32'd2;
-  assign logit_data_o = {(left_q == 32'd1) ? 32'd0 : logit_i[63:32], logit_i[31:0]};
+  assign logit_valid_o = logit_busy_q && !none_q;
+  assign logit_end = logit_busy_q && (pair_q == 8'(M/2 - 1) || few_q);
+  assign logit_last_o = few_q;
+  assign left_d = start_i ? layer_i.logits : few_q ? '0 : left_q - 32'd2;
+  assign logit_data_o = {one_q ? 32'd0 : logit_i[63:32], logit_i[31:0]};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) logit_busy_q <= 1'b0;
     else if (code_valid_i && code_step_i == '0 && logits) logit_busy_q <= 1'b1;
     else if (logit_end) logit_busy_q <= 1'b0;
     pair_q <= (code_valid_i && code_step_i == '0) ? '0 : pair_q + 8'd1;
-    if (start_i) left_q <= layer_i.logits;
-    else if (logit_busy_q) left_q <= (left_q <= 32'd2) ? '0 : left_q - 32'd2;
+    if (start_i || logit_busy_q) begin
+      left_q <= left_d;
+      none_q <= left_d == '0;
+      few_q  <= left_d <= 32'd2;
+      one_q  <= left_d == 32'd1;
+    end
   end
 
   logic unused;

@@ -62,7 +62,7 @@ static void test_refuse(void **state)
     v = ok, v.cg = 8, v.k = 72; assert_error(load(&h, v), BASE_INPUT, "'array.cg'");
     v = ok, v.k = 128; assert_error(load(&h, v), BASE_INPUT, "9 x cg = 144");
     v = ok, v.m = 12; assert_error(load(&h, v), BASE_INPUT, "'array.m' is 12");
-    v = ok, v.drain = 8; assert_error(load(&h, v), BASE_INPUT, "multiple of m");
+    v = ok, v.drain = 8; assert_error(load(&h, v), BASE_INPUT, "at most 15 cycles");
     v = ok, v.act = 1000; assert_error(load(&h, v), BASE_INPUT, "'depth.act' is 1000");
     v = ok, v.act = 0; assert_error(load(&h, v), BASE_INPUT, "'depth.act' is 0");
     v = ok, v.gbytes = 2; assert_error(load(&h, v), BASE_INPUT, "gbytes_per_s");
