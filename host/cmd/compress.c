@@ -268,8 +268,10 @@ static int finalist(struct run *r, struct contender *out, const char *name, cons
     o.label = label;
     o.resume = r->resume;
     recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_FULL : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
-    if (!c->finetune.epochs)             /* whole epochs make up for it (docs/compress.md) */
+    if (!c->finetune.epochs) {           /* whole epochs make up for it (docs/compress.md) */
         recipe->quantize.rounding = COMPRESS_ADAPTIVE;
+        recipe->quantize.bias_correction = true;
+    }
     if (c->finetune.distill > 0)
         recipe->distill = (struct compress_distill){ .weight = c->finetune.distill, .temperature = c->finetune.temperature };
     char *text = compress_recipe_text(recipe, layers_of(r));

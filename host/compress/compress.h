@@ -76,8 +76,8 @@ struct compress_recipe {
     struct compress_finetune finetune;
 };
 
-/* Every layer w / a bits, the first and last layer with weights 8 / 8; raw input 8; ties kept; rounding to nearest, the
- * cheap way (a recipe's file rounds adaptively unless it says otherwise). */
+/* Every layer w / a bits, the first and last layer with weights 8 / 8; raw input 8; ties kept; rounding to nearest and no
+ * bias correction, the cheap way (a recipe's file means adaptive rounding with bias correction unless it says otherwise). */
 int compress_recipe_default(struct compress_recipe *out, const struct graph *g, const struct graph_layers *ls, int w_bits, int a_bits);
 int compress_recipe_copy(struct compress_recipe *out, const struct compress_recipe *r);
 void compress_recipe_free(struct compress_recipe *r);

@@ -273,6 +273,7 @@ static int read_tree(struct reader *rd)
     if (!config_get(root, "distill") && compress_recipe_removes(rd->r))
         rd->r->distill.weight = COMPRESS_PRUNE_DISTILL;
     rd->r->quantize.rounding = COMPRESS_ADAPTIVE;
+    rd->r->quantize.bias_correction = true;
     if ((n = config_get(root, "quantize")) && (rc = compress_read_quantize(rd->t, n, &rd->r->quantize)))
         return rc;
     if ((n = config_get(root, "distill")) && (rc = compress_read_distill(rd->t, n, &rd->r->distill)))
