@@ -171,28 +171,45 @@ static void generated_one(const char *name, struct graph_shape s, size_t outputs
     graph_free(g);
 }
 
+/* The models that a script wrote. */
+static void generated_all(const char *script, const char *arguments)
+{
+    char name[32];
+    assert_true(outside(script, arguments));
+    FILE *fp = fopen(unit_path(dir, "list.txt"), "r");
+    struct graph_shape s;
+    int outputs;
+    assert_non_null(fp);
+    while (fscanf(fp, "%31s %d %d %d %d", name, &s.c, &s.h, &s.w, &outputs) == 5)
+        generated_one(name, s, (size_t)outputs);
+    fclose(fp);
+    unit_remove(dir);
+    assert_ok(base_mkdirs(dir));
+}
+
 /* Random models of every operator: pads of all kinds, NHWC pieces, constants, joins, shortcuts. */
 static void generated(void **state)
 {
     (void)state;
     need_onnxruntime();
-    if (!outside("onnx_generate", "--check >/dev/null 2>&1")) {
-        print_message("skipped: %s has no onnx\n", python());
-        skip();
-    }
+    if (!outside("onnx_generate", "--check >/dev/null 2>&1"))
+        skip_because("%s has no onnx", python());
     const char *more = getenv("BITPRESS_LONG");
-    char *arguments = base_format("%s %d 1", dir, more && *more ? 1000 : 150), name[16];
-    assert_true(outside("onnx_generate", arguments));
-    FILE *fp = fopen(unit_path(dir, "list.txt"), "r");
-    struct graph_shape s;
-    int outputs;
-    assert_non_null(fp);
-    while (fscanf(fp, "%15s %d %d %d %d", name, &s.c, &s.h, &s.w, &outputs) == 5)
-        generated_one(name, s, (size_t)outputs);
-    fclose(fp);
+    char *arguments = base_format("%s %d 1", dir, more && *more ? 1000 : 150);
+    generated_all("onnx_generate", arguments);
     base_free(arguments);
-    unit_remove(dir);
-    assert_ok(base_mkdirs(dir));
+}
+
+/* What PyTorch's exporters make of thirteen networks. */
+static void torch_exports(void **state)
+{
+    (void)state;
+    if (!outside("torch_exports", "--check >/dev/null 2>&1"))
+        skip_because("%s has no PyTorch", python());
+    const char *more = getenv("BITPRESS_LONG");
+    char *arguments = base_format("%s%s", dir, more && *more ? " all" : "");
+    generated_all("torch_exports", arguments);
+    base_free(arguments);
 }
 
 static const char *const models[] = { "resnet8-mlperftiny", "resnet20-cifar10", "resnet56-cifar10" };
@@ -383,7 +400,7 @@ int main(void)
 {
     dir = unit_scratch();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zoo), cmocka_unit_test(generated), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qonnx_random), cmocka_unit_test(qdq_real),
+        cmocka_unit_test(zoo), cmocka_unit_test(generated), cmocka_unit_test(torch_exports), cmocka_unit_test(real_models), cmocka_unit_test(real_accuracy), cmocka_unit_test(qdq_random), cmocka_unit_test(qonnx_random), cmocka_unit_test(qdq_real),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     unit_remove(dir);
