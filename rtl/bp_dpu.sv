@@ -16,15 +16,13 @@ module bp_dpu #(
 
   localparam int unsigned CntW = $clog2(K + 1);
 
-  logic [CntW-1:0]         count;
-  logic signed [CntW+18:0] product_q;
+  logic [CntW-1:0] count;
 
   bp_popcount #(.K(K)) u_popcount (
     .clk_i, .valid_i, .a_i(window_i), .b_i(weight_i), .count_o(count));
 
-  always_ff @(posedge clk_i) begin
-    if (mul_i) product_q <= $signed({1'b0, count}) * coef_i;
-    if (add_i) sum_o <= (first_i ? 32'sd0 : sum_o) + 32'(product_q);
-  end
+  bp_dsp48 #(.Aw(CntW + 1), .Cw(1), .Pw(32), .Accumulate(1'b1)) u_dsp (
+    .clk_i, .a_i($signed({1'b0, count})), .b_i(coef_i), .c_i(1'b0), .ce_ab_i(1'b0), .ce_m_i(mul_i), .ce_p_i(add_i),
+    .first_i, .p_o(sum_o));
 
 endmodule

@@ -81,15 +81,12 @@ module bp_requant #(
 
   // ---- the vector, with the sums and a cycle later ----
   for (genvar m = 0; m < M; m++) begin : gen_channel
-    logic signed [17:0] mul, mul_q;
+    logic signed [17:0] mul;
     logic signed [47:0] add_q;
     logic               negative_q;
     assign mul = scale[m*66 +: 18];
     always_ff @(posedge clk_i) begin
-      if (valid_i) begin
-        mul_q <= mul;
-        add_q <= scale[m*66+18 +: 48];
-      end
+      if (valid_i) add_q <= scale[m*66+18 +: 48];
       if (valid_q[1]) negative_q <= add_q[47];
     end
   end
@@ -101,9 +98,6 @@ module bp_requant #(
 
   for (genvar l = 0; l < Drain; l++) begin : gen_lane
     logic signed [17:0] low;
-    logic signed [14:0] high_q;
-    logic signed [35:0] low_product_q;
-    logic signed [32:0] high_product_q;
     logic signed [47:0] low_sum_q;
     logic signed [31:0] carry;
     logic signed [33:0] high_sum_q;
@@ -116,19 +110,15 @@ module bp_requant #(
     // Products are not negative: the sum wraps only if the addend is not negative either.
     assign carry = {low_sum_q[47] & gen_channel[l%M].negative_q, low_sum_q[47:17]};
 
+    bp_dsp48 u_low (
+      .clk_i, .a_i(low), .b_i(gen_channel[l%M].mul), .c_i(gen_channel[l%M].add_q), .ce_ab_i(1'b0),
+      .ce_m_i(valid_i), .ce_p_i(valid_q[1]), .first_i(1'b0), .p_o(low_sum_q));
+    bp_dsp48 #(.Aw(15), .Cw(32), .Pw(34), .Inputs(1'b1)) u_high (
+      .clk_i, .a_i(sum_i[l*32+17 +: 15]), .b_i(gen_channel[l%M].mul), .c_i(carry), .ce_ab_i(valid_i),
+      .ce_m_i(valid_q[1]), .ce_p_i(valid_q[2]), .first_i(1'b0), .p_o(high_sum_q));
+
     always_ff @(posedge clk_i) begin
-      if (valid_i) begin
-        low_product_q <= low * gen_channel[l%M].mul;
-        high_q        <= sum_i[l*32+17 +: 15];
-      end
-      if (valid_q[1]) begin
-        low_sum_q      <= 48'(low_product_q) + gen_channel[l%M].add_q;
-        high_product_q <= high_q * gen_channel[l%M].mul_q;
-      end
-      if (valid_q[2]) begin
-        high_sum_q <= 34'(high_product_q) + 34'(carry);
-        rest_q     <= low_sum_q[16:0];
-      end
+      if (valid_q[2]) rest_q <= low_sum_q[16:0];
       if (valid_q[3]) begin
         value_q <= value;
         over_q  <= over;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series; prints LUT, FF, BRAM, DSP against the board's budget and
+# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series or UltraScale+; prints LUT, FF, BRAM, DSP against the board's budget and
 # the longest path in cells. Not a timing run: there is no place and route here. Hierarchical: a unit of
 # the array is mapped once. SYNTH_FLAGS is added to synth_xilinx's; -nowidelut because it would spend
 # four LUTs on what two levels do with two.
@@ -10,9 +10,13 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 out=$build/synth
 log=$out/$board.log
 mkdir -p "$out"
-echo "yosys synth_xilinx -family xc7 on bp_kernel; log $log (takes minutes)"
-yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $*
-    synth_xilinx -family xc7 -top bp_kernel -nowidelut ${SYNTH_FLAGS:-}
+case $(sed -n 's/^part: *//p' "$root/boards/$board/board.yaml") in
+xczu* | xck2*) family=xcup define=-DULTRASCALE ;;
+*)             family=xc7 define= ;;
+esac
+echo "yosys synth_xilinx -family $family on bp_kernel; log $log (takes minutes)"
+yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $define $*
+    synth_xilinx -family $family -top bp_kernel -nowidelut ${SYNTH_FLAGS:-}
     tee -q -o $out/$board.stat stat -top bp_kernel
     flatten; clean; write_blif $out/$board.blif"
 awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
@@ -30,9 +34,9 @@ awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
             n = seen[c]
             if (c ~ /^LUT[1-6]$|^LUT6_2$/) lut += n
             else if (c ~ /^(FDRE|FDSE|FDCE|FDPE)$/) ff += n
-            else if (c == "RAMB36E1") bram += n
-            else if (c == "RAMB18E1") bram += n / 2
-            else if (c == "DSP48E1") dsp += n
+            else if (c ~ /^RAMB36E[12]$/) bram += n
+            else if (c ~ /^RAMB18E[12]$/) bram += n / 2
+            else if (c ~ /^DSP48E[12]$/) dsp += n
             else if (c == "RAM32M" || c == "RAM64M") lut += 4 * n
             else if (c ~ /^RAM(32|64)X1D$/) lut += 2 * n
             else if (c ~ /^RAM128X1D$/) lut += 4 * n
