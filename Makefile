@@ -104,7 +104,7 @@ GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
 .PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib sim-long \
-        lint synth bench-sim bench-train asan install clean gen FORCE
+        lint synth bench-sim bench-area bench-train asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -347,6 +347,9 @@ lint: gen ## verilator --lint-only -Wall
 
 synth: gen ## Yosys: LUT, FF, BRAM, DSP against BOARD's budget
 	@$(MAKE) -C sim synth BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+bench-area: gen $(BUILD)/bitpress ## Yosys' count of several arrays beside the predicted one (SHAPES="N:DRAIN ...")
+	@scripts/bench_area.sh $(abspath $(BUILD)) $(wildcard rtl/*_pkg.sv) $(filter-out %_pkg.sv,$(wildcard rtl/*.sv))
 
 bench-sim: gen ## simulation speed
 	@$(MAKE) -C sim bench BOARD=$(BOARD) BUILD=$(abspath $(BUILD))

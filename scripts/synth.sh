@@ -1,16 +1,17 @@
 #!/bin/bash
-# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series or UltraScale+; prints LUT, FF, BRAM, DSP against the board's budget and
-# the longest path in cells. Not a timing run: there is no place and route here. Hierarchical: a unit of
+# synth.sh BOARD BUILD SOURCE...: Yosys for 7-series or UltraScale+; prints LUT, FF, BRAM, DSP against the board's budget
+# and the longest path in cells. BOARD_YAML: the board's description, where it is not in boards/. Not a timing run: there is no place and route here. Hierarchical: a unit of
 # the array is mapped once. SYNTH_FLAGS is added to synth_xilinx's; -nowidelut because it would spend
 # four LUTs on what two levels do with two.
 set -eu
 board=$1 build=$2
 shift 2
 root=$(cd "$(dirname "$0")/.." && pwd)
+yaml=${BOARD_YAML:-$root/boards/$board/board.yaml}
 out=$build/synth
 log=$out/$board.log
 mkdir -p "$out"
-case $(sed -n 's/^part: *//p' "$root/boards/$board/board.yaml") in
+case $(sed -n 's/^part: *//p' "$yaml") in
 xczu* | xck2*) family=xcup define=-DULTRASCALE ;;
 *)             family=xc7 define= ;;
 esac
@@ -19,7 +20,7 @@ yosys -q -l "$log" -p "read_verilog -sv -DSYNTHESIS $define $*
     synth_xilinx -family $family -top bp_kernel -nowidelut ${SYNTH_FLAGS:-}
     tee -q -o $out/$board.stat stat -top bp_kernel
     flatten; clean; write_blif $out/$board.blif"
-awk -v board="$board" -v yaml="$root/boards/$board/board.yaml" '
+awk -v board="$board" -v yaml="$yaml" '
     function row(name, used, budget) {
         printf "  %-8s %8d of %8d  %5.1f %%\n", name, used, budget, budget ? 100 * used / budget : 0
     }

@@ -16,9 +16,12 @@ static json_t *board_json(const struct hw *h)
     json_t *budget = json_pack("{s:i, s:i, s:i, s:i}", "lut", h->lut, "ff", h->ff, "bram36", h->bram36, "dsp", h->dsp);
     json_t *memory = json_pack("{s:i, s:i, s:i, s:i, s:f}", "port_bits", h->port_bits, "burst_beats", h->burst_beats, "read_latency",
                                h->read_latency, "write_latency", h->write_latency, "gbytes_per_s", h->port_gbytes_s);
-    return json_pack("{s:o, s:o, s:o, s:s, s:f, s:o, s:o, s:o, s:o, s:o}", "name", cmd_json_text(h->name), "board", cmd_json_text(h->board),
+    struct hw_area a;
+    hw_area(&a, h);
+    json_t *area = json_pack("{s:i, s:i, s:i}", "lut", a.lut, "bram36", a.bram36, "dsp", a.dsp);
+    return json_pack("{s:o, s:o, s:o, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "name", cmd_json_text(h->name), "board", cmd_json_text(h->board),
                      "part", cmd_json_text(h->part), "hash", hash, "clock_mhz", h->clock_mhz, "clock_is", cmd_json_text(h->clock_is), "array",
-                     array, "depth", depth, "budget", budget, "memory", memory);
+                     array, "depth", depth, "area", area, "budget", budget, "memory", memory);
 }
 
 /* ---- list ------------------------------------------------------------------------- */
@@ -78,6 +81,9 @@ static int show(const struct cmd *c, const void *options)
     printf("drain     %d accumulators a cycle\n", h.drain);
     printf("depth     activations %d, weights %d, coefficients %d, scales %d, K-words %d, layers %d, maps %d\n", h.act_depth, h.weight_depth,
            h.coef_depth, h.scale_depth, h.kword_depth, h.layer_depth, h.map_depth);
+    struct hw_area a;
+    hw_area(&a, &h);
+    printf("area      %d LUT, %d BRAM36, %d DSP (predicted)\n", a.lut, a.bram36, a.dsp);
     printf("budget    %d LUT, %d FF, %d BRAM36, %d DSP\n", h.lut, h.ff, h.bram36, h.dsp);
     printf("memory    %d bits, bursts of %d, %d cycles to read, %d to write, %g GB/s\n", h.port_bits, h.burst_beats, h.read_latency, h.write_latency,
            h.port_gbytes_s);

@@ -39,6 +39,9 @@ int hw_list(char names[][32], int max);
 /* Generated files. */
 int hw_write_sv(const struct hw *hw, const char *path);   /* package bitpress_hw_pkg */
 int hw_write_c(const struct hw *hw, const char *path);    /* BITPRESS_M, ... */
+/* What the accelerator takes: predicted, LUT before packing; `make synth` counts. */
+struct hw_area { int lut, bram36, dsp; };
+void hw_area(struct hw_area *out, const struct hw *hw);
 /* Binary multiply-accumulates a cycle. */
 static inline int64_t hw_binary_macs(const struct hw *hw) { return (int64_t)hw->m * hw->n * hw->k; }
 
