@@ -1,8 +1,7 @@
 /* compress: the main job. Float network, search over recipes with every candidate scored on the
  * accelerator, fine-tuning of the best few beside their uniform rivals, one choice on held-out
  * images, then - once - the test images, the report and the pack. */
-#include <limits.h>
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
@@ -11,6 +10,7 @@
 #include "cmd/pipeline.h"
 #include "cmd/run_config.h"
 #include "cmd/space.h"
+#include "cmd/target.h"
 #include "device/remote.h"
 #include "onnx/onnx.h"
 
@@ -27,9 +27,11 @@ struct run {
     struct graph *graph;             /* the float network */
     struct pipeline_bench bench;
     struct search_study *study;
-    struct search_objective goal;
+    struct target target;
+    const char *input;               /* YAML with the preprocessing, NULL: the model's own */
     struct space space;
     double float_val;                /* on the images that candidates are judged by */
+    double float_held;               /* on all held-out images, which finalists are judged by */
     char *cache_dir;
     struct search_trials trials;
     struct contender uniform8, uniform, searched;
@@ -63,10 +65,10 @@ static int bind_study(struct run *r)
         if (shapes_trials)
             s[n++] = (struct search_setting){ key[i].s, value[i].s };
     }
-    s[n++] = (struct search_setting){ "input", r->config.input ? r->config.input : "as the model says" };
+    s[n++] = (struct search_setting){ "input", r->config.input ? r->config.input : r->input ? r->input : "as the model says" };
     char limit[24], hardware[160];
     const struct hw *h = &r->hw;     /* what the board's file says of cycles and of the limit */
-    snprintf(limit, sizeof limit, "%lld", (long long)r->goal.cycles_limit);
+    snprintf(limit, sizeof limit, "%lld", (long long)r->target.search.cycles_limit);
     snprintf(hardware, sizeof hardware, "%016llx, port %d x %d, latency %d and %d, %g GB/s at %g MHz", (unsigned long long)h->hash, h->port_bits, h->burst_beats, h->read_latency,
              h->write_latency, h->port_gbytes_s, h->clock_mhz);
     s[n++] = (struct search_setting){ "cycles limit", limit };
@@ -130,10 +132,13 @@ static int train_float(struct run *r, const char *path)
 static int open_inputs(struct run *r)
 {
     const struct run_config *c = &r->config;
-    int rc = pipeline_model(&r->graph, c->model, c->input ? c->path : NULL);
+    int rc = pipeline_model(&r->graph, c->model, r->input);
     if (!rc)
         rc = pipeline_images_check(r->graph, c->data, DATA_TEST);
-    return rc ? rc : pipeline_data_open(&r->data, r->graph, c->data, (int)c->held_out, (uint64_t)c->seed, r->pool);
+    if (!rc)
+        rc = pipeline_data_open(&r->data, r->graph, c->data, (int)c->held_out, (uint64_t)c->seed, r->pool);
+    r->config.held_out = rc ? c->held_out : r->data.n_val;
+    return rc;
 }
 
 /* A built-in network is trained and from then on read from its file, as any other. */
@@ -160,8 +165,12 @@ static int float_network(struct run *r)
     if (!rc)
         rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, n, r->pool, &v);
     if (!rc) {
-        r->float_val = v.top1;
+        r->float_val = r->float_held = v.top1;
         base_log("float network: %.2f %% of %d held-out images", 100 * v.top1, n);
+    }
+    if (!rc && r->target.loss_max < 1 && n < r->data.n_val) {
+        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, r->data.n_val, r->pool, &v);
+        r->float_held = v.top1;
     }
     base_free(trained);
     return rc;
@@ -235,7 +244,7 @@ static int run_search(struct run *r)
         rc = space_range_of(&range, r);
     if (!rc)
         rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
-    struct search_job job = { .space = &r->space.search, .objective = r->goal, .agent = c->search.agent, .seed = (uint64_t)c->seed,
+    struct search_job job = { .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .seed = (uint64_t)c->seed,
                               .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
     if (!rc)
         rc = search_run(r->study, &job);
@@ -257,40 +266,79 @@ static int leave_out(int rc, const char *name)
     return BASE_OK;
 }
 
-/* Fine-tuned (its checkpoint is named after the recipe) and judged on all held-out images; out->net is NULL
- * if it had to be left out.
- * `label`: of the progress line. */
-static int finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe)
+static int build_finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe, enum compress_mode mode)
 {
     const struct run_config *c = &r->config;
     struct compress_options o = COMPRESS_OPTIONS_INIT;
     o.batchnorm_images = (int)c->search.batchnorm;
     o.label = label;
     o.resume = r->resume;
-    recipe->finetune = (struct compress_finetune){ .mode = c->finetune.epochs ? COMPRESS_FULL : COMPRESS_FAST, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
-    if (!c->finetune.epochs) {           /* whole epochs make up for it (docs/compress.md) */
-        recipe->quantize.rounding = COMPRESS_ADAPTIVE;
-        recipe->quantize.bias_correction = true;
-    }
-    if (c->finetune.distill > 0)
-        recipe->distill = (struct compress_distill){ .weight = c->finetune.distill, .temperature = c->finetune.temperature };
+    const bool fast = mode == COMPRESS_FAST;
+    recipe->finetune = (struct compress_finetune){ .mode = mode, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
+    recipe->quantize.rounding = fast ? COMPRESS_ADAPTIVE : COMPRESS_NEAREST;       /* whole epochs make up for both (docs/compress.md) */
+    recipe->quantize.bias_correction = fast;
+    recipe->distill = (struct compress_distill){ .weight = fast ? 0 : c->finetune.distill, .temperature = c->finetune.temperature };
     char *text = compress_recipe_text(recipe, layers_of(r));
     char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
-    o.checkpoint = checkpoint;
+    o.checkpoint = fast ? NULL : checkpoint;
     int rc = checkpoint ? contender_build(out, name, trial, recipe, r->bench.cache, &r->hw, &o) : BASE_NOMEM;
-    if (!rc)
-        base_log("%s: %.2f %% of %d held-out images", label, 100 * out->val_top1, r->data.n_val);
     base_free(checkpoint);
     base_free(text);
+    return rc;
+}
+
+/* Fine-tuned (its checkpoint is named after the recipe), or left as it is where that is better on all held-out images, which
+ * happens at many bits; out->net is NULL if it had to be left out.
+ * `label`: of the progress line. */
+static int finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe)
+{
+    struct contender tuned = { 0 };
+    int rc = build_finalist(r, out, name, label, trial, recipe, COMPRESS_FAST);
+    if (!rc && r->config.finetune.epochs)
+        rc = build_finalist(r, &tuned, name, label, trial, recipe, COMPRESS_FULL);
+    if (rc == BASE_INPUT && out->net) {
+        base_error_clear();            /* it can be built as it is */
+        rc = BASE_OK;
+    }
+    if (!rc && tuned.net)
+        base_log("%s: %.2f %% of %d held-out images, %.2f %% before", label, 100 * tuned.val_top1, r->data.n_val, 100 * out->val_top1);
+    if (tuned.net && tuned.val_top1 > out->val_top1) {
+        contender_free(out);
+        *out = tuned;
+    } else {
+        contender_free(&tuned);
+    }
+    if (rc)
+        contender_free(out);
     return leave_out(rc, label);
 }
 
-/* Keep the more accurate of two; on a tie the one that came first. */
-static void keep_better(struct contender *best, struct contender *c)
+/* ---- which of two fine-tuned networks ------------------------------------------------------------ */
+
+/* It loses no more than is allowed, on all held-out images. */
+static bool within_loss(const struct run *r, const struct contender *c)
+{
+    return r->float_held - c->val_top1 <= r->target.loss_max + 1e-9;
+}
+
+/* For a latency the more accurate one; for a loss the faster of those within it, else the more accurate. */
+static bool is_better(const struct run *r, const struct contender *a, const struct contender *b)
+{
+    if (r->target.search.goal == SEARCH_MIN_CYCLES) {
+        if (within_loss(r, a) != within_loss(r, b))
+            return within_loss(r, a);
+        if (within_loss(r, a))
+            return a->model_cycles < b->model_cycles;
+    }
+    return a->val_top1 > b->val_top1;
+}
+
+/* Keep the better of two; on a tie the one that came first. */
+static void keep_better(const struct run *r, struct contender *best, struct contender *c)
 {
     if (!c->net)
         return;
-    if (best->net && best->val_top1 >= c->val_top1) {
+    if (best->net && !is_better(r, c, best)) {
         contender_free(c);
         return;
     }
@@ -298,10 +346,115 @@ static void keep_better(struct contender *best, struct contender *c)
     *best = *c;
 }
 
+/* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
+
+/* What may be fine-tuned: a trial, or a uniform pair (trial -1), as the cheap rung judged it. */
+struct choice { int trial, w, a; int64_t cycles; double val; };
+
+static int finalist_uniform(struct run *r, struct contender *out, const char *name, int w, int a)
+{
+    struct compress_recipe recipe;
+    int rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
+    if (rc)
+        return rc;
+    char label[48];
+    snprintf(label, sizeof label, "fine-tune uniform w%d a%d", w, a);
+    rc = finalist(r, out, name, label, -1, &recipe);
+    compress_recipe_free(&recipe);
+    return rc;
+}
+
+static int finalist_trial(struct run *r, struct contender *out, int trial)
+{
+    struct compress_recipe recipe;
+    char label[48];
+    snprintf(label, sizeof label, "fine-tune trial %d", trial);
+    int rc = space_recipe(&recipe, &r->space, r->trials.trial[trial].genes);
+    if (rc)
+        return rc;
+    rc = finalist(r, out, "searched", label, trial, &recipe);
+    compress_recipe_free(&recipe);
+    return rc;
+}
+
+static int finalist_choice(struct run *r, struct contender *out, const struct choice *c)
+{
+    char name[32];
+    if (c->trial >= 0)
+        return finalist_trial(r, out, c->trial);
+    snprintf(name, sizeof name, "best uniform (w%d a%d)", c->w, c->a);
+    return finalist_uniform(r, out, name, c->w, c->a);
+}
+
+/* The most accurate first; of equal ones the one that was there first. */
+static int by_val(const void *x, const void *y)
+{
+    const struct choice *a = x, *b = y;
+    if (a->val != b->val)
+        return a->val < b->val ? 1 : -1;
+    if (a->cycles != b->cycles)
+        return a->cycles > b->cycles ? 1 : -1;
+    return (a->trial > b->trial) - (a->trial < b->trial);
+}
+
+/* For a latency: the best few. */
+static int most_accurate(struct run *r, struct contender *best, struct choice *choice, int n)
+{
+    int rc = BASE_OK;
+    qsort(choice, (size_t)n, sizeof *choice, by_val);
+    for (int k = 0; !rc && k < BASE_MIN(n, (int)r->config.finetune.top); k++) {
+        struct contender c;
+        rc = finalist_choice(r, &c, &choice[k]);
+        if (!rc)
+            keep_better(r, best, &c);
+    }
+    return rc;
+}
+
+static int by_cycles(const void *x, const void *y)
+{
+    const struct choice *a = x, *b = y;
+    if (a->cycles != b->cycles)
+        return a->cycles > b->cycles ? 1 : -1;
+    return by_val(x, y);
+}
+
+/* For a loss: bisection along the front, from the fastest that the cheap rung calls good enough. What is slower is more
+ * accurate, before fine-tuning and, nearly always, after it. */
+static int fastest(struct run *r, struct contender *best, struct choice *choice, int n)
+{
+    int front = 0, rc = BASE_OK;
+    qsort(choice, (size_t)n, sizeof *choice, by_cycles);
+    for (int i = 0; i < n; i++)
+        if (!front || choice[i].val > choice[front - 1].val)
+            choice[front++] = choice[i];
+    int lo = 0, hi = front - 1, at = 0;
+    while (at < hi && r->float_val - choice[at].val > r->target.search.loss_max)
+        at++;
+    for (int k = 0; !rc && k < (int)r->config.finetune.top && lo <= hi; k++) {
+        struct contender c;
+        rc = finalist_choice(r, &c, &choice[at]);
+        if (rc)
+            return rc;
+        if (c.net && within_loss(r, &c))
+            hi = at - 1;
+        else
+            lo = at + 1;
+        keep_better(r, best, &c);
+        at = (lo + hi + 1) / 2;
+    }
+    return rc;
+}
+
+static int run_choices(struct run *r, struct contender *best, struct choice *choice, int n)
+{
+    return r->target.search.goal == SEARCH_MIN_CYCLES ? fastest(r, best, choice, n) : most_accurate(r, best, choice, n);
+}
+
 static int finalists_of_search(struct run *r)
 {
-    int n = r->trials.n, rc = BASE_OK;
-    int failed = 0;
+    const struct search_objective *goal = &r->target.search;
+    int n = r->trials.n, failed = 0, kept = 0, rc;
     const char *why = "";
     for (int i = 0; i < n; i++)
         if (r->trials.trial[i].state == SEARCH_FAILED) {
@@ -310,41 +463,33 @@ static int finalists_of_search(struct run *r)
         }
     if (n && failed == n)
         return base_fail(BASE_TARGET, "none of %d candidates can be built; the last: %s", n, why);
-    if (search_best(&r->goal, &r->trials) < 0)
-        return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)r->goal.cycles_limit);
-    bool *taken = BASE_NEW_N(bool, n);
-    if (!taken)
+    if (goal->goal == SEARCH_MAX_TOP1 && search_best(goal, &r->trials) < 0)
+        return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)goal->cycles_limit);
+    struct choice *choice = BASE_NEW_N(struct choice, n + 1);
+    if (!choice)
         return BASE_NOMEM;
-    for (int k = 0; !rc && k < (int)r->config.finetune.top; k++) {
-        int best = -1;
-        for (int i = 0; i < n; i++) {
-            const struct search_trial *t = &r->trials.trial[i];
-            if (!taken[i] && t->state == SEARCH_DONE && t->feasible && (best < 0 || search_better(&r->goal, t, &r->trials.trial[best])))
-                best = i;
-        }
-        if (best < 0)
-            break;
-        taken[best] = true;
-        struct compress_recipe recipe;
-        struct contender c;
-        char label[48];
-        snprintf(label, sizeof label, "fine-tune trial %d", best);
-        rc = space_recipe(&recipe, &r->space, r->trials.trial[best].genes);
-        if (!rc) {
-            rc = finalist(r, &c, "searched", label, best, &recipe);
-            compress_recipe_free(&recipe);
-        }
-        if (!rc)
-            keep_better(&r->searched, &c);
+    for (int i = 0; i < n; i++) {
+        const struct search_trial *t = &r->trials.trial[i];
+        if (t->state == SEARCH_DONE && (t->feasible || goal->goal == SEARCH_MIN_CYCLES))
+            choice[kept++] = (struct choice){ .trial = t->id, .cycles = t->cycles, .val = t->top1 };
     }
-    base_free(taken);
+    rc = run_choices(r, &r->searched, choice, kept);
+    base_free(choice);
     return rc;
 }
 
-struct pair { int w, a; double val; };
+/* Whether a uniform pair is a rival: within a limit, no wider pair within it contains it; for a loss all are, whose
+ * widths are not far apart. */
+static bool is_rival(const struct run *r, int64_t cycles[MAX_BITS + 2][MAX_BITS + 2], int w, int a)
+{
+    int64_t limit = r->target.search.cycles_limit;
+    if (r->target.search.goal == SEARCH_MIN_CYCLES)
+        return cycles[w][a] < SEARCH_UNBUILDABLE && w - a <= 1 && a - w <= 1;
+    return cycles[w][a] <= limit && cycles[w + 1][a] > limit && cycles[w][a + 1] > limit;
+}
 
-/* Uniform (w, a) pairs within the limit that no wider pair within it contains, judged as candidates are. */
-static int uniform_rivals(struct run *r, struct pair *pair, int *n)
+/* Uniform (w, a) pairs, judged as candidates are. */
+static int uniform_rivals(struct run *r, struct choice *choice, int *n)
 {
     int64_t cycles[MAX_BITS + 2][MAX_BITS + 2];
     int genes[SEARCH_MAX_DIMS], rc = BASE_OK;
@@ -364,8 +509,7 @@ static int uniform_rivals(struct run *r, struct pair *pair, int *n)
     const struct compress_options o = cheap_options(r);
     for (int w = 1; !rc && w <= w_max; w++)
         for (int a = 1; !rc && a <= a_max; a++) {
-            int64_t limit = r->goal.cycles_limit;
-            if (cycles[w][a] > limit || cycles[w + 1][a] <= limit || cycles[w][a + 1] <= limit)
+            if (!is_rival(r, cycles, w, a))
                 continue;
             struct compress_recipe recipe;
             struct nn_result val;
@@ -374,44 +518,17 @@ static int uniform_rivals(struct run *r, struct pair *pair, int *n)
                 break;
             rc = compress_evaluate(&val, NULL, r->bench.cache, &recipe, &o);
             compress_recipe_free(&recipe);
-            pair[(*n)++] = (struct pair){ w, a, val.top1 };
+            choice[(*n)++] = (struct choice){ .trial = -1, .w = w, .a = a, .cycles = cycles[w][a], .val = val.top1 };
         }
     return rc;
 }
 
-static int finalist_uniform(struct run *r, struct contender *out, const char *name, int w, int a)
-{
-    struct compress_recipe recipe;
-    int rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
-    if (rc)
-        return rc;
-    char label[48];
-    snprintf(label, sizeof label, "fine-tune uniform w%d a%d", w, a);
-    rc = finalist(r, out, name, label, -1, &recipe);
-    compress_recipe_free(&recipe);
-    return rc;
-}
-
-/* The best few uniform pairs get what the best few candidates get. */
+/* Uniform pairs get what candidates get. */
 static int finalists_of_uniform(struct run *r)
 {
-    struct pair pair[MAX_BITS * MAX_BITS];
-    int n = 0, rc = uniform_rivals(r, pair, &n);
-    for (int k = 0; !rc && k < BASE_MIN((int)r->config.finetune.top, n); k++) {
-        int best = k;
-        for (int i = k + 1; i < n; i++)
-            if (pair[i].val > pair[best].val)
-                best = i;
-        struct pair p = pair[best];
-        pair[best] = pair[k];
-        struct contender c;
-        char name[32];
-        snprintf(name, sizeof name, "best uniform (w%d a%d)", p.w, p.a);
-        rc = finalist_uniform(r, &c, name, p.w, p.a);
-        if (!rc)
-            keep_better(&r->uniform, &c);
-    }
-    return rc;
+    struct choice choice[MAX_BITS * MAX_BITS];
+    int n = 0, rc = uniform_rivals(r, choice, &n);
+    return rc ? rc : run_choices(r, &r->uniform, choice, n);
 }
 
 /* A network that fits at few bits only is compressed without this row of the table. */
@@ -430,7 +547,7 @@ static bool has_uniform8(struct run *r)
  * best of them. */
 static void adopt_uniform(struct run *r)
 {
-    if (!r->uniform.net || r->uniform.val_top1 <= r->searched.val_top1)
+    if (!r->uniform.net || (r->searched.net && !is_better(r, &r->uniform, &r->searched)))
         return;
     contender_free(&r->searched);
     r->searched = r->uniform;
@@ -471,8 +588,9 @@ static int measure(struct run *r)
         rc = contender_score(&r->uniform, &r->scorer, pixels, 1, NULL);
     if (!rc)
         rc = contender_score(&r->searched, &r->scorer, pixels, images, NULL);
-    if (!rc && r->searched.score->cycles > r->goal.cycles_limit)
-        rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)r->goal.cycles_limit);
+    int64_t limit = r->target.search.cycles_limit;
+    if (!rc && limit && r->searched.score->cycles > limit)
+        rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)limit);
     r->outcome.verified = images;
     outcome_time(&r->outcome, "verify", base_seconds() - start);
     return rc;
@@ -521,6 +639,15 @@ static int run_test(struct run *r, const struct data_set *test)
     return rc;
 }
 
+/* The last word has the test set, whatever the held-out images said. */
+static int verdict(const struct run *r)
+{
+    double held = r->float_held - r->searched.val_top1, test = r->outcome.float_test - r->searched.test_top1;
+    if (r->target.loss_max >= 1 || test <= r->target.loss_max + 1e-9)
+        return BASE_OK;
+    return base_fail(BASE_TARGET, "the network loses %.2f points on the test images (%.2f on the held-out ones), at most %.2f were asked for", 100 * test, 100 * held, 100 * r->target.loss_max);
+}
+
 static int finish(struct run *r, double start)
 {
     struct data_set test = { 0 };
@@ -544,12 +671,14 @@ static int finish(struct run *r, double start)
         o->cache = r->bench.cache;
         o->config = config;
         o->trials = &r->trials;
-        o->goal = &r->goal;
+        o->goal = &r->target.search;
         o->test_images = test.n;
         o->wall_s = base_seconds() - start;
         rc = outcome_write(o, test.pixels);
         if (!rc)
             rc = outcome_print(o, r->cmd);
+        if (!rc)
+            rc = verdict(r);
     } else if (!rc) {
         rc = BASE_NOMEM;
     }
@@ -560,32 +689,63 @@ static int finish(struct run *r, double start)
 
 /* ---- the command ------------------------------------------------------------------------------------ */
 
-static int set_goal(struct run *r)
+/* What the command line says beside a configuration, or instead of one. */
+struct wishes { const char *data, *input, *board, *out, *latency; double max_loss; long cycles, trials; };
+
+static int load_config(struct run *r, const char *arg, const struct wishes *w)
 {
-    const struct run_config *c = &r->config;
-    double limit = c->target.cycles ? (double)c->target.cycles : floor(c->target.latency_ms * r->hw.clock_mhz * 1e3);
-    if (limit < 1)
-        return base_hint(base_fail(BASE_INPUT, "%s: no target", c->path), "target: {latency_ms: 0.1} or target: {cycles: 10000}");
-    r->goal = (struct search_objective){ .goal = SEARCH_MAX_TOP1, .cycles_limit = (int64_t)limit };
+    struct run_config *c = &r->config;
+    bool model = pipeline_is_file(arg);
+    if (model && !w->data)
+        return base_hint(base_fail(BASE_INPUT, "compress: --data is missing"), "bitpress compress %s --data images:DIR --latency 1ms", arg);
+    int rc = model ? run_config_of(c, arg, w->data) : run_config_load(c, arg);
+    if (rc)
+        return rc;
+    if (!model)
+        c->data = w->data ? w->data : c->data;
+    c->board = w->board ? w->board : c->board;
+    c->out = w->out ? w->out : c->out;
+    r->input = w->input ? w->input : c->input ? c->path : NULL;
+    if (w->input)
+        c->input = NULL;
+    if (w->latency || w->cycles > 0) {
+        c->target.cycles = BASE_MAX(w->cycles, 0);
+        c->target.latency_ms = 0;
+    }
+    if (w->latency && (rc = target_latency(&c->target.latency_ms, w->latency)))
+        return rc;
+    if (w->max_loss >= 0)
+        c->target.max_loss = w->max_loss;
+    if (w->trials > 0)
+        c->search.trials = w->trials;
     return BASE_OK;
 }
 
-static int prepare(struct run *r, const char *path, const char *out, long trials)
+static int check_wishes(const struct wishes *w)
 {
-    int rc = run_config_load(&r->config, path);
+    if (w->latency && w->cycles >= 0)
+        return base_fail(BASE_INPUT, "compress: give --latency or --cycles, not both");
+    if (!w->trials || w->trials < -1 || w->trials > MAX_TRIALS)
+        return base_fail(BASE_INPUT, "compress: --trials must be 1 to %d", MAX_TRIALS);
+    if (!w->cycles || w->cycles < -1 || w->cycles > INT32_MAX)
+        return base_fail(BASE_INPUT, "compress: --cycles must be 1 to %d", INT32_MAX);
+    if (w->max_loss > 100 || (w->max_loss < 0 && w->max_loss != -1))
+        return base_fail(BASE_INPUT, "compress: --max-loss must be 0 to 100 points");
+    return BASE_OK;
+}
+
+static int prepare(struct run *r, const char *arg, const struct wishes *w)
+{
+    int rc = check_wishes(w);
+    if (!rc)
+        rc = load_config(r, arg, w);
     if (rc)
         return rc;
-    if (out)
-        r->config.out = out;
     if (r->cmd->seed >= 0)
         r->config.seed = r->cmd->seed;
-    if (trials != LONG_MIN && (trials < 1 || trials > MAX_TRIALS))
-        return base_fail(BASE_INPUT, "compress: --trials must be 1 to %d", MAX_TRIALS);
-    if (trials != LONG_MIN)
-        r->config.search.trials = trials;
     if ((rc = pipeline_check_name("backend", r->config.search.backend, score_backends())) || (rc = pipeline_check_name("agent", r->config.search.agent, search_agents())))
         return rc;
-    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = set_goal(r)) || (rc = base_mkdirs(r->config.out)))
+    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_mkdirs(r->config.out)))
         return rc;
     r->scorer.backend = r->config.search.backend;
     if (r->config.remote.commands.n && (rc = remote_open(&r->scorer.boards, r->config.remote.commands.v, r->config.remote.commands.n, r->config.remote.deadline_s)))
@@ -598,11 +758,10 @@ static int prepare(struct run *r, const char *path, const char *out, long trials
 static int compress(struct run *r)
 {
     double start = base_seconds();
-    char title[160], objective[160];
+    char title[160], objective[200];
     const struct run_config *c = &r->config;
     snprintf(title, sizeof title, "%.60s on %.60s", c->model, r->hw.board);
-    snprintf(objective, sizeof objective, "The most accurate network within %lld cycles an image (%.4f ms at %g MHz, %s)", (long long)r->goal.cycles_limit,
-             (double)r->goal.cycles_limit / (r->hw.clock_mhz * 1e3), r->hw.clock_mhz, r->hw.clock_is);
+    target_words(objective, &r->target, &r->hw);
     r->outcome = (struct outcome){ .title = title, .objective = objective, .dir = c->out, .data = c->data, .model = c->model, .hw = &r->hw, .seed = (uint64_t)c->seed, .qonnx = r->qonnx };
     int rc = open_study(r);
     if (!rc)
@@ -637,16 +796,25 @@ static void run_free(struct run *r)
 
 int cmd_compress(int argc, char **argv)
 {
-    const char *out = NULL;
-    long trials = LONG_MIN;          /* not given */
+    struct wishes w = { .max_loss = -1, .cycles = -1, .trials = -1 };   /* not given */
     bool resume = false, qonnx = false;
     const struct cmd_option options[] = {
-        { "out", CMD_TEXT, &out, "DIR", "where everything goes (default: the configuration's out)" },
-        { "trials", CMD_INT, &trials, "N", "candidates in all (default: the configuration's search.trials)" },
+        { "data", CMD_TEXT, &w.data, "SPEC", "idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
+        { "latency", CMD_TEXT, &w.latency, "TIME", "the most accurate network within it: 1ms, 250us" },
+        { "cycles", CMD_INT, &w.cycles, "N", "the same in clock cycles" },
+        { "max-loss", CMD_NUMBER, &w.max_loss, "POINTS", "at most so many points of top-1 less than in float; alone: the fastest such network" },
+        { "board", CMD_TEXT, &w.board, "NAME", "board description (default pynq-z2)" },
+        { "input", CMD_TEXT, &w.input, "FILE", "YAML with `input: {scale, mean, std}`: how pixels become the network's input" },
+        { "out", CMD_TEXT, &w.out, "DIR", "where everything goes (default: the configuration's out, run)" },
+        { "trials", CMD_INT, &w.trials, "N", "candidates in all (default: the configuration's search.trials, 48)" },
         { "resume", CMD_FLAG, &resume, NULL, "go on with an interrupted run" },
         { "qonnx", CMD_FLAG, &qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };
-    const struct cmd_usage u = { "CONFIG", "The main job: train or read the float network, search recipes for the target with the accelerator\nin the loop, fine-tune the best, verify; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
+    const struct cmd_usage u = { "MODEL.onnx --data SPEC --latency TIME | CONFIG",
+                                 "The main job: search recipes for the target with the accelerator in the loop, fine-tune the best,\n"
+                                 "verify; leaves best.bpk, best.onnx and report.html. A model, data and one limit are enough; a configuration\n"
+                                 "(YAML) may say more, and have a built-in network trained first. Options go before what it says.",
+                                 options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);
     if (rc)
@@ -657,7 +825,7 @@ int cmd_compress(int argc, char **argv)
     r->cmd = &c;
     r->resume = resume;
     r->qonnx = qonnx;
-    rc = prepare(r, c.arg[0], out, trials);
+    rc = prepare(r, c.arg[0], &w);
     if (!rc)
         rc = compress(r);
     run_free(r);

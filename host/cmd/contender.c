@@ -35,7 +35,11 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
         return rc;
     c->val_top1 = val.n ? val.top1 : -1;
     c->size_bytes = (int64_t)pack_weight_bytes(c->net);
-    return BASE_OK;
+    struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
+    rc = cycles ? accel_model(cycles, hw, c->program->image, c->program->image_words) : BASE_NOMEM;
+    c->model_cycles = rc ? 0 : cycles->total;
+    base_free(cycles);
+    return rc;
 }
 
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
@@ -70,17 +74,11 @@ int64_t contender_model_cycles(const struct compress_recipe *recipe, struct comp
 {
     struct compress_options o = COMPRESS_OPTIONS_INIT;
     struct contender c;
-    struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
     o.batchnorm_images = 0;
     o.val_images = -1;
-    o.draft = true;
-    int rc = cycles ? contender_build(&c, "model", -1, recipe, cache, hw, &o) : BASE_NOMEM;
-    int64_t total = 0;
-    if (!rc) {
-        rc = accel_model(cycles, hw, c.program->image, c.program->image_words);
-        total = cycles->total;
+    int rc = contender_build(&c, "model", -1, recipe, cache, hw, &o);
+    int64_t total = rc ? rc : c.model_cycles;
+    if (!rc)
         contender_free(&c);
-    }
-    base_free(cycles);
-    return rc ? rc : total;
+    return total;
 }

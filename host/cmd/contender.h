@@ -16,6 +16,7 @@ struct contender {
     struct accel_program *program;
     struct score_result *score;
     struct graph *pruned;            /* the float network with channels removed; NULL: none were */
+    int64_t model_cycles;            /* before it is measured */
     int64_t size_bytes;              /* integer weights, bit-packed */
 };
 

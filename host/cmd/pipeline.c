@@ -35,12 +35,14 @@ int pipeline_images_check(const struct graph *g, const char *spec, enum data_par
     return data_check(spec, part, &o);
 }
 
+enum { HELD_OUT = 5000 };         /* at most, where the user does not say */
+
 int pipeline_data_open(struct pipeline_data *d, const struct graph *g, const char *spec, int held_out, uint64_t seed, struct base_pool *pool)
 {
     memset(d, 0, sizeof *d);
     int rc = pipeline_images_open(&d->train, g, spec, DATA_TRAIN, pool);
     if (!rc)
-        rc = data_split(&d->split, &d->train, held_out, seed);
+        rc = data_split(&d->split, &d->train, held_out ? held_out : BASE_MIN(d->train.n / 5, HELD_OUT), seed);
     if (rc)
         goto fail;
     size_t image = (size_t)d->train.h * (size_t)d->train.w * (size_t)d->train.c;

@@ -20,7 +20,7 @@ struct pipeline_data {
     uint16_t *val_label;
     int n_val;
 };
-/* Pictures are scaled to the network's input; `d` does not refer to `g`. */
+/* Pictures are scaled to the network's input; `d` does not refer to `g`. held_out 0: a fifth of the images, at most 5000. */
 int pipeline_data_open(struct pipeline_data *d, const struct graph *g, const char *spec, int held_out, uint64_t seed, struct base_pool *pool);
 void pipeline_data_free(struct pipeline_data *d);
 

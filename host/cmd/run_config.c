@@ -42,6 +42,7 @@ static const struct key keys[] = {
     { "train", "flip", BOOL, AT(train.flip), 0, 0, "false" },
     { "target", "cycles", INT, AT(target.cycles), 1, 2147483647, "0" },
     { "target", "latency_ms", NUMBER, AT(target.latency_ms), 1e-6, 1e6, "0" },
+    { "target", "max_loss", NUMBER, AT(target.max_loss), 0, 100, "100" },
     { "search", "agent", TEXT, AT(search.agent), 0, 0, "evolve" },
     { "search", "backend", TEXT, AT(search.backend), 0, 0, "verilator" },
     { "search", "trials", INT, AT(search.trials), 1, 1e6, "48" },
@@ -59,7 +60,7 @@ static const struct key keys[] = {
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
     { "finetune", "top", INT, AT(finetune.top), 1, 16, "2" },
     { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
-    { "finetune", "distill", NUMBER, AT(finetune.distill), 0, 1, "0" },
+    { "finetune", "distill", NUMBER, AT(finetune.distill), 0, 1, "0.5" },
     { "finetune", "temperature", NUMBER, AT(finetune.temperature), 0.01, 1000, "4" },
 };
 
@@ -132,6 +133,15 @@ static int read_ints(const struct config_tree *t, const struct config_node *n, c
             rc = config_fail(t, v, "%ld does not follow %ld; the list must ascend", to->v[to->n - 1], to->v[to->n - 2]);
     }
     return rc;
+}
+
+/* In double quotes, as YAML reads back. */
+static void add_quoted(struct base_text *t, const char *s)
+{
+    base_text_add(t, "\"");
+    for (; *s; s++)
+        base_text_add(t, "%s%c", *s == '"' || *s == '\\' ? "\\" : "", *s);
+    base_text_add(t, "\"");
 }
 
 static int read_texts(struct run_config *c, const struct config_tree *t, const struct config_node *n, struct run_texts *to)
@@ -266,6 +276,24 @@ static int check_relations(const struct run_config *c)
     return BASE_OK;
 }
 
+static int from_tree(struct run_config *c, const struct config_tree *t, const char *path)
+{
+    c->arena = base_arena_new();
+    c->path = c->arena ? base_arena_strdup(c->arena, path) : NULL;
+    int rc = c->path ? check_unknown(t) : BASE_NOMEM;
+    for (int i = 0; !rc && i < BASE_COUNT(keys); i++) {
+        const struct config_node *n = config_get(section_of(t, &keys[i]), keys[i].name);
+        rc = n ? read_key(c, t, n, &keys[i]) : set_default(c, t, &keys[i]);
+    }
+    if (!rc)
+        rc = read_input(c, t);
+    if (!rc)
+        rc = check_relations(c);
+    if (rc)
+        run_config_free(c);
+    return rc;
+}
+
 int run_config_load(struct run_config *c, const char *path)
 {
     struct config_tree t;
@@ -273,20 +301,29 @@ int run_config_load(struct run_config *c, const char *path)
     int rc = config_tree_read(&t, path);
     if (rc)
         return rc;
-    c->arena = base_arena_new();
-    c->path = c->arena ? base_arena_strdup(c->arena, path) : NULL;
-    rc = c->path ? check_unknown(&t) : BASE_NOMEM;
-    for (int i = 0; !rc && i < BASE_COUNT(keys); i++) {
-        const struct config_node *n = config_get(section_of(&t, &keys[i]), keys[i].name);
-        rc = n ? read_key(c, &t, n, &keys[i]) : set_default(c, &t, &keys[i]);
-    }
-    if (!rc)
-        rc = read_input(c, &t);
-    if (!rc)
-        rc = check_relations(c);
+    rc = from_tree(c, &t, path);
     config_tree_free(&t);
+    return rc;
+}
+
+int run_config_of(struct run_config *c, const char *model, const char *data)
+{
+    struct config_tree t;
+    struct base_text text = { 0 };
+    memset(c, 0, sizeof *c);
+    base_text_add(&text, "model: ");
+    add_quoted(&text, model);
+    base_text_add(&text, "\ndata: ");
+    add_quoted(&text, data);
+    base_text_add(&text, "\n");
+    int rc = text.failed ? BASE_NOMEM : config_tree_parse(&t, "the command line", text.s, text.len);
+    base_text_free(&text);
     if (rc)
-        run_config_free(c);
+        return rc;
+    rc = from_tree(c, &t, "the command line");
+    config_tree_free(&t);
+    if (!rc)
+        c->held_out = 0;
     return rc;
 }
 
@@ -312,15 +349,12 @@ static void add_list(struct base_text *t, const struct run_list *l)
     base_text_add(t, "]");
 }
 
-/* In double quotes, as YAML reads back. */
 static void add_texts(struct base_text *t, const struct run_texts *l)
 {
     base_text_add(t, "[");
     for (int i = 0; i < l->n; i++) {
-        base_text_add(t, "%s\"", i ? ", " : "");
-        for (const char *s = l->v[i]; *s; s++)
-            base_text_add(t, "%s%c", *s == '"' || *s == '\\' ? "\\" : "", *s);
-        base_text_add(t, "\"");
+        base_text_add(t, "%s", i ? ", " : "");
+        add_quoted(t, l->v[i]);
     }
     base_text_add(t, "]");
 }

@@ -24,7 +24,7 @@ struct run_config {
         bool flip;
         double lr, gamma, weight_decay, momentum, label_smoothing;
     } train;
-    struct { long cycles; double latency_ms; } target; /* one of them, 0 = not given */
+    struct { long cycles; double latency_ms, max_loss; } target; /* cycles or latency, 0 = not given; points of top-1, 100 = any */
     struct {
         const char *agent, *backend;
         long trials, w_min, w_max, a_min, a_max;
@@ -34,12 +34,14 @@ struct run_config {
         long round;                  /* channels stay in steps of it; 0: the array's */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
-    struct { long epochs, top; double lr, distill, temperature; } finetune;
+    struct { long epochs, top; double lr, distill, temperature; } finetune;   /* distill: share of the float network in the loss */
     long verify;                     /* whole test images run through the RTL */
 };
 
 /* BASE_INPUT with file, line, key and remedy. */
 int run_config_load(struct run_config *out, const char *path);
+/* The configuration of a command line: all defaults, held_out a fifth of the data, at most 5000 (0 until it is open). */
+int run_config_of(struct run_config *out, const char *model, const char *data);
 void run_config_free(struct run_config *c);
 /* Item `i` of the resolved configuration, added to key ("search.agent") and value; *shapes_trials: the
  * trials of a search depend on it. false: there are no more. */
