@@ -61,8 +61,10 @@ static int read_boards(struct sweep *s)
         int rc = hw_load(h, name);
         if (rc)
             return rc;
-        s->board[s->result.n_board++] = (struct report_sweep_board){ .name = h->name, .part = h->part, .clock_is = h->clock_is, .m = h->m, .n = h->n, .k = h->k, .clock_mhz = h->clock_mhz,
-                                                                     .lut = h->lut, .ff = h->ff, .bram36 = h->bram36, .dsp = h->dsp };
+        struct hw_area area;
+        hw_area(&area, h);
+        s->board[s->result.n_board++] = (struct report_sweep_board){ .name = h->name, .part = h->part, .clock_is = h->clock_is, .m = h->m, .n = h->n, .k = h->k, .clock_mhz = h->clock_mhz, .lut = area.lut,
+                                                                     .bram36 = area.bram36, .dsp = area.dsp, .has_lut = h->lut, .has_bram36 = h->bram36, .has_dsp = h->dsp };
         at += len + (at[len] == ',');
     }
     return s->result.n_board ? BASE_OK : base_fail(BASE_INPUT, "sweep: --board names no board");
@@ -207,7 +209,7 @@ static int print_json(const struct sweep *s)
 {
     json_t *boards = json_array();
     for (int b = 0; b < s->result.n_board; b++)
-        json_array_append_new(boards, json_pack("{s:o, s:i, s:i, s:i, s:f, s:o}", "name", cmd_json_text(s->board[b].name), "m", s->board[b].m, "n", s->board[b].n, "k", s->board[b].k, "clock_mhz",
+        json_array_append_new(boards, json_pack("{s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o}", "name", cmd_json_text(s->board[b].name), "m", s->board[b].m, "n", s->board[b].n, "k", s->board[b].k, "lut", s->board[b].lut, "bram36", s->board[b].bram36, "dsp", s->board[b].dsp, "clock_mhz",
                                                 s->board[b].clock_mhz, "clock_is", cmd_json_text(s->board[b].clock_is)));
     return cmd_print_json(json_pack("{s:o, s:o, s:i, s:s, s:o, s:o, s:f}", "model", cmd_json_text(s->model), "data", cmd_json_text(s->data), "images", s->result.images, "cycles_source", "model",
                                     "boards", boards, "points", points_json(s), "wall_s", s->wall_s));
@@ -252,7 +254,8 @@ static int print_text(const struct sweep *s)
     printf("*         nothing %s is faster on that board\n", s->data ? "at least as accurate" : "at least as wide");
     for (int b = 0; b < s->result.n_board; b++) {
         const struct report_sweep_board *o = &s->board[b];
-        printf("\n%s: %d x %d x %d, %g MHz (%s)\n", o->name, o->m, o->n, o->k, o->clock_mhz, o->clock_is);
+        printf("\n%s: %d x %d x %d, %g MHz (%s); predicted %d of %d LUT, %d of %d BRAM36, %d of %d DSP\n", o->name, o->m, o->n, o->k, o->clock_mhz, o->clock_is, o->lut, o->has_lut, o->bram36,
+               o->has_bram36, o->dsp, o->has_dsp);
         print_grid(s, b, false);
         if (s->data)
             print_grid(s, b, true);

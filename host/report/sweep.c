@@ -10,12 +10,12 @@
 int report_sweep_csv(const struct report_sweep *s, const char *path)
 {
     struct base_text o = { 0 };
-    base_text_add(&o, "board,m,n,k,clock_mhz,clock_is,w_bits,a_bits,cycles,cycles_source,latency_ms,weight_bytes,ddr_bytes,top1,pareto,why\n");
+    base_text_add(&o, "board,m,n,k,lut,bram36,dsp,clock_mhz,clock_is,w_bits,a_bits,cycles,cycles_source,latency_ms,weight_bytes,ddr_bytes,top1,pareto,why\n");
     for (int i = 0; i < s->n_point; i++) {
         const struct report_sweep_point *p = &s->point[i];
         const struct report_sweep_board *b = &s->board[p->board];
         base_text_add_csv(&o, b->name);
-        base_text_add(&o, ",%d,%d,%d,%g,%s,%d,%d,", b->m, b->n, b->k, b->clock_mhz, b->clock_is, p->w_bits, p->a_bits);
+        base_text_add(&o, ",%d,%d,%d,%d,%d,%d,%g,%s,%d,%d,", b->m, b->n, b->k, b->lut, b->bram36, b->dsp, b->clock_mhz, b->clock_is, p->w_bits, p->a_bits);
         if (p->cycles > 0)
             base_text_add(&o, "%" PRId64 ",model,%.6f,", p->cycles, p->latency_ms);
         else
@@ -129,13 +129,15 @@ static void add_map(struct base_text *o, const struct grid *g, const char *title
 static void add_board(struct base_text *o, const struct report_sweep *s, int board)
 {
     const struct report_sweep_board *b = &s->board[board];
+    char buf[32], of[32];
     struct grid g;
     make_grid(&g, s, board);
     base_text_add(o, "<header class=\"part\"><h2>");
     report_escape(o, b->name);
     base_text_add(o, "</h2><p>%d x %d x %d, %g MHz (%s), part ", b->m, b->n, b->k, b->clock_mhz, b->clock_is);
     report_escape(o, b->part);
-    base_text_add(o, "</p></header>\n");
+    base_text_add(o, "; predicted %s of %s LUT", report_grouped(buf, b->lut), report_grouped(of, b->has_lut));
+    base_text_add(o, ", %d of %d BRAM36, %d of %d DSP</p></header>\n", b->bram36, b->has_bram36, b->dsp, b->has_dsp);
     add_map(o, &g, "Cycles per image", "By the cycle model, which equals the RTL. Bold: nothing at least as good costs less.", log_cycles);
     if (s->data)
         add_map(o, &g, "Accuracy, %", "Quantized without training, on held-out training images.", accuracy);

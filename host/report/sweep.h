@@ -8,7 +8,8 @@ struct report_sweep_board {
     const char *name, *part, *clock_is;    /* assumed | routed | measured */
     int m, n, k;
     double clock_mhz;
-    int lut, ff, bram36, dsp;              /* of the part */
+    int lut, bram36, dsp;                  /* that the kernel takes, predicted */
+    int has_lut, has_bram36, has_dsp;      /* of the part */
 };
 
 struct report_sweep_point {

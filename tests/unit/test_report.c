@@ -150,7 +150,7 @@ static void sweep_has_every_point_and_escapes(void **state)
 {
     (void)state;
     const struct report_sweep_board boards[] = {
-        { .name = "small", .part = "xc7z020", .clock_is = "assumed", .m = 16, .n = 8, .k = 144, .clock_mhz = 150 },
+        { .name = "small", .part = "xc7z020", .clock_is = "assumed", .m = 16, .n = 8, .k = 144, .clock_mhz = 150, .lut = 35000, .bram36 = 100, .dsp = 200, .has_lut = 53200, .has_bram36 = 140, .has_dsp = 220 },
         { .name = hostile, .part = "other", .clock_is = "assumed", .m = 16, .n = 16, .k = 144, .clock_mhz = 200 },
     };
     const struct report_sweep_point points[] = {
@@ -163,12 +163,13 @@ static void sweep_has_every_point_and_escapes(void **state)
     assert_ok(report_sweep_csv(&s, unit_path(dir, "sweep.csv")));
     assert_ok(report_sweep_html(&s, unit_path(dir, "sweep.html")));
     char *csv = slurp(unit_path(dir, "sweep.csv")), *html = slurp(unit_path(dir, "sweep.html"));
-    assert_non_null(strstr(csv, "\nsmall,16,8,144,150,assumed,2,4,1234567,model,8.230447,77,99,0.875000,1,\n"));
-    assert_non_null(strstr(csv, "\nsmall,16,8,144,150,assumed,3,4,,,,78,0,,0,\"too big: \"\"a,b\"\" <x>\"\n"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,2,4,1234567,model,8.230447,77,99,0.875000,1,\n"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,3,4,,,,78,0,,0,\"too big: \"\"a,b\"\" <x>\"\n"));
     assert_null(strstr(html, "<script"));
     assert_null(strstr(html, "<x>"));
     assert_null(strstr(html, "<here>"));
     assert_non_null(strstr(html, ">1,234,567</td>"));
+    assert_non_null(strstr(html, "predicted 35,000 of 53,200 LUT, 100 of 140 BRAM36, 200 of 220 DSP"));
     assert_non_null(strstr(html, ">87.50</td>"));
     assert_non_null(strstr(html, "too big: &quot;a,b&quot; &lt;x&gt;"));
     base_free(csv);
