@@ -2,7 +2,7 @@
  * gcc and clang run the same files as software (backend `hls`). As hardware: untested: needs Vitis HLS.
  * The order is that of the engine: load.c fills the tables, input.c turns the image into planes, fetch.c
  * makes windows, array.c counts and accumulates, requant.c makes codes, maxpool.c pools, store.c writes
- * planes and logits; run.c walks the layers; top.c has the interfaces. docs/hls.md. */
+ * planes and logits; run.c walks the layers, stream.c brings what the load left out; top.c has the interfaces. docs/hls.md. */
 #ifndef HLS_BITPRESS_H
 #define HLS_BITPRESS_H
 
@@ -41,16 +41,27 @@ _Static_assert(BITPRESS_M * BITPRESS_N % BITPRESS_DRAIN == 0, "a tile drains in 
 _Static_assert(BITPRESS_DRAIN % BITPRESS_M == 0, "a step of the drain is whole pixels");
 _Static_assert(BITPRESS_LAYER_DEPTH <= PROGRAM_MAX_LAYERS, "an error names its layer in the register's range");
 
-/* What the header says of the tables. */
+/* What the header says of the tables and the stream. */
 struct hls_sizes {
     uint32_t map, layer, kword, coef, scale, weight;       /* records */
     uint32_t input_bytes, output_bytes;
+    uint32_t words, stream_words;                          /* header and tables; the stream behind them */
+    uint32_t layers;                                       /* of the program */
+};
+
+/* How far the stream has come in a run. */
+struct hls_stream {
+    uint32_t at, blocks;                                   /* word of the program; blocks that are in */
+    uint32_t layers, place;                                /* layer records that are or were in the table; place of the next */
+    bool over;                                             /* the block END was read */
 };
 
 /* The memories of the engine. Records stay packed; they are checked and unpacked as they are used. */
 struct hls_engine {
     bool loaded;
-    struct hls_sizes size;
+    struct hls_sizes size;                                 /* of the load */
+    struct hls_sizes limit;                                /* records that may be named: with a stream, whole tables */
+    struct hls_stream stream;
     uint16_t pad[HLS_PLANES];                              /* of the raw image, a plane word each */
     uint64_t map[BITPRESS_MAP_DEPTH][PROGRAM_MAP_WORDS];
     uint64_t layer[BITPRESS_LAYER_DEPTH][PROGRAM_LAYER_WORDS];
@@ -61,6 +72,7 @@ struct hls_engine {
     uint16_t weight[BITPRESS_WEIGHT_DEPTH][HLS_TAPS][HLS_M];
     uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS];
     uint32_t n_logits;                                     /* of this run so far */
+    bool has_result;                                       /* all of them */
     int32_t logits[HLS_LOGITS];
 };
 
@@ -69,10 +81,10 @@ struct hls_map { int base, row_stride, px_stride, planes, h, w, groups; bool raw
 
 struct hls_layer {
     int op, out_map, rows, columns, count;                 /* count: filter groups, groups, or channels */
-    bool logits, is_signed, stride2;
+    bool logits, is_signed, stride2, more;
     int arg1, arg2, arg3;                                  /* the upper fields of word 1 */
     int shift, lo, hi, oy, ox;
-    uint32_t n_logits;
+    uint32_t n_logits, need;                               /* need: blocks of the stream */
 };
 
 struct hls_kword {
@@ -104,6 +116,13 @@ uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct
 /* Each gets the memories that it reads or writes, so that one memory has one reader and one writer at a time. */
 /* load.c: memory -> tables. Sizes in bytes; the arrays hold whole 64-bit words. */
 uint32_t hls_load(struct hls_engine *e, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size);
+/* Records [first, first + n) of a table from the words at `from`. */
+void hls_load_records(struct hls_engine *e, uint32_t kind, const uint64_t *from, uint32_t first, uint32_t n);
+uint32_t hls_record_words(uint32_t kind);
+uint32_t hls_table_depth(uint32_t kind);
+/* stream.c: before a run; then, for each layer in order, its record with all the blocks that it waits for. */
+void hls_stream_open(struct hls_engine *e);
+uint32_t hls_stream_layer(struct hls_layer *l, struct hls_engine *e, const uint64_t *program, uint32_t index);
 /* input.c: the raw image -> planes. */
 void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
                const uint64_t *input);
@@ -125,14 +144,15 @@ void hls_maxpool(uint16_t best[HLS_N], uint16_t race[HLS_N][HLS_TAPS], const uin
 /* store.c: a plane of a block with its halos; a filter group's logits; the result. */
 void hls_store_plane(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map, int y, int xb, int group,
                      int plane, const uint16_t pixel[HLS_N]);
-void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], int filter, uint32_t total);
+void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], uint32_t n);
 void hls_store_result(const struct hls_engine *e, int32_t *output);
-/* run.c: one image through the program; *layer: where it ended. */
-uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size);
+/* run.c: one image through the program, whose stream is read again; *layer: where it ended. */
+uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program, uint64_t program_size, const uint64_t *input, uint64_t input_size,
+                 int32_t *output, uint64_t output_size);
 
-/* estimate.c: cycles of a layer if every pipelined loop reaches its interval and fetch overlaps the array;
- * not a measurement, and not the RTL's. 0 where the layer's records are bad. */
-int64_t hls_estimate(const struct hls_engine *e, uint32_t layer);
+/* estimate.c: cycles of the first n layers if every pipelined loop reaches its interval, fetch overlaps the array and the
+ * stream is never late; not a measurement, and not the RTL's. 0 where a layer's records are bad. */
+void hls_estimate(int64_t *cycles, int n, struct hls_engine *e, const uint64_t *program);
 
 /* ---- the kernel: top.c ---------------------------------------------------------- */
 /* Arguments are the registers of docs/rtl/registers.md. mode 1: load, 0: run. identity: the ID_ registers. */

@@ -24,13 +24,15 @@ struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS])
     l.lo = (int)hls_signed(word[2] >> 16, 16);
     l.hi = (int)hls_signed(word[2] >> 32, 16);
     l.n_logits = hls_bits(word[3], 31, 0);
+    l.need = hls_bits(word[3], 55, 32);
+    l.more = flags & PROGRAM_LY_MORE;
     return l;
 }
 
 uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index)
 {
 #pragma HLS INLINE
-    if (index >= (int)e->size.map)
+    if (index >= (int)e->limit.map)
         return PROGRAM_ERR_MAP;
     const uint64_t w0 = e->map[index][0], w1 = e->map[index][1];
     map->base = (int)hls_bits(w0, 15, 0);
@@ -51,7 +53,7 @@ uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index
 uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct hls_engine *e, int index)
 {
 #pragma HLS INLINE
-    if (index >= (int)e->size.kword)
+    if (index >= (int)e->limit.kword)
         return PROGRAM_ERR_KWORD;
     const uint64_t w0 = e->kword[index][0], w1 = e->kword[index][1];
     uint32_t flags = hls_bits(w0, 15, 8);
@@ -73,9 +75,9 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
         return error;
     if (k->group >= map->groups)
         return PROGRAM_ERR_KWORD;
-    if (k->coef + map->planes * k->wn > (int)e->size.coef)
+    if (k->coef + map->planes * k->wn > (int)e->limit.coef)
         return PROGRAM_ERR_COEF;
-    return k->waddr + k->wn > (int)e->size.weight ? PROGRAM_ERR_WEIGHT : PROGRAM_OK;
+    return k->waddr + k->wn > (int)e->limit.weight ? PROGRAM_ERR_WEIGHT : PROGRAM_OK;
 }
 
 /* ---- layers: fields, then the output map --------------------------------------- */
@@ -103,16 +105,25 @@ uint32_t hls_check_input(struct hls_map *out, const struct hls_engine *e, const 
     return (uint32_t)(out->h * out->w * channels) == e->size.input_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
 }
 
+/* The records of the logits, all but the last with `more`, write them all, once. */
+static uint32_t check_logits(const struct hls_engine *e, const struct hls_layer *l)
+{
+    uint64_t bytes = 4 * ((uint64_t)e->n_logits + l->n_logits);
+    if (l->n_logits < 1 || l->n_logits > (uint32_t)l->count * HLS_M || e->has_result)
+        return PROGRAM_ERR_IO;
+    if (l->more)
+        return bytes < e->size.output_bytes && l->n_logits % 2 == 0 ? PROGRAM_OK : PROGRAM_ERR_IO;
+    return bytes == e->size.output_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
+}
+
 uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l)
 {
     if (l->count < 1 || l->shift > 47 || (l->logits && (l->rows != 1 || l->columns != 1)))
         return PROGRAM_ERR_OP;
-    if (l->logits && (l->n_logits < 1 || l->n_logits > (uint32_t)l->count * HLS_M || (uint64_t)l->n_logits * 4 != e->size.output_bytes))
-        return PROGRAM_ERR_IO;
-    uint32_t error = l->logits ? PROGRAM_OK : read_output(out, e, l, l->arg3, l->count);
+    uint32_t error = l->logits ? check_logits(e, l) : read_output(out, e, l, l->arg3, l->count);
     if (error)
         return error;
-    return l->arg2 + l->count > (int)e->size.scale ? PROGRAM_ERR_SCALE : PROGRAM_OK;
+    return l->arg2 + l->count > (int)e->limit.scale ? PROGRAM_ERR_SCALE : PROGRAM_OK;
 }
 
 uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l)

@@ -28,7 +28,7 @@ static int64_t estimate_mac(const struct hls_engine *e, const struct hls_layer *
 {
     struct hls_map out = { 0 };
     int64_t cycles = 0;
-    if (hls_check_mac(&out, e, l))
+    if (!l->logits && hls_check_mac(&out, e, l))
         return 0;
     for (int filter = 0, index = l->arg1; filter < l->count; filter++) {
         int64_t one = list(e, &index);
@@ -53,15 +53,30 @@ static int64_t estimate_input(const struct hls_engine *e, const struct hls_layer
     return hls_check_input(&out, e, l) ? 0 : e->size.input_bytes + tiles(l) * out.planes;
 }
 
-int64_t hls_estimate(const struct hls_engine *e, uint32_t layer)
+static int64_t estimate_layer(const struct hls_engine *e, const struct hls_layer *l)
 {
-    if (!e->loaded || layer >= e->size.layer)
-        return 0;
-    const struct hls_layer l = hls_decode_layer(e->layer[layer]);
-    switch (l.op) {
-    case PROGRAM_INPUT: return estimate_input(e, &l);
-    case PROGRAM_MAC: return estimate_mac(e, &l);
-    case PROGRAM_MAXPOOL: return estimate_maxpool(e, &l);
+    switch (l->op) {
+    case PROGRAM_INPUT: return estimate_input(e, l);
+    case PROGRAM_MAC: return estimate_mac(e, l);
+    case PROGRAM_MAXPOOL: return estimate_maxpool(e, l);
     default: return 0;
+    }
+}
+
+/* Records of one layer add up. */
+void hls_estimate(int64_t *cycles, int n, struct hls_engine *e, const uint64_t *program)
+{
+    int at = 0;
+    for (int i = 0; i < n; i++)
+        cycles[i] = 0;
+    if (!e->loaded)
+        return;
+    hls_stream_open(e);
+    for (uint32_t i = 0; i < e->size.layers && at < n; i++) {
+        struct hls_layer l;
+        if (hls_stream_layer(&l, e, program, i))
+            return;
+        cycles[at] += estimate_layer(e, &l);
+        at += !l.more;
     }
 }

@@ -29,7 +29,10 @@ static uint32_t check_header(struct hls_sizes *s, const uint64_t head[PROGRAM_HE
     s->input_bytes = hls_bits(head[4], 31, 0);
     s->output_bytes = hls_bits(head[4], 63, 32);
     uint64_t words = words_of(s);
-    if (!fits(s) || hls_bits(head[5], 31, 0) != words || program_size < words * 8 ||
+    s->words = hls_bits(head[5], 31, 0);
+    s->stream_words = hls_bits(head[5], 63, 32);
+    s->layers = s->stream_words ? hls_bits(head[3], 31, 16) : s->layer;
+    if (!fits(s) || s->words != words || program_size / 8 < words + s->stream_words ||
         weight_size < (uint64_t)s->weight * HLS_WEIGHT_WORDS * 8)
         return PROGRAM_ERR_SIZE;
     if (s->input_bytes == 0 || s->output_bytes == 0 || s->output_bytes % 4 || s->output_bytes > 4 * HLS_LOGITS)
@@ -37,77 +40,81 @@ static uint32_t check_header(struct hls_sizes *s, const uint64_t head[PROGRAM_HE
     return PROGRAM_OK;
 }
 
-/* Records of 64-bit words: maps, layers, K-words. `at` is the section's first word; each returns the one behind it. */
-static uint32_t load_maps(struct hls_engine *e, const uint64_t *program, uint32_t at)
-{
-maps:
-    for (uint32_t i = 0; i < e->size.map * PROGRAM_MAP_WORDS; i++) {
-#pragma HLS PIPELINE II=1
-        e->map[i / PROGRAM_MAP_WORDS][i % PROGRAM_MAP_WORDS] = program[at + i];
-    }
-    return at + e->size.map * PROGRAM_MAP_WORDS;
-}
+/* ---- records ------------------------------------------------------------------------ */
 
-static uint32_t load_layers(struct hls_engine *e, const uint64_t *program, uint32_t at)
+uint32_t hls_record_words(uint32_t kind)
 {
-layers:
-    for (uint32_t i = 0; i < e->size.layer * PROGRAM_LAYER_WORDS; i++) {
-#pragma HLS PIPELINE II=1
-        e->layer[i / PROGRAM_LAYER_WORDS][i % PROGRAM_LAYER_WORDS] = program[at + i];
-    }
-    return at + e->size.layer * PROGRAM_LAYER_WORDS;
-}
-
-static uint32_t load_kwords(struct hls_engine *e, const uint64_t *program, uint32_t at)
-{
-kwords:
-    for (uint32_t i = 0; i < e->size.kword * PROGRAM_KWORD_WORDS; i++) {
-#pragma HLS PIPELINE II=1
-        e->kword[i / PROGRAM_KWORD_WORDS][i % PROGRAM_KWORD_WORDS] = program[at + i];
-    }
-    return at + e->size.kword * PROGRAM_KWORD_WORDS;
-}
-
-/* Two coefficients a word, of which the multiplier takes 18 bits. */
-static uint32_t load_coefs(struct hls_engine *e, const uint64_t *program, uint32_t at)
-{
-coefs:
-    for (uint32_t i = 0; i < e->size.coef * (HLS_M / 2); i++) {
-#pragma HLS PIPELINE II=1
-        uint64_t word = program[at + i];
-        uint32_t row = i % (HLS_M / 2) * 2;
-        e->coef[i / (HLS_M / 2)][row] = (int32_t)hls_signed(word, 18);
-        e->coef[i / (HLS_M / 2)][row + 1] = (int32_t)hls_signed(word >> 32, 18);
-    }
-    return at + e->size.coef * (HLS_M / 2);
-}
-
-/* Per channel the addend, then the multiplier. */
-static void load_scales(struct hls_engine *e, const uint64_t *program, uint32_t at)
-{
-scales:
-    for (uint32_t i = 0; i < e->size.scale * HLS_M; i++) {
-#pragma HLS PIPELINE II=2
-        e->add[i / HLS_M][i % HLS_M] = hls_signed(program[at + 2 * i], 48);
-        e->mul[i / HLS_M][i % HLS_M] = (int32_t)hls_signed(program[at + 2 * i + 1], 18);
+#pragma HLS INLINE
+    switch (kind) {
+    case PROGRAM_MAP: return PROGRAM_MAP_WORDS;
+    case PROGRAM_LAYER: return PROGRAM_LAYER_WORDS;
+    case PROGRAM_KWORD: return PROGRAM_KWORD_WORDS;
+    case PROGRAM_COEF: return HLS_M / 2;
+    case PROGRAM_SCALE: return 2 * HLS_M;
+    case PROGRAM_WEIGHT: return HLS_WEIGHT_WORDS;
+    default: return 0;
     }
 }
 
-/* A weight word is M rows of 9 taps; in the memory taps come first, so that a tap's rows lie side by side. */
-static void load_weights(struct hls_engine *e, const uint64_t *weight)
+uint32_t hls_table_depth(uint32_t kind)
 {
-weight_words:
-    for (uint32_t w = 0; w < e->size.weight; w++) {
-    parts:
-        for (int i = 0; i < HLS_WEIGHT_WORDS; i++) {
-#pragma HLS PIPELINE II=1
-            uint64_t part = weight[w * HLS_WEIGHT_WORDS + (uint32_t)i];
-        halfwords:
-            for (int j = 0; j < 4; j++) {
+#pragma HLS INLINE
+    switch (kind) {
+    case PROGRAM_MAP: return BITPRESS_MAP_DEPTH;
+    case PROGRAM_LAYER: return BITPRESS_LAYER_DEPTH;
+    case PROGRAM_KWORD: return BITPRESS_KWORD_DEPTH;
+    case PROGRAM_COEF: return BITPRESS_COEF_DEPTH;
+    case PROGRAM_SCALE: return BITPRESS_SCALE_DEPTH;
+    case PROGRAM_WEIGHT: return BITPRESS_WEIGHT_DEPTH;
+    default: return 0;
+    }
+}
+
+/* Four halfwords of a weight word: it is M rows of 9 taps; in the memory taps come first, so that a tap's rows lie side by
+ * side. */
+static void put_weight(uint16_t weight[HLS_TAPS][HLS_M], uint32_t i, uint64_t part)
+{
+#pragma HLS INLINE
+halfwords:
+    for (uint32_t j = 0; j < 4; j++) {
 #pragma HLS UNROLL
-                int at = 4 * i + j;
-                e->weight[w][at % HLS_TAPS][at / HLS_TAPS] = (uint16_t)(part >> (16 * j));
-            }
+        uint32_t at = 4 * i + j;
+        weight[at % HLS_TAPS][at / HLS_TAPS] = (uint16_t)(part >> (16 * j));
+    }
+}
+
+/* Word i of record r. Two coefficients a word, of which the multiplier takes 18 bits; scales: per channel the addend, then
+ * the multiplier. */
+static void put_word(struct hls_engine *e, uint32_t kind, uint32_t r, uint32_t i, uint64_t word)
+{
+#pragma HLS INLINE
+    switch (kind) {
+    case PROGRAM_MAP: e->map[r][i] = word; break;
+    case PROGRAM_LAYER: e->layer[r][i] = word; break;
+    case PROGRAM_KWORD: e->kword[r][i] = word; break;
+    case PROGRAM_COEF:
+        e->coef[r][2 * i] = (int32_t)hls_signed(word, 18);
+        e->coef[r][2 * i + 1] = (int32_t)hls_signed(word >> 32, 18);
+        break;
+    case PROGRAM_SCALE:
+        if (i % 2)
+            e->mul[r][i / 2] = (int32_t)hls_signed(word, 18);
+        else
+            e->add[r][i / 2] = hls_signed(word, 48);
+        break;
+    default: put_weight(e->weight[r], i, word); break;
+    }
+}
+
+void hls_load_records(struct hls_engine *e, uint32_t kind, const uint64_t *from, uint32_t first, uint32_t n)
+{
+    uint32_t words = hls_record_words(kind);
+records:
+    for (uint32_t r = 0; r < n; r++) {
+    record_words:
+        for (uint32_t i = 0; i < words; i++) {
+#pragma HLS PIPELINE II=1
+            put_word(e, kind, first + r, i, from[r * words + i]);
         }
     }
 }
@@ -119,6 +126,19 @@ pad_words:
 #pragma HLS UNROLL
         e->pad[j] = (uint16_t)(head[6 + j / 4] >> (16 * (j % 4)));
     }
+}
+
+/* A stream may write, and layers may read, all of every table. */
+static void set_limits(struct hls_engine *e)
+{
+    e->limit = e->size;
+    if (e->size.stream_words == 0)
+        return;
+    e->limit.map = BITPRESS_MAP_DEPTH;
+    e->limit.kword = BITPRESS_KWORD_DEPTH;
+    e->limit.coef = BITPRESS_COEF_DEPTH;
+    e->limit.scale = BITPRESS_SCALE_DEPTH;
+    e->limit.weight = BITPRESS_WEIGHT_DEPTH;
 }
 
 uint32_t hls_load(struct hls_engine *e, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size)
@@ -137,12 +157,15 @@ header:
     if (error)
         return error;
     load_pad(e, head);
-    uint32_t at = load_maps(e, program, PROGRAM_HEADER_WORDS);
-    at = load_layers(e, program, at);
-    at = load_kwords(e, program, at);
-    at = load_coefs(e, program, at);
-    load_scales(e, program, at);
-    load_weights(e, weight);
+    const uint32_t count[PROGRAM_KINDS] = { 0, e->size.map, e->size.layer, e->size.kword, e->size.coef, e->size.scale, 0 };
+    uint32_t at = PROGRAM_HEADER_WORDS;
+sections:
+    for (uint32_t kind = PROGRAM_MAP; kind <= PROGRAM_SCALE; kind++) {
+        hls_load_records(e, kind, program + at, 0, count[kind]);
+        at += count[kind] * hls_record_words(kind);
+    }
+    hls_load_records(e, PROGRAM_WEIGHT, weight, 0, e->size.weight);
+    set_limits(e);
     e->loaded = true;
     return PROGRAM_OK;
 }

@@ -57,7 +57,8 @@ static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const s
         int32_t logit[HLS_M];
 #pragma HLS ARRAY_PARTITION variable=logit complete
         hls_logits(logit, sum, e->mul[scale], e->add[scale], l->shift);
-        hls_store_logits(e, logit, filter, l->n_logits);
+        int left = (int)l->n_logits - filter * HLS_M;
+        hls_store_logits(e, logit, left < 0 ? 0 : (uint32_t)left);
         return;
     }
     uint16_t plane[HLS_PLANES][HLS_N];                     /* a FIFO from the lanes to the write-back */
@@ -77,8 +78,6 @@ static uint32_t run_mac(struct hls_engine *e, const struct hls_layer *l)
     int32_t sum[HLS_N][HLS_M];
 #pragma HLS ARRAY_PARTITION variable=sum dim=0 complete
     uint32_t error = hls_check_mac(&out, e, l);
-    if (!error && l->logits && e->n_logits)                /* a second result */
-        error = PROGRAM_ERR_IO;
     int first = l->arg1, next = first;
 filters:
     for (int filter = 0; !error && filter < l->count; filter++) {
@@ -93,6 +92,7 @@ filters:
         }
         first = next;
     }
+    e->has_result = e->has_result || (l->logits && !l->more);
     return error;
 }
 
@@ -145,9 +145,12 @@ static uint32_t run_input(struct hls_engine *e, const struct hls_layer *l, const
     return error;
 }
 
-static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *input)
+static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *program, const uint64_t *input)
 {
-    const struct hls_layer l = hls_decode_layer(e->layer[index]);
+    struct hls_layer l;
+    uint32_t error = hls_stream_layer(&l, e, program, index);
+    if (error)
+        return error;
     if ((l.op == PROGRAM_INPUT) != (index == 0))
         return PROGRAM_ERR_OP;
     switch (l.op) {
@@ -158,7 +161,8 @@ static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *
     }
 }
 
-uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size)
+uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program, uint64_t program_size, const uint64_t *input, uint64_t input_size,
+                 int32_t *output, uint64_t output_size)
 {
     uint32_t error = PROGRAM_OK;
     *layer = 0;
@@ -166,17 +170,23 @@ uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *input, u
         return PROGRAM_ERR_NOT_LOADED;
     if (input_size < e->size.input_bytes || output_size < e->size.output_bytes)
         return PROGRAM_ERR_IO;
+    if (e->size.stream_words && program_size / 8 < (uint64_t)e->size.words + e->size.stream_words)
+        return PROGRAM_ERR_STREAM;
     e->n_logits = 0;
+    e->has_result = false;
+    hls_stream_open(e);
 layers:
-    for (uint32_t i = 0; i < e->size.layer && !error; i++) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+    for (uint32_t i = 0; i < e->size.layers && !error; i++) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65535
         *layer = i;
-        error = run_layer(e, i, input);
+        error = run_layer(e, i, program, input);
     }
     if (error)
         return error;
-    if (e->n_logits * 4 != e->size.output_bytes)
+    if (!e->has_result)
         return PROGRAM_ERR_IO;
+    if (!e->stream.over || e->stream.at != e->size.words + e->size.stream_words)
+        return PROGRAM_ERR_STREAM;                         /* a part that no layer waited for */
     hls_store_result(e, output);
     *layer = 0;
     return PROGRAM_OK;

@@ -3,7 +3,7 @@
 set flags "-I. -Ihost -Ibuild/gen/$::env(BOARD)"
 open_project -reset build/hls-$::env(BOARD)
 set_top bp_kernel
-foreach file {top load decode input fetch array requant maxpool store run} {
+foreach file {top load decode input fetch array requant maxpool store stream run} {
     add_files hls/$file.c -cflags $flags
 }
 open_solution -flow_target vitis kernel

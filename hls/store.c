@@ -19,15 +19,14 @@ word:
         act[bank][address + map->px_stride][0] = pixel[HLS_N - 1];
 }
 
-void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], int filter, uint32_t total)
+/* The first n of a filter group's, behind those that are there. */
+void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], uint32_t n)
 {
 rows:
     for (uint32_t m = 0; m < HLS_M; m++) {
 #pragma HLS PIPELINE II=1
-        uint32_t at = (uint32_t)filter * HLS_M + m;
-        if (at < total) {
-            e->logits[at] = logit[m];
-            e->n_logits++;
+        if (m < n) {
+            e->logits[e->n_logits++] = logit[m];
         }
     }
 }

@@ -51,5 +51,5 @@ identity_registers:
     if (mode & 1)
         *status = hls_load(&engine, program, program_size, weight, weight_size);
     else
-        *status = hls_run(&engine, error_layer, input, input_size, output, output_size);
+        *status = hls_run(&engine, error_layer, program, program_size, input, input_size, output, output_size);
 }

@@ -1,4 +1,4 @@
-// The engine: runs the layers of a loaded program. Tables are written while it is idle.
+// The engine: runs the layers of a loaded program. Tables are written while it is idle, or where no layer reads them.
 //   bp_seq -> bp_walk -> bp_fetch -> bp_issue -> bp_array -> bp_requant -> bp_writeback
 //                                        \-> bp_maxpool ------------------------/
 // docs/rtl/engine.md has the latencies, host/accel/model.c counts with them.
@@ -44,6 +44,10 @@ module bp_core #(
   input  logic [15:0]     n_coef_i,
   input  logic [15:0]     n_scale_i,
   input  logic [31:0]     n_weight_i,
+  input  logic [15:0]     layers_in_i,     // of the stream, see bp_seq
+  input  logic [23:0]     blocks_in_i,
+  input  logic            stuck_i,
+  output logic [15:0]     ended_o,
 
   input  logic            start_i,
   input  logic            abort_i,
@@ -51,7 +55,7 @@ module bp_core #(
   output logic [7:0]      error_o,
   output logic [15:0]     error_layer_o,
   output logic [15:0]     layer_o,
-  output logic            layer_done_o,
+  output logic            layer_done_o,    // pulse, with the last record of a layer
 
   output logic            input_start_o,
   output logic [255:0]    input_layer_o,
@@ -104,7 +108,7 @@ module bp_core #(
   logic [23:0] tiles;
   logic input_go, mac_go, pool_go, unit_done, running, clear_q, pool, logits;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
-  logic layer_re, seq_map_re, walk_map_re, kword_re;
+  logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
   logic [Lw-1:0] layer_raddr;
   logic [Mw-1:0] seq_map_raddr, walk_map_raddr;
   logic [Kw-1:0] kword_raddr;
@@ -117,14 +121,16 @@ module bp_core #(
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
     .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_map_i, .n_scale_i,
+    .layers_in_i, .blocks_in_i, .stuck_i, .ended_o,
     .layer_re_o(layer_re), .layer_raddr_o(layer_raddr), .layer_i(table_layer),
     .map_re_o(seq_map_re), .map_raddr_o(seq_map_raddr), .map_i(table_map),
     .layer_o(layer), .map_o(map), .last_block_o(last_block), .tiles_o(tiles),
     .input_go_o(input_go), .mac_go_o(mac_go), .pool_go_o(pool_go), .unit_done_i(unit_done),
     .input_done_i, .input_error_i, .unit_error_i(unit_error),
-    .running_o(running), .done_o, .error_o, .index_o(layer_o), .layer_done_o);
+    .running_o(running), .done_o, .error_o, .index_o(layer_o), .layer_done_o(record_done));
 
   assign error_layer_o = layer_o;
+  assign layer_done_o = record_done && !layer.flags[bp_pkg::LyMore];
   assign input_start_o = input_go;
   assign input_layer_o = layer;
   assign input_map_o = map;

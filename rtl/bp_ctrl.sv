@@ -36,6 +36,9 @@ module bp_ctrl (
   input  logic [15:0] core_error_layer_i,
   input  logic [15:0] core_layer_i,
 
+  input  logic        stream_error_i,  // pulse: a block is malformed
+  input  logic        stream_left_i,   // blocks or beats of the stream that no layer waited for
+
   input  logic        read_busy_i,
   input  logic        read_error_i,
   input  logic        out_got_last_i,
@@ -88,6 +91,8 @@ module bp_ctrl (
         if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;
         else if (state_q == StLoad && load_done_i) fault = load_error_i;
         else if (state_q == StRun && core_failed) fault = core_error_i;
+        else if (state_q == StRun && (stream_error_i || (core_done_i && stream_left_i)))
+          fault = bp_shell_pkg::ErrStream;
         else if (state_q == StRun && (out_count_error_i || (core_done_i && !out_got_last_i)))
           fault = bp_shell_pkg::ErrIo;
         else if (abort_i) fault = bp_shell_pkg::ErrAbort;

@@ -23,6 +23,7 @@ module bp_input #(
 
   input  logic            beat_valid_i,
   output logic            beat_ready_o,
+  output logic            beat_mine_o,   // beats of the image are still to come
   input  logic [63:0]     beat_data_i,
 
   output logic            we_o,
@@ -59,7 +60,7 @@ module bp_input #(
   logic [4:0]   have_q;              // bytes in them
   logic [31:0]  left_q;              // bytes of the image not yet taken
   logic [3:0]   pixels_q, want_q;    // pixels and bytes of this step
-  logic         take, push;
+  logic         take, push, over_q;
   logic [4:0]   have_after;
   logic [63:0]  head;                // the next 8 bytes, oldest lowest
 
@@ -114,8 +115,15 @@ module bp_input #(
   assign word_last = word_q == words - 4'd1;
 
   assign have_after = take ? have_q - {1'b0, want_q} : have_q;
-  assign beat_ready_o = enable_i && have_after <= 5'd8;
+  assign beat_mine_o = enable_i && !over_q && left_q > 32'(have_q);
+  assign beat_ready_o = beat_mine_o && have_after <= 5'd8;
   assign push = beat_valid_i & beat_ready_o;
+
+  // What follows the image on the port is not its own.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) over_q <= 1'b0;
+    else if (state_q == StDone) over_q <= 1'b1;
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) begin

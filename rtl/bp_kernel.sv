@@ -86,6 +86,9 @@ module bp_kernel (
   logic [M*K-1:0]  weight_wdata;
   logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
   logic [31:0] n_weight;
+  logic [15:0] layers_in, ended;
+  logic [23:0] blocks_in;
+  logic        stuck, streaming, stream_error, beat_mine;
   logic         input_start, input_done;
   logic [255:0] input_layer;
   logic [127:0] input_map;
@@ -109,7 +112,7 @@ module bp_kernel (
 
   // ---- counters of the memory port and of the layers ----
   logic [31:0] memory_run_q, memory_stall_q, run_cycles_q, layer_timer_q;
-  logic [7:0]  layer_index_q;
+  logic [8:0]  layer_index_q;              // layers beyond the registers are not listed
   logic        mem_beat, mem_busy;
 
   assign mem_beat = (m_axi_gmem_rvalid & m_axi_gmem_rready) |
@@ -128,7 +131,7 @@ module bp_kernel (
       memory_stall_q <= memory_stall_q + 32'(mem_busy && !mem_beat);
       run_cycles_q   <= run_cycles_q + 32'd1;
       layer_timer_q  <= layer_done ? 32'd1 : layer_timer_q + 32'd1;
-      layer_index_q  <= layer_index_q + 8'(layer_done);
+      layer_index_q  <= layer_index_q + 9'(layer_done && !layer_index_q[8]);
     end
   end
 
@@ -181,8 +184,8 @@ module bp_kernel (
     .run_cycles_i  (run_cycles_q),
     .counters_i    ({memory_stall_q, memory_run_q, write_stall, write_run, drain_stall, drain_run,
                      array_stall, array_run, fetch_stall, fetch_run}),
-    .layer_we_i    (running & layer_done),
-    .layer_waddr_i (layer_index_q),
+    .layer_we_i    (running & layer_done & !layer_index_q[8]),
+    .layer_waddr_i (layer_index_q[7:0]),
     .layer_cycles_i(layer_timer_q)
   );
 
@@ -218,6 +221,8 @@ module bp_kernel (
     .core_error_i      (core_error),
     .core_error_layer_i(core_error_layer),
     .core_layer_i      (core_layer),
+    .stream_error_i    (stream_error),
+    .stream_left_i     (streaming | rd_busy | beat_valid),
     .read_busy_i       (rd_busy),
     .read_error_i      (rd_error),
     .out_got_last_i    (out_got_last),
@@ -227,11 +232,11 @@ module bp_kernel (
     .out_count_error_i (out_count_error)
   );
 
-  // The read port belongs to the loader while it loads, else to the image.
-  assign rd_start   = loading ? load_rd_start : run_start;
-  assign rd_addr    = loading ? load_rd_addr : input_addr;
-  assign rd_beats   = loading ? load_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
-  assign beat_ready = loading ? load_beat_ready : input_beat_ready;
+  // The read port belongs to the loader while it loads, else to the image and, behind it, the stream.
+  assign rd_start   = load_rd_start | run_start;
+  assign rd_addr    = load_rd_start ? load_rd_addr : input_addr;
+  assign rd_beats   = load_rd_start ? load_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
+  assign beat_ready = (loading || !beat_mine) ? load_beat_ready : input_beat_ready;
 
   bp_axi_read #(
     .BurstBeats(BurstBeats),
@@ -291,7 +296,15 @@ module bp_kernel (
     .rd_start_o    (load_rd_start),
     .rd_addr_o     (load_rd_addr),
     .rd_beats_o    (load_rd_beats),
-    .beat_valid_i  (beat_valid),
+    .run_start_i   (run_start),
+    .rd_busy_i     (rd_busy),
+    .ended_i       (ended),
+    .streaming_o   (streaming),
+    .stuck_o       (stuck),
+    .stream_error_o(stream_error),
+    .layers_in_o   (layers_in),
+    .blocks_in_o   (blocks_in),
+    .beat_valid_i  (beat_valid && (loading || !beat_mine)),
     .beat_ready_o  (load_beat_ready),
     .beat_data_i   (beat_data),
     .map_we_o      (map_we),
@@ -335,6 +348,7 @@ module bp_kernel (
     .error_o     (input_error),
     .beat_valid_i(beat_valid),
     .beat_ready_o(input_beat_ready),
+    .beat_mine_o (beat_mine),
     .beat_data_i (beat_data),
     .we_o        (input_we),
     .bank_o      (input_bank),
@@ -374,6 +388,10 @@ module bp_kernel (
     .n_coef_i          (n_coef),
     .n_scale_i         (n_scale),
     .n_weight_i        (n_weight),
+    .layers_in_i       (layers_in),
+    .blocks_in_i       (blocks_in),
+    .stuck_i           (stuck),
+    .ended_o           (ended),
     .start_i           (run_start),
     .abort_i           (stop),
     .done_o            (core_done),

@@ -1,5 +1,8 @@
 // Program and weight loader (MODE 1): header -> checks -> tables -> weights. One record is
 // shifted together from 64-bit words and written to its table in the cycle after its last word.
+// In a run it reads the program's stream, behind the image on the port: blocks of a header word and the records of
+// one table, each written when as many layers have ended as its header says:
+//   Command -> Block -> Wait -> section -> Block ... Wait -> Idle at the block END
 module bp_loader #(
   parameter int unsigned M           = 16,
   parameter int unsigned N           = 8,
@@ -24,6 +27,15 @@ module bp_loader #(
   input  logic [63:0]       program_size_i,
   input  logic [63:0]       weight_addr_i,
   input  logic [63:0]       weight_size_i,
+
+  input  logic              run_start_i,
+  input  logic              rd_busy_i,
+  input  logic [15:0]       ended_i,         // layers that have ended in this run
+  output logic              streaming_o,
+  output logic              stuck_o,         // waits for a layer's end, or nothing comes any more
+  output logic              stream_error_o,  // pulse: a malformed block; streaming is over
+  output logic [15:0]       layers_in_o,     // layer records written, those of the load included
+  output logic [23:0]       blocks_in_o,     // blocks written in this run
 
   output logic              rd_start_o,
   output logic [63:0]       rd_addr_o,
@@ -73,7 +85,7 @@ module bp_loader #(
 
   typedef enum logic [3:0] {
     StIdle, StHeader, StCheck, StMap, StLayer, StKword, StCoef, StScale, StWeightCmd, StWeight,
-    StEnd, StFail
+    StEnd, StFail, StCommand, StBlock, StWait
   } state_e;
   state_e state_q, state_d;
 
@@ -83,11 +95,14 @@ module bp_loader #(
   logic [15:0] rec_q, recs;          // record being filled; records of the section
   logic [7:0]  error_q, error_d;
   logic        pop, rec_done, section_done, section;
+  logic [63:0] behind;
+  logic        streaming_q;
+  logic [15:0] base_q, records_q;    // of the block's section
 
   // ---- header ----
   logic [63:0] head_q [HeaderWords];
   logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
-  logic [31:0] n_weight, words_want_q, weight_words_q;
+  logic [31:0] n_weight, words_want_q, weight_words_q, stream_words;
 
   assign n_layer  = head_q[2][15:0];
   assign n_map    = head_q[2][31:16];
@@ -95,14 +110,18 @@ module bp_loader #(
   assign n_coef   = head_q[2][63:48];
   assign n_scale  = head_q[3][15:0];
   assign n_weight = head_q[3][63:32];
+  assign stream_words = head_q[5][63:32];
 
   // Registered twice on the way: the words that count are there three cycles before the check.
-  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q;
+  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q;
+  logic [32:0] all_words_q;            // of header, tables and stream
   always_ff @(posedge clk_i) begin
     words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
                     32'(n_layer) * 32'(LayerWords) + 32'(n_kword) * 32'(KwordWords) +
                     32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
     weight_words_q <= {16'd0, n_weight[15:0]} * 32'(WeightWords);
+    has_stream_q <= stream_words != '0;
+    all_words_q <= {1'b0, words_want_q} + {1'b0, stream_words};
     bad_magic_q <= head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
                    head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
     bad_array_q <= head_q[1] != {32'(Hash), 16'(K), 8'(N), 8'(M)};
@@ -110,7 +129,7 @@ module bp_loader #(
                    32'(n_kword) > KwordDepth || 32'(n_coef) > CoefDepth ||
                    32'(n_scale) > ScaleDepth || n_weight > WeightDepth ||
                    head_q[5][31:0] != words_want_q ||
-                   program_size_i < {29'd0, words_want_q, 3'd0} ||
+                   program_size_i < {28'd0, all_words_q, 3'd0} ||
                    weight_size_i < {29'd0, weight_words_q, 3'd0};
     bad_io_q    <= head_q[4][31:0] == '0 || head_q[4][63:32] == '0 ||
                    head_q[4][33:32] != '0 || head_q[4][63:32] > LogitBytes;
@@ -125,14 +144,75 @@ module bp_loader #(
       StCoef:   begin words = 8'(CoefWords);   recs = n_coef; end
       StScale:  begin words = 8'(ScaleWords);  recs = n_scale; end
       StWeight: begin words = 8'(WeightWords); recs = n_weight[15:0]; end
+      StBlock:  begin words = 8'd1;            recs = 16'd1; end
       default:  begin words = 8'(HeaderWords); recs = 16'd1; end
     endcase
+    if (streaming_q) recs = records_q;
   end
+
+  // ---- the stream ----
+  typedef struct packed {
+    logic [15:0] after;                // layers that must have ended
+    logic [15:0] records;
+    logic [15:0] first;
+    logic [15:0] kind;
+  } block_t;
+  block_t block;
+  logic        block_bad, block_may, block_end, block_end_q, record_end_q;
+  logic [15:0] layers_in_q, depth;
+  logic [23:0] blocks_in_q;
+  logic [15:0] place_q;                // of the next layer record: a ring behind record 0
+
+  assign block = shift_q[ShiftBits-1 -: 64];
+  always_comb begin
+    unique case (block.kind[7:0])
+      bp_shell_pkg::KindMap:    depth = 16'(MapDepth);
+      bp_shell_pkg::KindKword:  depth = 16'(KwordDepth);
+      bp_shell_pkg::KindCoef:   depth = 16'(CoefDepth);
+      bp_shell_pkg::KindScale:  depth = 16'(ScaleDepth);
+      bp_shell_pkg::KindWeight: depth = 16'(WeightDepth);
+      bp_shell_pkg::KindLayer:  depth = 16'd1;
+      default:                  depth = 16'd0;
+    endcase
+  end
+  assign block_bad = block.kind != 16'(bp_shell_pkg::KindEnd) &&
+                     (block.kind[15:8] != '0 || block.records == '0 ||
+                      17'(block.first) + 17'(block.records) > 17'(depth));
+  assign block_may = block.after <= ended_i;
+  assign block_end = streaming_q && (section_done ||
+                                     (state_q == StWait && block.kind == 16'(bp_shell_pkg::KindEnd)));
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || stop_i) streaming_q <= 1'b0;
+    else if (run_start_i) streaming_q <= has_stream_q;
+    else if (state_d == StIdle) streaming_q <= 1'b0;
+    block_end_q  <= block_end & rst_ni;
+    record_end_q <= section_done && streaming_q && state_q == StLayer;
+    // Counted in the cycle in which the last record is in the table.
+    if (run_start_i) begin
+      blocks_in_q <= '0;
+      layers_in_q <= n_layer;
+      place_q     <= (32'(n_layer) == LayerDepth) ? 16'd1 : n_layer;
+    end else begin
+      if (block_end_q) blocks_in_q <= blocks_in_q + 24'd1;
+      if (record_end_q) begin
+        layers_in_q <= layers_in_q + 16'd1;
+        place_q     <= (place_q == 16'(LayerDepth - 1)) ? 16'd1 : place_q + 16'd1;
+      end
+    end
+  end
+
+  assign streaming_o = streaming_q;
+  assign stuck_o = !streaming_q || (state_q == StWait && !block_may) ||
+                   (state_q != StCommand && !beat_valid_i && !rd_busy_i);
+  assign stream_error_o = state_q == StFail && streaming_q;
+  assign layers_in_o = layers_in_q;
+  assign blocks_in_o = blocks_in_q;
 
   // An empty section is left at once; the pop waits for a section with something in it.
   assign section = state_q == StMap || state_q == StLayer || state_q == StKword ||
                    state_q == StCoef || state_q == StScale || state_q == StWeight;
-  assign beat_ready_o = state_q == StHeader || (section && rec_q != recs);
+  assign beat_ready_o = state_q == StHeader || state_q == StBlock || (section && rec_q != recs);
   assign pop = beat_valid_i & beat_ready_o;
   assign rec_done = pop && word_q == words - 8'd1;
   assign section_done = section && (recs == '0 || (rec_done && rec_q == recs - 16'd1));
@@ -155,11 +235,13 @@ module bp_loader #(
             rd_start_o = 1'b1;
             state_d = StHeader;
           end
+        end else if (run_start_i && has_stream_q) begin
+          state_d = StCommand;
         end
       end
       StHeader: if (rec_done) state_d = StCheck;
       StCheck: begin
-        rd_addr_o = program_addr_i + 64'(HeaderWords * 8);
+        rd_addr_o = behind;
         rd_beats_o = words_want_q - 32'(HeaderWords);
         state_d = StFail;
         if (bad_magic_q) error_d = bp_shell_pkg::ErrMagic;
@@ -171,19 +253,43 @@ module bp_loader #(
           state_d = StMap;
         end
       end
-      StMap:   if (section_done) state_d = StLayer;
-      StLayer: if (section_done) state_d = StKword;
-      StKword: if (section_done) state_d = StCoef;
-      StCoef:  if (section_done) state_d = StScale;
-      StScale: if (section_done) state_d = StWeightCmd;
+      StMap:   if (section_done) state_d = streaming_q ? StBlock : StLayer;
+      StLayer: if (section_done) state_d = streaming_q ? StBlock : StKword;
+      StKword: if (section_done) state_d = streaming_q ? StBlock : StCoef;
+      StCoef:  if (section_done) state_d = streaming_q ? StBlock : StScale;
+      StScale: if (section_done) state_d = streaming_q ? StBlock : StWeightCmd;
       StWeightCmd: begin
         rd_addr_o = weight_addr_i;
         rd_beats_o = weight_words_q;
         rd_start_o = weight_words_q != '0;
         state_d = StWeight;
       end
-      StWeight: if (section_done) state_d = StEnd;
+      StWeight: if (section_done) state_d = streaming_q ? StBlock : StEnd;
       StEnd, StFail: state_d = StIdle;
+      StCommand: begin
+        rd_addr_o = behind;
+        rd_beats_o = stream_words;
+        if (bad_size_q || program_addr_i[2:0] != '0) begin   // the window is not that of the load
+          state_d = StFail;
+        end else if (!rd_busy_i) begin
+          rd_start_o = 1'b1;
+          state_d = StBlock;
+        end
+      end
+      StBlock: if (pop) state_d = StWait;
+      StWait: begin
+        unique case (block.kind[7:0])
+          bp_shell_pkg::KindMap:    state_d = StMap;
+          bp_shell_pkg::KindLayer:  state_d = StLayer;
+          bp_shell_pkg::KindKword:  state_d = StKword;
+          bp_shell_pkg::KindCoef:   state_d = StCoef;
+          bp_shell_pkg::KindScale:  state_d = StScale;
+          bp_shell_pkg::KindWeight: state_d = StWeight;
+          default:                  state_d = StIdle;
+        endcase
+        if (block_bad) state_d = StFail;
+        else if (!block_may) state_d = StWait;
+      end
       default: state_d = StIdle;
     endcase
     if (stop_i) begin
@@ -191,6 +297,9 @@ module bp_loader #(
       rd_start_o = 1'b0;
     end
   end
+
+  // Behind the header, or behind the tables.
+  assign behind = program_addr_i + ((state_q == StCommand) ? {29'd0, words_want_q, 3'd0} : 64'(HeaderWords * 8));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -212,6 +321,10 @@ module bp_loader #(
     end
     if (pop) shift_q <= {beat_data_i, shift_q[ShiftBits-1:64]};
     if (pop && state_q == StHeader) head_q[word_q[2:0]] <= beat_data_i;
+    if (!streaming_q) base_q <= '0;
+    else if (state_q == StWait)
+      base_q <= (block.kind[7:0] == bp_shell_pkg::KindLayer) ? place_q : block.first;
+    if (state_q == StWait) records_q <= block.records;
   end
 
   // ---- table writes, the cycle after ----
@@ -233,7 +346,7 @@ module bp_loader #(
     end
   end
 
-  always_ff @(posedge clk_i) waddr_o <= rec_q;
+  always_ff @(posedge clk_i) waddr_o <= base_q + rec_q;
 
   assign map_wdata_o    = shift_q[ShiftBits-1 -: MapWords*64];
   assign layer_wdata_o  = shift_q[ShiftBits-1 -: LayerWords*64];
@@ -249,23 +362,24 @@ module bp_loader #(
   assign done_o  = state_q == StEnd || state_q == StFail;
   assign error_o = error_q;
 
-  assign n_layer_o      = n_layer;
-  assign n_map_o        = n_map;
-  assign n_kword_o      = n_kword;
-  assign n_coef_o       = n_coef;
-  assign n_scale_o      = n_scale;
-  assign n_weight_o     = n_weight;
+  // A stream may write, and layers may read, all of every table.
+  assign n_layer_o      = has_stream_q ? head_q[3][31:16] : n_layer;
+  assign n_map_o        = has_stream_q ? 16'(MapDepth) : n_map;
+  assign n_kword_o      = has_stream_q ? 16'(KwordDepth) : n_kword;
+  assign n_coef_o       = has_stream_q ? 16'(CoefDepth) : n_coef;
+  assign n_scale_o      = has_stream_q ? 16'(ScaleDepth) : n_scale;
+  assign n_weight_o     = has_stream_q ? 32'(WeightDepth) : n_weight;
   assign input_bytes_o  = head_q[4][31:0];
   assign output_bytes_o = head_q[4][63:32];
   assign pad_o          = {head_q[7], head_q[6]};
 
   logic unused_head;
-  assign unused_head = ^{head_q[0][63:48], head_q[3][31:16], head_q[5][63:32]};
+  assign unused_head = ^head_q[0][63:48];
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      a_state: assert (state_q <= StFail);
+      a_state: assert (state_q <= StWait);
       a_word:  assert (word_q < words);
       a_start: assert (!start_i || state_q == StIdle);
     end

@@ -16,6 +16,7 @@ package bp_pkg;
   localparam logic [7:0] ErrAct    = 8'd10;
   localparam logic [7:0] ErrIo     = 8'd11;
   localparam logic [7:0] ErrAbort  = 8'd14;
+  localparam logic [7:0] ErrStream = 8'd16;
 
   typedef struct packed {
     logic [15:0] unused1;
@@ -31,7 +32,8 @@ package bp_pkg;
   } map_t;
 
   typedef struct packed {
-    logic [31:0] unused1;
+    logic [7:0]  unused1;
+    logic [23:0] need;        // blocks of the stream that must be in
     logic [31:0] logits;      // MAC
     logic [15:0] unused0;
     logic [15:0] hi;          // MAC: clamp
@@ -50,6 +52,7 @@ package bp_pkg;
 
   localparam int unsigned LyLogits = 0;
   localparam int unsigned LySigned = 1;
+  localparam int unsigned LyMore   = 2;   // the next record goes on with this layer
 
   typedef struct packed {
     logic [31:0] unused0;

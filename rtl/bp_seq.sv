@@ -1,6 +1,8 @@
 // Layer sequencer: reads a layer record and its output map, checks both, starts the unit that does
 // the work and waits for its last word. Five cycles a layer before the work begins:
 //   Layer -> Decode -> Map -> Go -> Run -> Layer of the next, or End
+// Layer waits until the record is in the table, Decode until the blocks of the stream that the layer needs are. The
+// table is a ring behind record 0.
 // The first error of any unit, or abort, ends the run with done_o; a unit's error is seen a cycle later, so
 // that of a layer's last write is in Layer or End.
 module bp_seq #(
@@ -19,6 +21,11 @@ module bp_seq #(
   input  logic [15:0]    n_layer_i,
   input  logic [15:0]    n_map_i,
   input  logic [15:0]    n_scale_i,
+
+  input  logic [15:0]    layers_in_i,    // records that are or were in the table
+  input  logic [23:0]    blocks_in_i,    // blocks of the stream that are in
+  input  logic           stuck_i,        // no block will come before another layer ends
+  output logic [15:0]    ended_o,        // layers that have ended
 
   output logic           layer_re_o,
   output logic [Lw-1:0]  layer_raddr_o,
@@ -49,7 +56,10 @@ module bp_seq #(
   typedef enum logic [2:0] {StIdle, StLayer, StDecode, StMap, StGo, StRun, StEnd} state_e;
   state_e state_q, state_d;
 
-  logic [15:0]    index_q, index_d;
+  logic [15:0]    index_q, index_d, ended_q;
+  logic [Lw-1:0]  place_q, place_d;        // of the record in the ring
+  logic [3:0]     stuck_q;
+  logic           record_in, waiting, starved;
   logic           first_q;
   bp_pkg::layer_t layer_q;
   bp_pkg::map_t   map_q;
@@ -74,7 +84,8 @@ module bp_seq #(
     end else if (is_mac) begin
       if (layer_q.count == '0 || layer_q.misc[7:0] > 8'd47) layer_error = bp_pkg::ErrOp;
       else if (logits && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
-      else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M)))
+      else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M) ||
+                          (layer_q.flags[bp_pkg::LyMore] && layer_q.logits[0])))
         layer_error = bp_pkg::ErrIo;
       else if (17'(layer_q.arg2) + 17'(layer_q.count) > 17'(n_scale_i)) layer_error = bp_pkg::ErrScale;
     end else if (is_pool) begin
@@ -101,7 +112,15 @@ module bp_seq #(
     check_q <= (layer_error != '0) ? layer_error : map_error;
   end
 
+  // Neither side can go on. The other's last step takes a few cycles to be seen.
+  assign record_in = index_d < layers_in_i;
+  assign waiting = (state_q == StLayer && !record_in) ||
+                   (state_q == StDecode && layer_i.need > blocks_in_i);
+  assign starved = &stuck_q;
+  always_ff @(posedge clk_i) stuck_q <= {stuck_q[2:0], waiting & stuck_i & rst_ni};
+
   assign error = abort_i ? bp_pkg::ErrAbort :
+                 starved ? bp_pkg::ErrStream :
                  (unit_error_q != '0) ? unit_error_q :
                  (state_q == StGo) ? check_q :
                  (state_q == StRun && is_input && input_done_i) ? input_error_i : bp_pkg::ErrNone;
@@ -114,8 +133,8 @@ module bp_seq #(
     state_d = state_q;
     unique case (state_q)
       StIdle:   if (start_i) state_d = StLayer;
-      StLayer:  state_d = StDecode;
-      StDecode: state_d = StMap;
+      StLayer:  if (!waiting) state_d = StDecode;
+      StDecode: if (!waiting) state_d = StMap;
       StMap:    state_d = StGo;
       StGo:     state_d = StRun;
       StRun:    if (finished) state_d = (index_q == n_layer_i - 16'd1) ? StEnd : StLayer;
@@ -126,6 +145,7 @@ module bp_seq #(
 
   // The number moves on in Layer: until then an error belongs to the layer before.
   assign index_d = first_q ? '0 : index_q + 16'd1;
+  assign place_d = first_q ? '0 : (place_q == Lw'(LayerDepth - 1)) ? Lw'(1) : place_q + Lw'(1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= StIdle;
@@ -133,9 +153,14 @@ module bp_seq #(
     if (start_i && state_q == StIdle) begin
       index_q <= '0;
       first_q <= 1'b1;
-    end else if (state_q == StLayer && !stop) begin
-      index_q <= index_d;
-      first_q <= 1'b0;
+      ended_q <= '0;
+    end else begin
+      if (state_q == StLayer && !waiting && !stop) begin
+        index_q <= index_d;
+        place_q <= place_d;
+        first_q <= 1'b0;
+      end
+      if (state_q == StRun && finished) ended_q <= ended_q + 16'd1;
     end
     if (state_q == StDecode) layer_q <= layer_i;
     if (state_q == StMap) map_q <= map_i;
@@ -143,7 +168,7 @@ module bp_seq #(
   end
 
   assign layer_re_o    = state_q == StLayer;
-  assign layer_raddr_o = index_d[Lw-1:0];
+  assign layer_raddr_o = place_d;
   assign map_re_o      = state_q == StDecode;
   assign map_raddr_o   = layer_i.out_map[Mw-1:0];
 
@@ -158,6 +183,7 @@ module bp_seq #(
   assign done_o       = stop;
   assign error_o      = error;
   assign index_o      = index_q;
+  assign ended_o      = ended_q;
   assign layer_done_o = state_q == StRun && finished && error == '0;
 
   if (N != (1 << $clog2(N)) || N < 8) begin : gen_check

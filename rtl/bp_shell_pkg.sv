@@ -39,7 +39,7 @@ package bp_shell_pkg;
   localparam logic [31:0] IdMagic      = 32'h5352_5042;
   localparam logic [31:0] ProgramMagic = 32'h4752_5042;
   localparam logic [15:0] ProgramMajor = 16'd1;
-  localparam logic [15:0] ProgramMinor = 16'd0;
+  localparam logic [15:0] ProgramMinor = 16'd1;
   localparam int unsigned HeaderWords  = 8;
 
   // STATUS
@@ -54,6 +54,16 @@ package bp_shell_pkg;
   localparam logic [7:0] ErrLimit     = 8'd13;
   localparam logic [7:0] ErrAbort     = 8'd14;
   localparam logic [7:0] ErrNotLoaded = 8'd15;
+  localparam logic [7:0] ErrStream    = 8'd16;
+
+  // Kinds of a block of the stream: its end, or the table it goes to.
+  localparam logic [7:0] KindEnd    = 8'd0;
+  localparam logic [7:0] KindMap    = 8'd1;
+  localparam logic [7:0] KindLayer  = 8'd2;
+  localparam logic [7:0] KindKword  = 8'd3;
+  localparam logic [7:0] KindCoef   = 8'd4;
+  localparam logic [7:0] KindScale  = 8'd5;
+  localparam logic [7:0] KindWeight = 8'd6;
 
   // The read FIFO holds this many 64-bit beats; bursts are only asked for when they fit.
   localparam int unsigned ReadFifo = 64;

@@ -276,7 +276,7 @@ module bp_walk #(
   assign place_o = place_q4;
 
   logic unused;
-  assign unused = ^{layer_i.unused1, layer_i.logits, layer_i.unused0, layer_i.hi, layer_i.lo[15:1],
+  assign unused = ^{layer_i.unused1, layer_i.need, layer_i.logits, layer_i.unused0, layer_i.hi, layer_i.lo[15:1],
                     layer_i.arg3, layer_i.arg2, layer_i.out_map, layer_i.flags, layer_i.cols,
                     kword_q2, map_q2, place_q3.addr};
 

@@ -156,7 +156,7 @@ module bp_writeback #(
 
   assign logit_valid_o = logit_busy_q && !none_q;
   assign logit_end = logit_busy_q && (pair_q == 8'(M/2 - 1) || few_q);
-  assign logit_last_o = few_q;
+  assign logit_last_o = few_q && !layer_i.flags[bp_pkg::LyMore];
   assign left_d = start_i ? layer_i.logits : few_q ? '0 : left_q - 32'd2;
   assign logit_data_o = {one_q ? 32'd0 : logit_i[63:32], logit_i[31:0]};
 

@@ -1,4 +1,4 @@
-/* bench_tb BOARD [W A]: ResNet-20 (random weights) at 8, 4 and 2 bits, or W x A only, then layer by layer:
+/* bench_tb BOARD [W A [BLOCKS]]: ResNet-20 (random weights) at 8, 4 and 2 bits, or W x A only (BLOCKS 9: ResNet-56), then layer by layer:
  * cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static void print_layers(const struct accel_cycles *c, const struct accel_progra
 }
 
 /* Runs until two seconds have passed; prints one line. */
-static int measure(const struct hw *hw, const struct accel_program *p, int w, int a, bool layers)
+static int measure(const struct hw *hw, const struct accel_program *p, int w, int a, int depth, bool layers)
 {
     struct accel_cycles model;
     double us = model_us(&model, hw, p);
@@ -62,23 +62,23 @@ static int measure(const struct hw *hw, const struct accel_program *p, int w, in
                model.total, model.load);
         return 1;
     }
-    printf("resnet20 W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s, "
+    printf("resnet%d W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s, "
            "%.0f candidates a minute and process; model %.0f us\n",
-           w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), 60 / (t1 - t0 + (t2 - t1) / runs), us);
+           depth, w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), 60 / (t1 - t0 + (t2 - t1) / runs), us);
     if (layers)
         print_layers(&model, p);
     return 0;
 }
 
-static int bench(const struct hw *hw, int w, int a, bool layers)
+static int bench(const struct hw *hw, int w, int a, int blocks, bool layers)
 {
-    struct fixed_net *net = resnet20(w, a);
+    struct fixed_net *net = resnet(blocks, w, a);
     struct accel_program *p = NULL;
     int rc = accel_compile(&p, net, hw);
     if (rc)
         printf("W%dA%d: %s\n", w, a, base_error());
     else
-        rc = measure(hw, p, w, a, layers);
+        rc = measure(hw, p, w, a, 6 * blocks + 2, layers);
     accel_program_free(p);
     fixed_net_free(net);
     return rc;
@@ -88,10 +88,10 @@ int main(int argc, char **argv)
 {
     struct hw hw;
     if (argc < 2 || hw_load(&hw, argv[1])) {
-        fprintf(stderr, "usage: bench_tb BOARD [W A]\n");
+        fprintf(stderr, "usage: bench_tb BOARD [W A [BLOCKS]]\n");
         return 2;
     }
-    if (argc == 4)
-        return bench(&hw, atoi(argv[2]), atoi(argv[3]), true) != 0;
-    return bench(&hw, 8, 8, false) || bench(&hw, 4, 4, false) || bench(&hw, 2, 2, true);
+    if (argc >= 4)
+        return bench(&hw, atoi(argv[2]), atoi(argv[3]), argc > 4 ? atoi(argv[4]) : 3, true) != 0;
+    return bench(&hw, 8, 8, 3, false) || bench(&hw, 4, 4, 3, false) || bench(&hw, 2, 2, 3, true);
 }

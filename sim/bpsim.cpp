@@ -178,7 +178,8 @@ static void snoop(struct bpsim *sim, uint32_t reg, uint32_t value)
     if (sim->shadow[REG_MODE / 4] & 1)
         sim->ddr->allow({window(sim, REG_PROGRAM, REG_PROGRAM_SIZE), window(sim, REG_WEIGHT, REG_WEIGHT_SIZE)});
     else
-        sim->ddr->allow({window(sim, REG_INPUT, REG_INPUT_SIZE), window(sim, REG_OUTPUT, REG_OUTPUT_SIZE)});
+        sim->ddr->allow({window(sim, REG_INPUT, REG_INPUT_SIZE), window(sim, REG_OUTPUT, REG_OUTPUT_SIZE),
+                         window(sim, REG_PROGRAM, REG_PROGRAM_SIZE)});
 }
 
 extern "C" void bpsim_poke(struct bpsim *sim, uint32_t reg, uint32_t value)

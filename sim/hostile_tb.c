@@ -2,8 +2,10 @@
  *   check = accel_decode_check(image)
  *   check of the header (1, 2, 3, and 11 of its sizes): `load` ends with that code
  *   check 0:      the run ends with 0 in the cycle model's time
- *   other checks: the run ends with some code 4..11 (with several faults, the one it meets first); with 10 it
- *                 may also end with 0: the check wants whole maps in memory, the device what it touches
+ *   other checks: the run ends with some code 4..11 or 16 (with several faults, the one it meets first); with 10 it
+ *                 may also end with 0: the check wants whole maps in memory, the device what it touches; and with
+ *                 16: the check wants an order that holds at any speed of the memory
+ * Every other program is compiled for smaller tables, so that most of these stream.
  * A run that is longer than the limit ends with 13 instead. Every good program runs between damaged ones. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -66,18 +68,20 @@ static int check_status(const struct job *j, const uint64_t *image, struct tally
         return check_clean(j, image, status, cycles, t);
     t->run++;
     bool code = (status >= PROGRAM_ERR_OP && status <= PROGRAM_ERR_IO) || status == PROGRAM_ERR_LIMIT ||
-                (status == 0 && check == PROGRAM_ERR_ACT);
+                status == PROGRAM_ERR_STREAM || (status == 0 && (check == PROGRAM_ERR_ACT || check == PROGRAM_ERR_STREAM));
     return code ? 0 : fail(j, "status of a damaged program", status, check);
 }
 
-/* Bits, bytes or words, mostly in the tables that steer: maps, layers, K-words. */
+/* Bits, bytes or words, mostly in the tables that steer (maps, layers, K-words) and in the stream. */
 static void damage(const struct job *j, uint64_t *image, struct base_rng *rng)
 {
-    size_t tables = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (image[2] & 0xffff) * PROGRAM_LAYER_WORDS +
+    size_t stream = (size_t)(image[5] & 0xffffffffu), tables = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (image[2] & 0xffff) * PROGRAM_LAYER_WORDS +
                     (image[2] >> 32 & 0xffff) * PROGRAM_KWORD_WORDS;
     for (uint32_t n = 1 + base_rng_below(rng, 3); n--;) {
         size_t first = base_rng_below(rng, 8) ? PROGRAM_HEADER_WORDS : 2;
         size_t end = base_rng_below(rng, 12) ? tables : j->p->image_words;
+        if (stream < j->p->image_words && base_rng_below(rng, 2))
+            first = stream, end = base_rng_below(rng, 2) ? BASE_MIN(stream + 16, j->p->image_words) : j->p->image_words;
         uint64_t *w = &image[first + base_rng_below(rng, (uint32_t)(end - first))];
         switch (base_rng_below(rng, 4)) {
         case 0: *w ^= 1ull << base_rng_below(rng, 64); break;
@@ -94,7 +98,12 @@ static int run_seed(struct job *j, struct tally *t)
     struct base_rng rng;
     base_rng_seed(&rng, j->seed);
     struct fixed_net *net = nets_random(j->seed, 12, 40);
-    int rc = accel_compile(&j->p, net, &j->hw);
+    struct hw small = j->hw;
+    small.weight_depth = 32;
+    small.coef_depth = 256;
+    small.kword_depth = 32;
+    small.map_depth = 8;
+    int rc = accel_compile(&j->p, net, j->seed % 2 ? &small : &j->hw);
     fixed_net_free(net);
     if (rc)
         return 0;

@@ -1,4 +1,4 @@
-/* resnet.h: ResNet-20 for 32 x 32 images with random weights, for measurements: first convolution and last
+/* resnet.h: ResNets for 32 x 32 images (3 stages of `blocks` blocks: 3 for ResNet-20, 9 for ResNet-56) with random weights: first convolution and last
  * dense layer 8 x 8 bits, all else as asked; identity shortcuts (stride 2, channels in the middle). */
 #ifndef BITPRESS_SIM_RESNET_H
 #define BITPRESS_SIM_RESNET_H
@@ -56,15 +56,15 @@ static inline struct fixed_layer *resnet_layer(struct resnet *r, const char *nam
     return l;
 }
 
-static inline struct fixed_net *resnet20(int w_bits, int a_bits)
+static inline struct fixed_net *resnet(int blocks, int w_bits, int a_bits)
 {
-    struct resnet r = { .net = fixed_net_new("resnet20", 32, 32), .w_bits = w_bits, .a_bits = a_bits };
+    struct resnet r = { .net = fixed_net_new("resnet", 6 * blocks + 4, 6 * blocks + 4), .w_bits = w_bits, .a_bits = a_bits };
     base_rng_seed(&r.rng, 20);
     r.net->n_edge = 1, r.net->n_layer = 0, r.net->classes = 10, r.net->logit_scale = 1;
     r.net->edge[0] = (struct fixed_edge){ .name = "image", .h = 32, .w = 32, .c = 3, .bits = 8, .scale = 1 };
     resnet_term(&r, resnet_layer(&r, "conv1", 32, 16, a_bits), 0, 3, 1, 1, 8);
     for (int stage = 0, size = 32, c = 16; stage < 3; stage++)
-        for (int block = 0; block < 3; block++) {
+        for (int block = 0; block < blocks; block++) {
             static const char *const name[2][3] = { { "stage1.a", "stage2.a", "stage3.a" }, { "stage1.b", "stage2.b", "stage3.b" } };
             int from = r.net->n_edge - 1, stride = stage > 0 && block == 0 ? 2 : 1;
             size /= stride, c *= stride;

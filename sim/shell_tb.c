@@ -198,6 +198,91 @@ static void test_control(struct bench *b)
     expect("reset forgets the program", run(b), PROGRAM_ERR_NOT_LOADED);
 }
 
+/* A run reads its stream in the program's window. */
+static void test_stream(struct bench *b)
+{
+    struct bpsim *s = b->sim;
+    expect_good(b, "a program with a stream");
+    expect("again", run(b), PROGRAM_OK);
+    expect("its result", memcmp(b->got, b->want, b->p->output_bytes), 0);
+    uint64_t base = peek64(s, REG_PROGRAM), size = peek64(s, REG_PROGRAM_SIZE);
+    uint64_t at = base + 8 * (b->p->image_words - b->p->stream_words);
+    poke64(s, REG_PROGRAM_SIZE, size - 8);
+    expect("program window too small in a run", start(s, 0), PROGRAM_ERR_STREAM);
+    poke64(s, REG_PROGRAM_SIZE, size);
+    poke64(s, REG_PROGRAM, base + 4);
+    expect("program window not aligned in a run", start(s, 0), PROGRAM_ERR_STREAM);
+    poke64(s, REG_PROGRAM, UINT64_C(1) << 40);
+    expect("program where no memory is", start(s, 0), PROGRAM_ERR_BUS);
+    poke64(s, REG_PROGRAM, base);
+    expect_good(b, "after missing programs");
+    for (uint64_t word = 0; word < b->p->stream_words; word += 1 + b->p->stream_words / 5) {
+        bpsim_fault(s, at + 8 * word, at + 8 * word + 8);
+        expect("bus fault in the stream", start(s, 0), PROGRAM_ERR_BUS);
+        bpsim_fault(s, 0, 0);
+        expect_good(b, "after a bus fault in the stream");
+    }
+    /* No END: layers get all they need, and the run still ends. */
+    uint64_t *image = malloc(b->p->image_words * 8);
+    memcpy(image, b->p->image, b->p->image_words * 8);
+    image[b->p->image_words - 1] = PROGRAM_WEIGHT | UINT64_C(1) << 32;
+    expect("load without END", load(b, image), PROGRAM_OK);
+    expect("run without END", run(b), PROGRAM_ERR_STREAM);
+    memcpy(image, b->p->image, b->p->image_words * 8);
+    image[b->p->image_words - b->p->stream_words] |= UINT64_C(0xffff) << 48;
+    expect("load of a block that waits for ever", load(b, image), PROGRAM_OK);
+    expect("run of a block that waits for ever", run(b), PROGRAM_ERR_STREAM);
+    free(image);
+    expect_good(b, "after damaged streams");
+}
+
+/* The first random network that fits, and streams if it shall. */
+static void open_bench(struct bench *b, uint64_t seed, bool stream)
+{
+    struct fixed_random limits = { .max_layers = stream ? 6 : 3, .max_size = 9, .max_channels = stream ? 48 : 16 };
+    struct hw small = b->hw;
+    if (stream)
+        small.weight_depth = 64, small.kword_depth = 32;
+    for (uint64_t s = seed; !b->p; s++) {
+        b->net = fixed_random_net(s, &limits);
+        bool good = b->net && !accel_compile(&b->p, b->net, &small);
+        if (good && (!stream || b->p->stream_words))
+            break;
+        accel_program_free(b->p);
+        fixed_net_free(b->net);
+        b->p = NULL;
+    }
+    struct bpsim_options opt = {
+        .read_latency = b->hw.read_latency, .write_latency = b->hw.write_latency,
+        .port_gbytes_s = b->hw.port_gbytes_s, .clock_mhz = b->hw.clock_mhz,
+    };
+    b->sim = bpsim_open(&opt);
+    b->pixels = malloc(b->p->input_bytes);
+    for (size_t i = 0; i < b->p->input_bytes; i++)
+        b->pixels[i] = (uint8_t)(i * 37 + i / 5);
+    b->got = malloc(b->p->output_bytes);
+    b->want = malloc(b->p->output_bytes);
+    struct qref *q = qref_new(b->net, NULL);
+    expect("qref", qref_run(q, b->pixels, 1, b->want), 0);
+    qref_free(q);
+}
+
+static void close_bench(struct bench *b)
+{
+    const char *what;
+    if (bpsim_violations(b->sim, &what)) {
+        printf("AXI: %s\n", what);
+        fails++;
+    }
+    bpsim_close(b->sim);
+    accel_program_free(b->p);
+    fixed_net_free(b->net);
+    free(b->pixels);
+    free(b->got);
+    free(b->want);
+    b->p = NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = { 0 };
@@ -206,27 +291,7 @@ int main(int argc, char **argv)
         return 2;
     }
     uint64_t seed = strtoull(argv[2], NULL, 10);
-    struct fixed_random limits = { .max_layers = 3, .max_size = 9, .max_channels = 16 };
-    for (uint64_t s = seed; !b.p; s++) {
-        b.net = fixed_random_net(s, &limits);
-        if (!b.net || accel_compile(&b.p, b.net, &b.hw)) {
-            fixed_net_free(b.net);
-            b.p = NULL;
-        }
-    }
-    struct bpsim_options opt = {
-        .read_latency = b.hw.read_latency, .write_latency = b.hw.write_latency,
-        .port_gbytes_s = b.hw.port_gbytes_s, .clock_mhz = b.hw.clock_mhz,
-    };
-    b.sim = bpsim_open(&opt);
-    b.pixels = malloc(b.p->input_bytes);
-    for (size_t i = 0; i < b.p->input_bytes; i++)
-        b.pixels[i] = (uint8_t)(i * 37 + i / 5);
-    b.got = malloc(b.p->output_bytes);
-    b.want = malloc(b.p->output_bytes);
-    struct qref *q = qref_new(b.net, NULL);
-    expect("qref", qref_run(q, b.pixels, 1, b.want), 0);
-    qref_free(q);
+    open_bench(&b, seed, false);
 
     test_identity(&b);
     expect("run before a load", run(&b), PROGRAM_ERR_NOT_LOADED);
@@ -245,17 +310,12 @@ int main(int argc, char **argv)
     test_bus(&b);
     test_limit_and_abort(&b, seed);
     test_control(&b);
-    const char *what;
-    if (bpsim_violations(b.sim, &what)) {
-        printf("AXI: %s\n", what);
-        fails++;
-    }
-    bpsim_close(b.sim);
-    accel_program_free(b.p);
-    fixed_net_free(b.net);
-    free(b.pixels);
-    free(b.got);
-    free(b.want);
+    close_bench(&b);
+    open_bench(&b, seed, true);
+    test_stream(&b);
+    test_limit_and_abort(&b, seed);
+    test_control(&b);
+    close_bench(&b);
     printf("%d failures\n", fails);
     return fails != 0;
 }

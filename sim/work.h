@@ -5,6 +5,7 @@
 
 #include "hw/hw.h"
 #include "accel/program.h"
+#include "accel/tables.h"
 
 /* Reads of the activation memory, weight planes, drain steps, words and pairs of logits, beats. */
 struct work { int64_t fetch, array, drain, write, memory; };
@@ -56,13 +57,23 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
     }
 }
 
+/* Records change while the program runs: the tables as blocks fill them. */
 static inline struct work work_of(const struct hw *hw, const uint64_t *image)
 {
-    struct work w = { .memory = (work_bits(image[4], 31, 0) + 7) / 8 + (work_bits(image[4], 63, 32) + 7) / 8 };
-    int layers = work_bits(image[2], 15, 0);
-    const uint64_t *map = image + PROGRAM_HEADER_WORDS, *layer = map + PROGRAM_MAP_WORDS * work_bits(image[2], 31, 16);
-    for (int i = 0; i < layers; i++)
-        work_layer(&w, hw, map, layer + PROGRAM_LAYER_WORDS * i, layer + PROGRAM_LAYER_WORDS * layers);
+    struct work w = { .memory = (work_bits(image[4], 31, 0) + 7) / 8 + (work_bits(image[4], 63, 32) + 7) / 8 + (int64_t)(image[5] >> 32) };
+    struct accel_tables t;
+    struct accel_block b;
+    if (accel_tables_open(&t, hw, image))
+        return w;
+    for (int i = 0; i < t.n_layer; i++) {
+        while (t.layers_in <= i && accel_tables_block(&b, &t))
+            accel_tables_put(&t, &b);
+        const uint64_t *layer = accel_tables_layer(&t, i);
+        while (t.blocks < work_bits(layer[3], 55, 32) && accel_tables_block(&b, &t))
+            accel_tables_put(&t, &b);
+        work_layer(&w, hw, t.map, layer, t.kword);
+    }
+    accel_tables_close(&t);
     return w;
 }
 

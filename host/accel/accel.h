@@ -23,20 +23,24 @@ struct accel_program {
     uint64_t *weights; size_t weight_words64;  /* weight image, 64-bit words */
     int n_layer; struct accel_layer_info *layer;
     size_t input_bytes, output_bytes;          /* raw image, int32 logits */
-    int act_words, weight_words, coef_words, scale_words, kwords; /* used, against hw's depths */
+    /* Words of the whole network; those beyond hw's depths are in the stream, but for the maps. */
+    int act_words, weight_words, coef_words, scale_words, kwords;
+    size_t stream_words;                       /* 64-bit, at the end of the image, read in every run; 0: all fits */
+    int n_part;                                /* layer records but the image's: a large layer has several */
 };
 
 /* BASE_INPUT names the layer or the resource that does not fit, and by how much. */
 int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw);
 void accel_program_free(struct accel_program *p);
 
-/* The cycle model. cycles[l] for every program layer; their sum plus start/finish is total,
+/* The cycle model. cycles[l] for every layer of the network; their sum plus start/finish is total,
  * so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
 struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_MAX_LAYERS]; int64_t ddr_bytes; };
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
 
 /* Structural check of any image (hostile ones too): the error code the accelerator would end
- * with, 0 if none (PROGRAM_ERR_*). */
+ * with, 0 if none (PROGRAM_ERR_*); BASE_NOMEM. With PROGRAM_ERR_STREAM what happens may depend on time: the
+ * accelerator ends with any code, or none. */
 int accel_decode_check(const struct hw *hw, const uint64_t *image, size_t image_words);
 
 #endif

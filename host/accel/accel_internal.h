@@ -26,6 +26,8 @@ void pool_init(struct pool *p, size_t word_bytes);
 void pool_free(struct pool *p);
 /* Index of `count` words equal to `run`, appended if they were not there; < 0: out of memory. */
 int pool_add(struct pool *p, const void *run, int count);
+/* Forgets the words from number n on. */
+void pool_trim(struct pool *p, int n);
 
 /* Where an edge lies in the activation banks; the map record. */
 struct place { int base, row_stride, px_stride, planes, groups, words; bool raw; };
@@ -40,6 +42,19 @@ struct view {
     int32_t *unit;             /* packed: value of weight 1 at image bit 0, [cout or 1]; else NULL */
 };
 
+/* What a K-word names, as numbers of any size: edge, words of the pools. */
+struct kword { int edge, waddr, coef; };
+
+/* One layer record: a layer, or a run of its filter groups where the tables are too small for all. */
+struct part {
+    int layer;                 /* of the network */
+    int filter, filters;
+    int kword, n_kword;        /* in build.kword */
+    int at[PROGRAM_KINDS], n[PROGRAM_KINDS];   /* records in the tables: KWORD, COEF, SCALE, WEIGHT */
+    bool streamed[PROGRAM_KINDS];
+    int need;                  /* blocks of the stream */
+};
+
 struct build {
     const struct fixed_net *net;
     const struct hw *hw;
@@ -49,11 +64,20 @@ struct build {
     int act_words;
     struct pool weight, coef;
     uint64_t *kword;           /* 2 words each */
+    struct kword *names;       /* of each K-word */
     int n_kword, cap_kword;
-    int n_scale;
-    int *first_kword, *first_scale;   /* [n_layer] */
-    /* First layer at which a table passed its depth, -1: none */
-    int weight_layer, coef_layer, kword_layer, scale_layer;
+    struct part *part;         /* in the program's order: record 0 is the image, part i is record i + 1 */
+    int n_part;
+    int *slot;                 /* [n_edge], of the edge's map record */
+    bool streamed[PROGRAM_KINDS];
+    struct stream { uint64_t *word; size_t n, cap; int blocks; } stream;
+    /* What the load fills */
+    int n_map, n_layer, n_table_kword;
+    uint64_t *table_kword;
+    int *table_scale;          /* [n_table_scale], number of the network's scale vector */
+    int n_table_scale;
+    int n_scale, *scale_layer; /* [n_scale], the layer of each */
+    int *first_kword, *first_scale;   /* [n_layer], of the network */
     /* One K-word under construction: [plane][m * k / 64] */
     uint64_t *words;
     int32_t *coefs;            /* [ab][plane][m] */
@@ -70,8 +94,14 @@ int32_t view_coef(const struct view *v, int o, int plane, int ab);
 uint32_t view_code(const struct view *v, int o, int64_t at, int bit);
 /* kwords.c: lists of a MAC layer. */
 int accel_kwords(struct build *b, int layer);
+/* stream.c: the layers as parts, every table's records on the chip or in the stream. */
+int accel_parts(struct build *b);
 /* image.c: tables to words. */
 int accel_image(struct build *b, struct accel_program *p);
+void accel_put_map(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge);
+void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct part *p);
+/* Words of the network's scale vector number `scale`. */
+void accel_put_scale(const struct build *b, uint64_t *w, int scale);
 
 /* Stride the array sees: a single output pixel needs none. */
 static inline int array_stride(const struct fixed_layer *l, const struct fixed_term *t)

@@ -35,11 +35,8 @@ static int check_net(const struct fixed_net *net, const struct hw *hw)
     if (!rc && net->classes > MAX_LOGITS)
         rc = base_fail(BASE_INPUT, "network '%s': %d classes are not supported; the result buffer holds %d", net->name,
                        net->classes, MAX_LOGITS);
-    int layers = BASE_MIN(hw->layer_depth, PROGRAM_MAX_LAYERS), maps = BASE_MIN(hw->map_depth, 256);
-    if (!rc && net->n_layer + 1 > layers)
-        rc = base_fail(BASE_INPUT, "network '%s' needs %d layer records, %s has %d", net->name, net->n_layer + 1, hw->name, layers);
-    if (!rc && net->n_edge > maps)
-        rc = base_fail(BASE_INPUT, "network '%s' needs %d map records, %s has %d", net->name, net->n_edge, hw->name, maps);
+    if (!rc && net->n_layer + 1 > PROGRAM_MAX_LAYERS)
+        rc = base_fail(BASE_INPUT, "network '%s' has %d layers; the accelerator times %d", net->name, net->n_layer, PROGRAM_MAX_LAYERS - 1);
     for (int i = 0; !rc && i < net->n_layer; i++)
         if (net->layer[i].kind == FIXED_MAXPOOL)
             rc = check_maxpool(&net->layer[i]);
@@ -51,23 +48,20 @@ static int check_net(const struct fixed_net *net, const struct hw *hw)
 
 /* ---- tables ------------------------------------------------------------------------ */
 
-static void note(int *where, int layer, int used, int depth)
-{
-    if (*where < 0 && used > depth)
-        *where = layer;
-}
-
 static int scratch(struct build *b)
 {
     size_t n = (size_t)BASE_MAX(b->net->n_layer, 1), m = (size_t)b->hw->m;
     b->first_kword = BASE_ARENA_NEW_N(b->arena, int, n);
     b->first_scale = BASE_ARENA_NEW_N(b->arena, int, n);
+    size_t scales = 1;
+    for (int i = 0; i < b->net->n_layer; i++)
+        scales += (size_t)ceil_div(b->net->layer[i].c, b->hw->m);
+    b->scale_layer = BASE_ARENA_NEW_N(b->arena, int, scales);
     b->words = BASE_ARENA_NEW_N(b->arena, uint64_t, FIXED_MAX_PLANES * m * (size_t)b->hw->k / 64);
     b->coefs = BASE_ARENA_NEW_N(b->arena, int32_t, FIXED_MAX_PLANES * RAW_BITS * m);
-    b->weight_layer = b->coef_layer = b->kword_layer = b->scale_layer = -1;
     pool_init(&b->weight, m * (size_t)b->hw->k / 8);
     pool_init(&b->coef, m * sizeof(int32_t));
-    return b->first_kword && b->first_scale && b->words && b->coefs ? BASE_OK : BASE_NOMEM;
+    return b->first_kword && b->first_scale && b->scale_layer && b->words && b->coefs ? BASE_OK : BASE_NOMEM;
 }
 
 static int add_layers(struct build *b)
@@ -79,31 +73,11 @@ static int add_layers(struct build *b)
             continue;
         b->first_kword[i] = b->n_kword;
         b->first_scale[i] = b->n_scale;
-        b->n_scale += ceil_div(l->c, b->hw->m);
+        for (int g = ceil_div(l->c, b->hw->m); g > 0; g--)
+            b->scale_layer[b->n_scale++] = i;
         rc = accel_kwords(b, i);
-        note(&b->weight_layer, i, b->weight.n, b->hw->weight_depth);
-        note(&b->coef_layer, i, b->coef.n, b->hw->coef_depth);
-        note(&b->kword_layer, i, b->n_kword, b->hw->kword_depth);
-        note(&b->scale_layer, i, b->n_scale, b->hw->scale_depth);
     }
     return rc;
-}
-
-static int check_fit(const struct build *b)
-{
-    const struct { const char *what; int layer, used, depth; const char *remedy; } table[] = {
-        { "weight memory", b->weight_layer, b->weight.n, b->hw->weight_depth, "fewer weight bits or more pruning" },
-        { "coefficient memory", b->coef_layer, b->coef.n, b->hw->coef_depth, "fewer bits or the same coefficients for all channels" },
-        { "K-word table", b->kword_layer, b->n_kword, b->hw->kword_depth, "fewer channels or smaller kernels" },
-        { "scale memory", b->scale_layer, b->n_scale, b->hw->scale_depth, "fewer channels" },
-    };
-    for (int i = 0; i < BASE_COUNT(table); i++)
-        if (table[i].layer >= 0) {
-            int rc = base_fail(BASE_INPUT, "layer '%s': the %s of %s is full: the network needs %d words, there are %d",
-                               b->net->layer[table[i].layer].name, table[i].what, b->hw->name, table[i].used, table[i].depth);
-            return base_hint(rc, "%s", table[i].remedy);
-        }
-    return BASE_OK;
 }
 
 static void free_build(struct build *b)
@@ -111,6 +85,8 @@ static void free_build(struct build *b)
     pool_free(&b->weight);
     pool_free(&b->coef);
     base_free(b->kword);
+    base_free(b->names);
+    base_free(b->stream.word);
     base_arena_free(b->arena);
 }
 
@@ -170,8 +146,6 @@ static int build_program(struct accel_program *p, struct build *b)
         rc = accel_place(b);
     if (!rc)
         rc = add_layers(b);
-    if (!rc)
-        rc = check_fit(b);
     if (rc)
         return rc;
     const struct fixed_edge *in = &b->net->edge[0];
@@ -182,7 +156,11 @@ static int build_program(struct accel_program *p, struct build *b)
     p->coef_words = b->coef.n;
     p->scale_words = b->n_scale;
     p->kwords = b->n_kword;
-    rc = accel_image(b, p);
+    rc = accel_parts(b);                       /* what does not fit leaves the pools */
+    if (!rc)
+        rc = accel_image(b, p);
+    p->n_part = b->n_part;
+    p->stream_words = b->stream.n;
     return rc ? rc : describe_all(p, b->net);
 }
 

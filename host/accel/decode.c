@@ -1,81 +1,160 @@
 /* The structural check of a program image, in the order in which the accelerator meets the words:
- * header, then layer by layer, map, scale, K-word, coefficient, weight. Hostile images are legal
+ * header, then layer by layer, blocks of the stream, map, scale, K-word, coefficient, weight. Hostile images are legal
  * input: everything is bounded by the table sizes that the header check has let pass. */
 #include "accel/accel_internal.h"
+#include "accel/tables.h"
 
-struct tables {
-    const struct hw *hw;
-    const uint64_t *map, *layer, *kword;
-    int n_layer, n_map, n_kword, n_coef, n_scale;
-    int64_t n_weight;
+/* A record of a table, with a stream: who wrote it, and the number of layers to the end of the last that read it. */
+struct cell { enum { NOBODY, LOAD, STREAM } from; int read; };
+
+struct check {
+    struct accel_tables t;
+    struct cell *cell[PROGRAM_KINDS];
+    int layer;                 /* being checked */
+    int64_t result;            /* bytes of logits that layers so far wrote */
+    bool has_result;           /* all of them */
     uint32_t input_bytes, output_bytes;
-    bool has_result;           /* a layer so far wrote the logits */
 };
 
 struct map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
 
 /* ---- header ------------------------------------------------------------------------- */
 
-static int read_header(struct tables *t, const uint64_t *w, size_t words)
+static int check_header(const struct hw *hw, const uint64_t *w, size_t words)
 {
-    const struct hw *hw = t->hw;
     if (words < PROGRAM_HEADER_WORDS)
         return PROGRAM_ERR_SIZE;
     if (get_bits(w[0], 31, 0) != PROGRAM_MAGIC || get_bits(w[0], 47, 32) != PROGRAM_MAJOR)
         return PROGRAM_ERR_MAGIC;
     if (w[1] != (put_bits(hw->m, 7, 0) | put_bits(hw->n, 15, 8) | put_bits(hw->k, 31, 16) | (hw->hash & 0xffffffffu) << 32))
         return PROGRAM_ERR_ARRAY;
-    t->n_layer = (int)get_bits(w[2], 15, 0);
-    t->n_map = (int)get_bits(w[2], 31, 16);
-    t->n_kword = (int)get_bits(w[2], 47, 32);
-    t->n_coef = (int)get_bits(w[2], 63, 48);
-    t->n_scale = (int)get_bits(w[3], 15, 0);
-    t->n_weight = get_bits(w[3], 63, 32);
-    t->input_bytes = get_bits(w[4], 31, 0);
-    t->output_bytes = get_bits(w[4], 63, 32);
-    t->map = w + PROGRAM_HEADER_WORDS;
-    t->layer = t->map + t->n_map * PROGRAM_MAP_WORDS;
-    t->kword = t->layer + t->n_layer * PROGRAM_LAYER_WORDS;
     return PROGRAM_OK;
 }
 
-static int check_size(const struct tables *t, const uint64_t *w, size_t words)
+/* Records of the load, in the order of the kinds. */
+static void counts(int64_t n[PROGRAM_KINDS], const uint64_t *w)
 {
-    const struct hw *hw = t->hw;
-    int64_t want = PROGRAM_HEADER_WORDS + (int64_t)t->n_map * PROGRAM_MAP_WORDS + (int64_t)t->n_layer * PROGRAM_LAYER_WORDS +
-                   (int64_t)t->n_kword * PROGRAM_KWORD_WORDS + (int64_t)t->n_coef * (hw->m / 2) + (int64_t)t->n_scale * 2 * hw->m;
-    if (t->n_layer == 0 || t->n_layer > hw->layer_depth || t->n_map > hw->map_depth || t->n_kword > hw->kword_depth ||
-        t->n_coef > hw->coef_depth || t->n_scale > hw->scale_depth || t->n_weight > hw->weight_depth ||
-        get_bits(w[5], 31, 0) != want || (int64_t)words < want)
+    n[PROGRAM_END] = 0;
+    n[PROGRAM_LAYER] = get_bits(w[2], 15, 0);
+    n[PROGRAM_MAP] = get_bits(w[2], 31, 16);
+    n[PROGRAM_KWORD] = get_bits(w[2], 47, 32);
+    n[PROGRAM_COEF] = get_bits(w[2], 63, 48);
+    n[PROGRAM_SCALE] = get_bits(w[3], 15, 0);
+    n[PROGRAM_WEIGHT] = get_bits(w[3], 63, 32);
+}
+
+static int check_size(struct check *c, const struct hw *hw, const uint64_t *w, size_t words)
+{
+    int64_t n[PROGRAM_KINDS], want = PROGRAM_HEADER_WORDS;
+    counts(n, w);
+    for (int kind = PROGRAM_MAP; kind <= PROGRAM_WEIGHT; kind++) {
+        if (n[kind] > accel_table_depth(hw, kind))
+            return PROGRAM_ERR_SIZE;
+        want += kind == PROGRAM_WEIGHT ? 0 : n[kind] * accel_record_words(hw, kind);
+    }
+    if (n[PROGRAM_LAYER] == 0 || get_bits(w[5], 31, 0) != want || (int64_t)words < want + get_bits(w[5], 63, 32))
         return PROGRAM_ERR_SIZE;
-    if (t->input_bytes == 0 || t->output_bytes == 0 || t->output_bytes % 4 ||
-        t->output_bytes > 4 * MAX_LOGITS)
+    c->input_bytes = get_bits(w[4], 31, 0);
+    c->output_bytes = get_bits(w[4], 63, 32);
+    if (c->input_bytes == 0 || c->output_bytes == 0 || c->output_bytes % 4 || c->output_bytes > 4 * MAX_LOGITS)
         return PROGRAM_ERR_IO;
     return PROGRAM_OK;
 }
 
+/* ---- stream: what a layer reads is there, and stays until its end ---------------------- */
+
+static int open_cells(struct check *c, const uint64_t *image)
+{
+    int64_t n[PROGRAM_KINDS];
+    counts(n, image);
+    for (int kind = PROGRAM_MAP; kind <= PROGRAM_WEIGHT; kind++) {
+        c->cell[kind] = BASE_NEW_N(struct cell, accel_table_depth(c->t.hw, kind));
+        if (!c->cell[kind])
+            return BASE_NOMEM;
+        for (int64_t i = 0; i < n[kind]; i++)
+            c->cell[kind][i].from = LOAD;
+    }
+    return BASE_OK;
+}
+
+/* The layer reads records [first, first + n). */
+static int reads(struct check *c, int kind, int first, int n)
+{
+    if (!c->t.streamed)
+        return PROGRAM_OK;
+    for (struct cell *cell = c->cell[kind] + first; n > 0; n--, cell++) {
+        if (cell->from == NOBODY)
+            return PROGRAM_ERR_STREAM;
+        cell->read = c->layer + 1;
+    }
+    return PROGRAM_OK;
+}
+
+/* A record may be written when the layers that read what was there have ended. What a layer read of the load must
+ * stay for the next run. */
+static int writes(struct check *c, const struct accel_block *b)
+{
+    int first = b->kind == PROGRAM_LAYER ? c->t.layer_place : b->first;
+    struct cell *cell = c->cell[b->kind] + first;
+    for (int i = 0; i < b->n; i++, cell++) {
+        if (cell->read > b->after || (cell->from == LOAD && cell->read > 0))
+            return PROGRAM_ERR_STREAM;
+        *cell = (struct cell){ .from = STREAM };
+    }
+    return PROGRAM_OK;
+}
+
+static int next_block(struct check *c)
+{
+    struct accel_block b;
+    if (!accel_tables_block(&b, &c->t))
+        return PROGRAM_ERR_STREAM;
+    int rc = b.after > c->layer ? PROGRAM_ERR_STREAM : b.kind ? writes(c, &b) : PROGRAM_OK;
+    if (!rc)
+        accel_tables_put(&c->t, &b);
+    return rc;
+}
+
+/* The layer's record, with all that it waits for. */
+static int wait_for(struct check *c, const uint64_t **layer)
+{
+    int rc = PROGRAM_OK;
+    while (!rc && c->t.layers_in <= c->layer)
+        rc = next_block(c);
+    if (rc)
+        return rc;
+    *layer = accel_tables_layer(&c->t, c->layer);
+    while (!rc && (int)get_bits((*layer)[3], 55, 32) > c->t.blocks)
+        rc = next_block(c);
+    int place = (int)((*layer - c->t.layer) / PROGRAM_LAYER_WORDS);
+    return rc ? rc : reads(c, PROGRAM_LAYER, place, 1);
+}
+
 /* ---- maps ---------------------------------------------------------------------------- */
 
-static int read_map(struct map *m, const struct tables *t, uint32_t index)
+static int read_map(struct map *m, struct check *c, uint32_t index)
 {
-    if (index >= (uint32_t)t->n_map)
+    if (index >= (uint32_t)c->t.n_map)
         return PROGRAM_ERR_MAP;
-    const uint64_t *w = t->map + index * PROGRAM_MAP_WORDS;
+    int rc = reads(c, PROGRAM_MAP, (int)index, 1);
+    if (rc)
+        return rc;
+    const uint64_t *w = c->t.map + index * PROGRAM_MAP_WORDS;
     *m = (struct map){ (int)get_bits(w[0], 15, 0), (int)get_bits(w[0], 31, 16), (int)get_bits(w[0], 47, 32),
                        (int)get_bits(w[0], 51, 48), (int)get_bits(w[1], 15, 0), (int)get_bits(w[1], 31, 16),
                        (int)get_bits(w[1], 47, 32), get_bits(w[0], 52, 52) };
     if (m->planes < 1 || m->planes > 8 || m->h < 1 || m->h > 1023 || m->w < 1 || m->w > 1023 || m->groups < 1)
         return PROGRAM_ERR_MAP;
-    int64_t last = m->base + (int64_t)((m->h - 1) / 4) * m->row_stride + (int64_t)((m->w - 1) / t->hw->n) * m->px_stride +
+    int64_t last = m->base + (int64_t)((m->h - 1) / 4) * m->row_stride + (int64_t)((m->w - 1) / c->t.hw->n) * m->px_stride +
                    (int64_t)m->groups * m->planes - 1;
-    return last < t->hw->act_depth ? PROGRAM_OK : PROGRAM_ERR_ACT;
+    return last < c->t.hw->act_depth ? PROGRAM_OK : PROGRAM_ERR_ACT;
 }
 
 /* ---- layers ---------------------------------------------------------------------------- */
 
-static int check_output(struct map *out, const struct tables *t, const uint64_t *w, int first, int groups)
+static int check_output(struct map *out, struct check *c, const uint64_t *w, int first, int groups)
 {
-    int rc = read_map(out, t, get_bits(w[0], 31, 16));
+    int rc = read_map(out, c, get_bits(w[0], 31, 16));
     if (rc)
         return rc;
     bool fits = (int)get_bits(w[0], 47, 32) == out->h && (int)get_bits(w[0], 63, 48) == out->w && groups >= 1 &&
@@ -83,7 +162,7 @@ static int check_output(struct map *out, const struct tables *t, const uint64_t 
     return fits ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
-static int check_input(const struct tables *t, const uint64_t *w)
+static int check_input(struct check *c, const uint64_t *w)
 {
     struct map out;
     int channels = (int)get_bits(w[1], 15, 0), pack = (int)get_bits(w[1], 31, 16), groups = (int)get_bits(w[1], 47, 32);
@@ -91,109 +170,143 @@ static int check_input(const struct tables *t, const uint64_t *w)
     if ((pack != 1 && pack != 2 && pack != 4 && pack != 8) || channels < 1 || channels > GROUP / pack || groups != 1 ||
         rows < 1 || rows > 1023 || columns < 1 || columns > 1023)
         return PROGRAM_ERR_OP;
-    int rc = check_output(&out, t, w, 0, groups);
+    int rc = check_output(&out, c, w, 0, groups);
     if (rc)
         return rc;
     if (out.planes != RAW_BITS / pack)
         return PROGRAM_ERR_MAP;
-    return (int64_t)out.h * out.w * channels == t->input_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
+    return (int64_t)out.h * out.w * channels == c->input_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
 }
 
-static int check_kword(const struct tables *t, int index, bool *last)
+static int check_kword(struct check *c, int index, bool *last)
 {
     struct map in;
-    const uint64_t *w = t->kword + (size_t)index * PROGRAM_KWORD_WORDS;
+    int rc = reads(c, PROGRAM_KWORD, index, 1);
+    if (rc)
+        return rc;
+    const uint64_t *w = c->t.kword + (size_t)index * PROGRAM_KWORD_WORDS;
     uint32_t flags = get_bits(w[0], 15, 8);
     int planes = (int)get_bits(w[0], 23, 16), columns = (int)get_bits(w[0], 31, 24);
     bool grouped = flags & PROGRAM_KW_GROUP;
     if (planes < 1 || planes > 15 || flags > 7 || (grouped && (columns < 1 || columns > 3)))
         return PROGRAM_ERR_KWORD;
-    int rc = read_map(&in, t, get_bits(w[0], 7, 0));
+    rc = read_map(&in, c, get_bits(w[0], 7, 0));
     if (rc)
         return rc;
     if ((int)get_bits(w[0], 47, 32) >= in.groups)
         return PROGRAM_ERR_KWORD;
-    if ((int)get_bits(w[1], 31, 16) + in.planes * planes > t->n_coef)
+    int coef = (int)get_bits(w[1], 31, 16), weight = (int)get_bits(w[1], 15, 0);
+    if (coef + in.planes * planes > c->t.n_coef)
         return PROGRAM_ERR_COEF;
-    if ((int)get_bits(w[1], 15, 0) + planes > t->n_weight)
+    if (weight + planes > c->t.n_weight)
         return PROGRAM_ERR_WEIGHT;
     *last = flags & PROGRAM_KW_LAST;
-    return PROGRAM_OK;
+    rc = reads(c, PROGRAM_COEF, coef, in.planes * planes);
+    return rc ? rc : reads(c, PROGRAM_WEIGHT, weight, planes);
 }
 
 /* Every list from the first K-word on. */
-static int check_lists(const struct tables *t, int first, int filters)
+static int check_lists(struct check *c, int first, int filters)
 {
     for (int filter = 0, k = first; filter < filters; filter++)
         for (bool last = false; !last; k++) {
-            if (k >= t->n_kword)
+            if (k >= c->t.n_kword)
                 return PROGRAM_ERR_KWORD;
-            int rc = check_kword(t, k, &last);
+            int rc = check_kword(c, k, &last);
             if (rc)
                 return rc;
         }
     return PROGRAM_OK;
 }
 
-static int check_mac(struct tables *t, const uint64_t *w)
+/* The records of the logits, all but the last with MORE, write them all, once. */
+static int check_logits(struct check *c, const uint64_t *w, int filters)
+{
+    int64_t logits = get_bits(w[3], 31, 0);
+    bool more = get_bits(w[0], 15, 8) & PROGRAM_LY_MORE;
+    if (logits < 1 || logits > (int64_t)filters * c->t.hw->m || c->has_result)
+        return PROGRAM_ERR_IO;
+    c->result += logits * 4;
+    c->has_result = !more;
+    return more ? c->result < c->output_bytes && logits % 2 == 0 ? PROGRAM_OK : PROGRAM_ERR_IO
+                : c->result == c->output_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
+}
+
+static int check_mac(struct check *c, const uint64_t *w)
 {
     struct map out;
-    int filters = (int)get_bits(w[1], 15, 0), logits = (int)get_bits(w[3], 31, 0), rc = PROGRAM_OK;
+    int filters = (int)get_bits(w[1], 15, 0), scale = (int)get_bits(w[1], 47, 32), rc;
     bool final = get_bits(w[0], 15, 8) & PROGRAM_LY_LOGITS;
     if (filters < 1 || get_bits(w[2], 7, 0) > 47)
         return PROGRAM_ERR_OP;
     if (final && (get_bits(w[0], 47, 32) != 1 || get_bits(w[0], 63, 48) != 1))
         return PROGRAM_ERR_OP;
-    if (final && (logits < 1 || logits > filters * t->hw->m || (int64_t)logits * 4 != t->output_bytes))
-        return PROGRAM_ERR_IO;
-    if (!final)
-        rc = check_output(&out, t, w, (int)get_bits(w[1], 63, 48), filters);
+    rc = final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters);
     if (rc)
         return rc;
-    if ((int)get_bits(w[1], 47, 32) + filters > t->n_scale)
+    if (scale + filters > c->t.n_scale)
         return PROGRAM_ERR_SCALE;
-    if (final && t->has_result)
-        return PROGRAM_ERR_IO;
-    t->has_result |= final;
-    return check_lists(t, (int)get_bits(w[1], 31, 16), filters);
+    rc = reads(c, PROGRAM_SCALE, scale, filters);
+    return rc ? rc : check_lists(c, (int)get_bits(w[1], 31, 16), filters);
 }
 
-static int check_maxpool(const struct tables *t, const uint64_t *w)
+static int check_maxpool(struct check *c, const uint64_t *w)
 {
     struct map in, out;
     int groups = (int)get_bits(w[1], 15, 0), taps = (int)get_bits(w[1], 63, 48);
     if (groups < 1 || taps == 0 || taps > 0x1ff)
         return PROGRAM_ERR_OP;
-    int rc = read_map(&in, t, get_bits(w[1], 31, 16));
+    int rc = read_map(&in, c, get_bits(w[1], 31, 16));
     if (rc)
         return rc;
-    rc = check_output(&out, t, w, (int)get_bits(w[1], 47, 32), groups);
+    rc = check_output(&out, c, w, (int)get_bits(w[1], 47, 32), groups);
     if (rc)
         return rc;
     return groups <= in.groups && in.planes == out.planes ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
-static int check_layer(struct tables *t, int index)
+static int check_layer(struct check *c)
 {
-    const uint64_t *w = t->layer + (size_t)index * PROGRAM_LAYER_WORDS;
+    const uint64_t *w;
+    int rc = wait_for(c, &w);
+    if (rc)
+        return rc;
     uint32_t op = get_bits(w[0], 7, 0);
-    if ((op == PROGRAM_INPUT) != (index == 0))
+    if ((op == PROGRAM_INPUT) != (c->layer == 0))
         return PROGRAM_ERR_OP;
     switch (op) {
-    case PROGRAM_INPUT: return check_input(t, w);
-    case PROGRAM_MAC: return check_mac(t, w);
-    case PROGRAM_MAXPOOL: return check_maxpool(t, w);
+    case PROGRAM_INPUT: return check_input(c, w);
+    case PROGRAM_MAC: return check_mac(c, w);
+    case PROGRAM_MAXPOOL: return check_maxpool(c, w);
     default: return PROGRAM_ERR_OP;
     }
 }
 
+/* The last layer waits for the whole stream: a run leaves nothing of it behind. */
+static int check_layers(struct check *c, const uint64_t *image)
+{
+    int rc = c->t.streamed ? open_cells(c, image) : PROGRAM_OK;
+    for (c->layer = 0; !rc && c->layer < c->t.n_layer; c->layer++)
+        rc = check_layer(c);
+    if (!rc && !c->has_result)
+        rc = PROGRAM_ERR_IO;
+    if (!rc && (!c->t.ended || c->t.n_layer == 0 || (c->t.streamed && c->t.at != c->t.words)))
+        rc = PROGRAM_ERR_STREAM;
+    return rc;
+}
+
 int accel_decode_check(const struct hw *hw, const uint64_t *image, size_t image_words)
 {
-    struct tables t = { .hw = hw };
-    int rc = read_header(&t, image, image_words);
+    struct check c = { 0 };
+    int rc = check_header(hw, image, image_words);
     if (!rc)
-        rc = check_size(&t, image, image_words);
-    for (int i = 0; !rc && i < t.n_layer; i++)
-        rc = check_layer(&t, i);
-    return rc || t.has_result ? rc : PROGRAM_ERR_IO;
+        rc = check_size(&c, hw, image, image_words);
+    if (!rc)
+        rc = accel_tables_open(&c.t, hw, image);
+    if (!rc)
+        rc = check_layers(&c, image);
+    for (int kind = 0; kind < PROGRAM_KINDS; kind++)
+        base_free(c.cell[kind]);
+    accel_tables_close(&c.t);
+    return rc;
 }

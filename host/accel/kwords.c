@@ -102,7 +102,7 @@ static void put_coefs(struct build *b, const struct view *v, struct rows r, int 
             }
 }
 
-static int append(struct build *b, uint64_t w0, uint64_t w1)
+static int append(struct build *b, uint64_t w0, struct kword names)
 {
     if (b->n_kword == b->cap_kword) {
         int cap = 2 * b->cap_kword + 64;
@@ -111,11 +111,14 @@ static int append(struct build *b, uint64_t w0, uint64_t w1)
         if (!k)
             return BASE_NOMEM;
         b->kword = k;
+        struct kword *n = base_realloc(b->names, (size_t)b->cap_kword * sizeof *n, (size_t)cap * sizeof *n);
+        if (!n)
+            return BASE_NOMEM;
+        b->names = n;
         b->cap_kword = cap;
     }
     b->kword[PROGRAM_KWORD_WORDS * b->n_kword] = w0;
-    b->kword[PROGRAM_KWORD_WORDS * b->n_kword + 1] = w1;
-    b->n_kword++;
+    b->names[b->n_kword++] = names;
     return BASE_OK;
 }
 
@@ -127,9 +130,9 @@ static int emit(struct build *b, int edge, const struct piece *p, int n)
     if (waddr < 0 || coef < 0)
         return BASE_NOMEM;
     int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
-    uint64_t w0 = put_bits(edge, 7, 0) | put_bits(flags, 15, 8) | put_bits(n, 23, 16) | put_bits(p->columns, 31, 24) |
+    uint64_t w0 = put_bits(flags, 15, 8) | put_bits(n, 23, 16) | put_bits(p->columns, 31, 24) |
                   put_bits(p->group, 47, 32) | put_bits(p->oy, 55, 48) | put_bits(p->ox, 63, 56);
-    return append(b, w0, put_bits(waddr, 15, 0) | put_bits(coef, 31, 16));
+    return append(b, w0, (struct kword){ edge, waddr, coef });
 }
 
 static int add_piece(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)

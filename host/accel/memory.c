@@ -1,5 +1,5 @@
 /* The memory map: every edge gets its words in the activation banks from the layer that writes
- * it to the last layer that reads it; first fit. */
+ * it to the last layer that reads it; first fit, in the order of layers, or where that leaves no room, of sizes. */
 #include "accel/accel_internal.h"
 
 static void shape(struct place *p, const struct fixed_edge *e, int n_pixels, int pack, bool raw)
@@ -68,13 +68,67 @@ static void last_uses(const struct fixed_net *net, int *last)
     }
 }
 
+/* ---- in the order of sizes ---------------------------------------------------------- */
+
+static bool together(const int *born, const int *last, int a, int b)
+{
+    return born[a] <= last[b] && born[b] <= last[a];
+}
+
+/* The largest first, each at the lowest base where nothing that lives at the same time lies. False: no room. */
+static bool place_by_size(struct build *b, const int *last, int *born, bool *done)
+{
+    const struct fixed_net *net = b->net;
+    int used = 0;
+    memset(done, 0, (size_t)net->n_edge * sizeof *done);
+    born[0] = -1;
+    for (int i = 0; i < net->n_layer; i++)
+        if (net->layer[i].out >= 0)
+            born[net->layer[i].out] = i;
+    for (int n = 0; n < net->n_edge; n++) {
+        int next = -1;
+        for (int e = 0; e < net->n_edge; e++)
+            if (!done[e] && (next < 0 || b->place[e].words > b->place[next].words))
+                next = e;
+        struct place *p = &b->place[next];
+        p->base = 0;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int e = 0; e < net->n_edge; e++)
+                if (done[e] && together(born, last, e, next) && overlap(&b->place[e], p->base, p->words)) {
+                    p->base = b->place[e].base + b->place[e].words;
+                    moved = true;
+                }
+        }
+        done[next] = true;
+        used = BASE_MAX(used, p->base + p->words);
+        if (used > b->hw->act_depth || p->row_stride > 65535)
+            return false;
+    }
+    b->act_words = used;
+    return true;
+}
+
+static int place_by_layer(struct build *b, const int *last, bool *live)
+{
+    const struct fixed_net *net = b->net;
+    int rc = claim(b, live, 0, "input");
+    for (int i = 0; !rc && i < net->n_layer; i++) {
+        if (net->layer[i].out >= 0)
+            rc = claim(b, live, net->layer[i].out, net->layer[i].name);
+        for (int e = 0; e < net->n_edge; e++)
+            live[e] = live[e] && last[e] > i;
+    }
+    return rc;
+}
+
 int accel_place(struct build *b)
 {
     const struct fixed_net *net = b->net;
-    int *last = BASE_ARENA_NEW_N(b->arena, int, net->n_edge);
+    int *last = BASE_ARENA_NEW_N(b->arena, int, net->n_edge), *born = BASE_ARENA_NEW_N(b->arena, int, net->n_edge);
     bool *live = BASE_ARENA_NEW_N(b->arena, bool, net->n_edge);
     b->place = BASE_ARENA_NEW_N(b->arena, struct place, net->n_edge);
-    if (!last || !live || !b->place)
+    if (!last || !born || !live || !b->place)
         return BASE_NOMEM;
     last_uses(net, last);
     for (int e = 0; e < net->n_edge; e++) {
@@ -84,12 +138,10 @@ int accel_place(struct build *b)
                              edge->h, edge->w);
         shape(&b->place[e], edge, b->hw->n, e == 0 ? b->pack : 1, e == 0);
     }
-    int rc = claim(b, live, 0, "input");
-    for (int i = 0; !rc && i < net->n_layer; i++) {
-        if (net->layer[i].out >= 0)
-            rc = claim(b, live, net->layer[i].out, net->layer[i].name);
-        for (int e = 0; e < net->n_edge; e++)
-            live[e] = live[e] && last[e] > i;
+    int rc = place_by_layer(b, last, live);
+    if (rc == BASE_INPUT && place_by_size(b, last, born, live)) {
+        base_error_clear();
+        rc = BASE_OK;
     }
     return rc;
 }

@@ -4,6 +4,7 @@
  * Timing of the blocks: docs/rtl/engine.md. */
 #include "accel/accel_internal.h"
 #include "accel/model_mem.h"
+#include "accel/tables.h"
 
 enum {
     SEQ_GO = 4,                /* bp_seq: from the end of a layer (or the start) to the next one's Go */
@@ -12,11 +13,6 @@ enum {
     ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
     REQUANT = 5,               /* bp_requant: from sums to codes */
     MAXPOOL = 1,               /* bp_maxpool: from an issue to the plane's write */
-};
-
-struct tables {
-    const struct hw *hw;
-    const uint64_t *map, *layer, *kword;
 };
 
 /* One tile as fetch and issue see it. Windows follow each other as max(planes of the one in the
@@ -31,7 +27,7 @@ struct tile {
 /* Where the engine stands: the last window's take and its last issue. */
 struct pace { int64_t take, issue; };
 
-static int planes_of(const struct tables *t, uint32_t map)
+static int planes_of(const struct accel_tables *t, uint32_t map)
 {
     return (int)get_bits(t->map[map * PROGRAM_MAP_WORDS], 51, 48);
 }
@@ -68,7 +64,7 @@ static void add_windows(struct tile *tile, int reads, int planes, int count)
 }
 
 /* The list that starts at K-word *k; *k moves behind it. */
-static struct tile list_tile(const struct tables *t, int *k)
+static struct tile list_tile(const struct accel_tables *t, int *k)
 {
     struct tile tile = { 0 };
     for (bool last = false; !last; ++*k) {
@@ -108,7 +104,7 @@ static struct pace many_tiles(struct pace p, const struct tile *tile, int gap, i
     return p;
 }
 
-static int64_t tiles_of(const struct tables *t, const uint64_t *layer)
+static int64_t tiles_of(const struct accel_tables *t, const uint64_t *layer)
 {
     return (int64_t)get_bits(layer[0], 47, 32) * ceil_div((int)get_bits(layer[0], 63, 48), t->hw->n);
 }
@@ -123,7 +119,7 @@ static struct pace layer_start(int64_t go)
 
 static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
 
-static int64_t mac_end(const struct tables *t, const uint64_t *layer, int64_t go)
+static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
 {
     int planes = planes_of(t, get_bits(layer[0], 31, 16)), steps = drain_steps(t->hw), k = (int)get_bits(layer[1], 31, 16);
     struct pace p = layer_start(go);
@@ -135,7 +131,7 @@ static int64_t mac_end(const struct tables *t, const uint64_t *layer, int64_t go
 }
 
 /* Pairs of logits leave one a cycle; filter groups beyond the last logit still take one. */
-static int64_t logits_end(const struct tables *t, const uint64_t *layer, int64_t go, int64_t *last_logit)
+static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, int64_t *last_logit)
 {
     int m = t->hw->m, left = (int)get_bits(layer[3], 31, 0), k = (int)get_bits(layer[1], 31, 16);
     int64_t end = go;
@@ -152,7 +148,7 @@ static int64_t logits_end(const struct tables *t, const uint64_t *layer, int64_t
     return end;
 }
 
-static int64_t maxpool_end(const struct tables *t, const uint64_t *layer, int64_t go)
+static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
 {
     int planes = planes_of(t, get_bits(layer[1], 31, 16));
     struct tile tile = { 0 };
@@ -163,32 +159,72 @@ static int64_t maxpool_end(const struct tables *t, const uint64_t *layer, int64_
 
 /* ---- program ---------------------------------------------------------------------------- */
 
+/* Blocks come in order; what a layer reads is that of the blocks that it waits for. */
+static void put_blocks(struct accel_tables *t, int layers, int blocks)
+{
+    struct accel_block b;
+    while ((t->layers_in < layers || t->blocks < blocks) && accel_tables_block(&b, t))
+        accel_tables_put(t, &b);
+}
+
+/* The cycle of a layer's Go, after its record and its blocks. */
+static int64_t layer_go(struct accel_port *port, struct accel_tables *t, int layer, int64_t now, const uint64_t **record)
+{
+    if (!t->streamed) {
+        *record = accel_tables_layer(t, layer);
+        return now + SEQ_GO;
+    }
+    put_blocks(t, layer + 1, 0);
+    *record = accel_tables_layer(t, layer);
+    int need = (int)get_bits((*record)[3], 55, 32);
+    put_blocks(t, 0, need);
+    int64_t decode = accel_port_layer(port, now + 1, layer) + 1;
+    return accel_port_blocks(port, decode, need) + SEQ_GO - 2;
+}
+
+static void run_layers(struct accel_cycles *out, struct accel_port *port, struct accel_tables *t)
+{
+    int64_t now = 0, last_logit = 0, begin = 0;
+    for (int i = 0; i < t->n_layer; i++) {
+        const uint64_t *layer;
+        int64_t go = layer_go(port, t, i, now, &layer), end;
+        if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT)
+            end = accel_port_input(port, go);
+        else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
+            end = maxpool_end(t, layer, go);
+        else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
+            end = logits_end(t, layer, go, &last_logit);
+        else
+            end = mac_end(t, layer, go);
+        if (t->streamed)
+            accel_port_ended(port, end);
+        now = end;
+        if (get_bits(layer[0], 15, 8) & PROGRAM_LY_MORE)
+            continue;
+        if (out->n_layer < PROGRAM_MAX_LAYERS)
+            out->layer[out->n_layer++] = now - begin;
+        begin = now;
+    }
+    out->total = accel_model_finish(t->hw, port->image, last_logit, now + SEQ_END);
+}
+
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words)
 {
     int code = accel_decode_check(hw, image, image_words);
+    if (code < 0)
+        return code;
     if (code)
         return base_fail(BASE_INPUT, "the program is damaged (code %d): it cannot be timed", code);
-    struct tables t = { .hw = hw, .map = image + PROGRAM_HEADER_WORDS };
-    t.layer = t.map + get_bits(image[2], 31, 16) * PROGRAM_MAP_WORDS;
-    t.kword = t.layer + get_bits(image[2], 15, 0) * PROGRAM_LAYER_WORDS;
-    *out = (struct accel_cycles){ .n_layer = (int)get_bits(image[2], 15, 0) };
-    int64_t now = 0, last_logit = 0;
-    for (int i = 0; i < out->n_layer; i++) {
-        const uint64_t *layer = t.layer + (size_t)i * PROGRAM_LAYER_WORDS;
-        int64_t go = now + SEQ_GO, end;
-        if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT)
-            end = accel_model_input(hw, image, go);
-        else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
-            end = maxpool_end(&t, layer, go);
-        else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
-            end = logits_end(&t, layer, go, &last_logit);
-        else
-            end = mac_end(&t, layer, go);
-        out->layer[i] = end - now;
-        now = end;
-    }
-    out->total = accel_model_finish(hw, image, last_logit, now + SEQ_END);
+    struct accel_tables t;
+    struct accel_port port;
+    int rc = accel_tables_open(&t, hw, image);
+    if (rc)
+        return rc;
+    *out = (struct accel_cycles){ 0 };
+    accel_port_open(&port, hw, image);
+    run_layers(out, &port, &t);
     out->load = accel_model_load(hw, image);
     out->ddr_bytes = accel_model_ddr_bytes(image);
+    accel_tables_close(&t);
     return BASE_OK;
 }

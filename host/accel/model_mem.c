@@ -1,12 +1,13 @@
-/* model_mem: steps the shell cycle by cycle. The blocks are small and a run spends a few hundred
- * cycles in them, so this costs microseconds, and is exact for any latency and bandwidth because
+/* model_mem: steps the shell cycle by cycle. The blocks are small and a run without a stream spends a few hundred
+ * cycles in them, so this costs microseconds (a stream costs its words), and is exact for any latency and bandwidth because
  * it is the same machine: rtl/bp_axi_read, bp_input, bp_loader, bp_output and sim/ddr.cpp. */
 #include "accel/model_mem.h"
 
 #include <string.h>
 
+#include "accel/tables.h"
+
 #define READ_FIFO 64                       /* beats, bp_shell_pkg::ReadFifo */
-#define MAX_BURSTS 8                       /* that the memory takes at once */
 #define BEAT_Q16 (8u << 16)
 #define CREDIT_Q16 (16u << 16)
 
@@ -29,21 +30,7 @@ static void refill(uint32_t *credit, uint32_t rate)
 
 /* ---- read port: bp_axi_read and the memory behind it ---- */
 
-struct burst { int64_t due; int beats; };
-
-struct reader {
-    int burst_beats, latency;
-    uint32_t rate, credit;
-    int64_t now;
-    uint64_t addr;
-    int64_t left;                          /* beats not asked for */
-    bool ar_valid, ar_ready, r_valid;
-    int ar_len, held, fifo;
-    struct burst queue[MAX_BURSTS];
-    int queued;
-};
-
-static void reader_init(struct reader *r, const struct hw *hw)
+static void reader_init(struct accel_reader *r, const struct hw *hw)
 {
     memset(r, 0, sizeof *r);
     r->burst_beats = hw->burst_beats;
@@ -54,7 +41,7 @@ static void reader_init(struct reader *r, const struct hw *hw)
 }
 
 /* Burst length at the present address: the end, the limit, the 4 KB boundary. */
-static int reader_burst(const struct reader *r)
+static int reader_burst(const struct accel_reader *r)
 {
     int64_t len = r->burst_beats, boundary = 512 - (int64_t)(r->addr >> 3 & 511);
     if (boundary < len)
@@ -62,10 +49,10 @@ static int reader_burst(const struct reader *r)
     return (int)(r->left < len ? r->left : len);
 }
 
-static void reader_memory(struct reader *r)
+static void reader_memory(struct accel_reader *r)
 {
     if (r->ar_valid && r->ar_ready)
-        r->queue[r->queued++] = (struct burst){ r->now + r->latency, r->ar_len };
+        r->queue[r->queued++] = (struct accel_burst){ r->now + r->latency, r->ar_len };
     r->r_valid = false;
     refill(&r->credit, r->rate);
     if (r->queued && r->queue[0].due <= r->now + 1 && r->credit >= BEAT_Q16) {
@@ -80,17 +67,18 @@ static void reader_memory(struct reader *r)
 
 /* One cycle; pop: the consumer takes the beat on the output (only if r->fifo > 0).
  * command: beats of a command given in this cycle, 0 = none. */
-static void reader_step(struct reader *r, bool pop, int64_t command, uint64_t addr)
+static void reader_step(struct accel_reader *r, bool pop, int64_t command, uint64_t addr)
 {
     bool ready = r->ar_ready, arrive = r->r_valid;
     bool issue = (!r->ar_valid || ready) && r->left > 0 && r->held <= READ_FIFO - r->burst_beats;
     int len = issue ? reader_burst(r) : 0;
     reader_memory(r);
-    r->ar_ready = r->queued < MAX_BURSTS;
+    r->ar_ready = r->queued < ACCEL_MAX_BURSTS;
     r->ar_valid = issue || (r->ar_valid && !ready);
     if (issue)
         r->ar_len = len;
     r->held += len - pop;
+    r->owed += len - arrive;
     r->fifo += arrive - pop;
     r->left -= len;
     r->addr += (uint64_t)len * 8;
@@ -150,40 +138,149 @@ static bool unpack_take(struct unpack *u)
     return block;
 }
 
-int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start)
+/* ---- stream: bp_loader in a run ---- */
+
+void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *image)
 {
-    const uint64_t *layer = first_layer(image);
-    struct unpack u = { .n = hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
+    *p = (struct accel_port){ .hw = hw, .image = image, .image_left = input_beats(image), .layers = (int)field(image[2], 0, 16),
+                              .state = image[5] >> 32 ? STREAM_COMMAND : STREAM_OVER };
+    reader_init(&p->read, hw);
+    reader_step(&p->read, false, p->image_left, 0);
+}
+
+static bool reader_busy(const struct accel_reader *r)
+{
+    return r->left > 0 || r->ar_valid || r->owed > 0;
+}
+
+static void block_in(struct accel_port *p)
+{
+    p->blocks++;
+    p->block_seen = p->read.now + 2;
+    if (p->kind == PROGRAM_LAYER) {
+        p->layers++;
+        p->layer_seen = p->block_seen;
+    }
+    p->state = p->kind == PROGRAM_END ? STREAM_OVER : STREAM_BLOCK;
+}
+
+/* A block's header: its kind, and the words that follow. */
+static void take_header(struct accel_port *p)
+{
+    uint64_t head = p->image[field(p->image[5], 0, 32) + p->at++];
+    p->kind = (int)field(head, 0, 8);
+    p->after = (int)field(head, 48, 16);
+    p->section = (int64_t)field(head, 32, 16) * accel_record_words(p->hw, p->kind);
+    p->state = STREAM_WAIT;
+}
+
+/* One cycle; input: the image's next beat is taken if there is one. Returns whether it was. */
+static bool port_step(struct accel_port *p, bool input)
+{
+    struct accel_reader *r = &p->read;
+    bool beat = r->fifo > 0, mine = p->image_left > 0, taken = beat && mine && input, pop = taken;
+    int64_t command = 0;
+    uint64_t tables = field(p->image[5], 0, 32);
+    switch (p->state) {
+    case STREAM_COMMAND:
+        if (!reader_busy(r)) {
+            command = (int64_t)(p->image[5] >> 32);
+            p->state = STREAM_BLOCK;
+        }
+        break;
+    case STREAM_BLOCK:
+        if (beat && !mine) {
+            pop = true;
+            take_header(p);
+        }
+        break;
+    case STREAM_WAIT:
+        if (p->kind == PROGRAM_END)
+            block_in(p);
+        else if (p->after <= p->ended)
+            p->state = STREAM_SECTION;
+        break;
+    case STREAM_SECTION:
+        if (beat) {
+            pop = true;
+            p->at++;
+            if (--p->section == 0)
+                block_in(p);
+        }
+        break;
+    default: break;
+    }
+    p->image_left -= taken;
+    reader_step(r, pop, command, tables * 8);
+    return taken;
+}
+
+/* Nothing changes any more before a layer ends. */
+static bool port_still(const struct accel_port *p)
+{
+    const struct accel_reader *r = &p->read;
+    bool waits = p->state == STREAM_OVER || (p->state == STREAM_WAIT && p->kind != PROGRAM_END && p->after > p->ended);
+    bool full = r->left == 0 || r->held > READ_FIFO - r->burst_beats;
+    return waits && full && !r->ar_valid && !r->r_valid && !r->queued && r->ar_ready && r->credit == CREDIT_Q16;
+}
+
+int64_t accel_port_layer(struct accel_port *p, int64_t from, int record)
+{
+    while (p->layers <= record)
+        port_step(p, false);
+    return p->layers == record + 1 && p->layer_seen > from ? p->layer_seen : from;
+}
+
+int64_t accel_port_blocks(struct accel_port *p, int64_t from, int blocks)
+{
+    while (p->blocks < blocks)
+        port_step(p, false);
+    return p->blocks == blocks && p->block_seen > from ? p->block_seen : from;
+}
+
+void accel_port_ended(struct accel_port *p, int64_t at)
+{
+    while (p->read.now <= at)
+        if (port_still(p))
+            p->read.now = at + 1;
+        else
+            port_step(p, false);
+    p->ended++;
+}
+
+int64_t accel_port_input(struct accel_port *p, int64_t start)
+{
+    const uint64_t *layer = first_layer(p->image);
+    struct unpack u = { .n = p->hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
                         .cols = (int)field(layer[0], 48, 16) };
-    int p = (int)field(layer[1], 16, 16);
-    u.words = 8 / (p > 0 && p <= 8 ? p : 8);
-    struct reader r;
-    reader_init(&r, hw);
-    reader_step(&r, false, input_beats(image), 0);
+    int pack = (int)field(layer[1], 16, 16);
+    u.words = 8 / (pack > 0 && pack <= 8 ? pack : 8);
     bool writing = false;
     /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 1. A port
      * that is slower than anything real still ends: every beat comes. */
     for (;;) {
-        bool fill = r.now >= start + 1 && !writing, take = false, block = false;
+        int64_t now = p->read.now;
         if (writing) {
             if (++u.word == u.words) {
                 writing = false;
                 if (u.x == 0 && u.y == u.rows)
-                    return r.now + 1;
+                    return now + 1;
             }
-        } else if (fill && u.have >= unpack_want(&u)) {
-            take = true;
+        } else if (now >= start + 1 && u.have >= unpack_want(&u)) {
             u.have -= unpack_want(&u);
-            block = unpack_take(&u);
-        }
-        if (take && block) {
-            writing = true;
+            writing = unpack_take(&u);
             u.word = 0;
         }
-        bool pop = r.fifo > 0 && u.have <= 8;
-        reader_step(&r, pop, 0, 0);
-        u.have += pop ? 8 : 0;
+        if (port_step(p, u.have <= 8))
+            u.have += 8;
     }
+}
+
+int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start)
+{
+    struct accel_port p;
+    accel_port_open(&p, hw, image);
+    return accel_port_input(&p, start);
 }
 
 /* ---- logits: bp_output and bp_axi_write ---- */
@@ -219,7 +316,7 @@ int64_t accel_model_finish(const struct hw *hw, const uint64_t *image, int64_t l
 /* ---- load: bp_loader ---- */
 
 /* Takes `words` beats; returns when the last was taken (r->now is the next cycle). */
-static void load_words(struct reader *r, int64_t words)
+static void load_words(struct accel_reader *r, int64_t words)
 {
     while (words > 0) {
         bool pop = r->fifo > 0;
@@ -241,7 +338,7 @@ int64_t accel_model_load(const struct hw *hw, const uint64_t *image)
     for (int i = 0; i < 5; i++)
         words += section[i];
 
-    struct reader r;
+    struct accel_reader r;
     reader_init(&r, hw);
     reader_step(&r, false, PROGRAM_HEADER_WORDS, 0);
     load_words(&r, PROGRAM_HEADER_WORDS);
@@ -262,5 +359,5 @@ int64_t accel_model_load(const struct hw *hw, const uint64_t *image)
 
 int64_t accel_model_ddr_bytes(const uint64_t *image)
 {
-    return input_beats(image) * 8 + (int64_t)field(image[4], 32, 32);
+    return (input_beats(image) + (int64_t)(image[5] >> 32)) * 8 + (int64_t)field(image[4], 32, 32);
 }

@@ -13,6 +13,14 @@ void pool_free(struct pool *p)
     base_free(p->next);
 }
 
+void pool_trim(struct pool *p, int n)
+{
+    while (p->n > n) {                         /* chains have the newest word first */
+        p->n--;
+        p->head[p->hash[p->n] % BASE_COUNT(p->head)] = p->next[p->n] + 1;
+    }
+}
+
 static int grow(struct pool *p, int n)
 {
     if (n <= p->cap)

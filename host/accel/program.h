@@ -8,7 +8,7 @@
 
 #define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
 #define PROGRAM_MAJOR 1
-#define PROGRAM_MINOR 0
+#define PROGRAM_MINOR 1                /* of devices; an image without a stream says 0 */
 #define PROGRAM_HEADER_WORDS 8
 #define PROGRAM_MAP_WORDS 2
 #define PROGRAM_LAYER_WORDS 4
@@ -24,6 +24,13 @@ enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 /* Layer flags */
 #define PROGRAM_LY_LOGITS 1u           /* MAC: results are the int32 logits */
 #define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */
+#define PROGRAM_LY_MORE 4u             /* the next record goes on with this layer */
+
+/* Blocks of the stream: what a block's records are */
+enum program_kind {
+    PROGRAM_END = 0, PROGRAM_MAP = 1, PROGRAM_LAYER = 2, PROGRAM_KWORD = 3, PROGRAM_COEF = 4, PROGRAM_SCALE = 5,
+    PROGRAM_WEIGHT = 6, PROGRAM_KINDS = 7
+};
 
 /* Error codes: register STATUS, accel_decode_check */
 enum program_error {
@@ -43,6 +50,7 @@ enum program_error {
     PROGRAM_ERR_LIMIT = 13,            /* cycle limit reached */
     PROGRAM_ERR_ABORT = 14,            /* aborted by the host */
     PROGRAM_ERR_NOT_LOADED = 15,       /* run before a successful load */
+    PROGRAM_ERR_STREAM = 16,           /* malformed block, or layers and blocks that wait for each other */
 };
 
 /* Register map (byte offsets), Vitis ap_ctrl_hs style; docs/rtl/registers.md */

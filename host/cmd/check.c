@@ -235,8 +235,8 @@ static json_t *trial_json(const struct check *k, const struct trial *t)
     if (!t->fits)
         json_object_set_new(j, "why", cmd_json_text(t->why));
     else
-        json_object_update_new(j, json_pack("{s:I, s:f, s:i, s:i, s:i, s:i}", "cycles", (json_int_t)t->cycles, "latency_ms", t->ms, "act_words", p->act_words, "act_depth", k->hw.act_depth,
-                                            "weight_words", p->weight_words, "weight_depth", k->hw.weight_depth));
+        json_object_update_new(j, json_pack("{s:I, s:f, s:i, s:i, s:i, s:i, s:I}", "cycles", (json_int_t)t->cycles, "latency_ms", t->ms, "act_words", p->act_words, "act_depth", k->hw.act_depth,
+                                            "weight_words", p->weight_words, "weight_depth", k->hw.weight_depth, "stream_bytes", (json_int_t)p->stream_words * 8));
     return j;
 }
 
@@ -324,8 +324,11 @@ static void print_trial(const struct check *k, const struct trial *t)
         printf("%s      does not run: %s\n", t->name, t->why);
         return;
     }
-    printf("%s      fits: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, p->act_words, k->hw.act_depth, p->weight_words,
-           k->hw.weight_depth, (long long)t->weight_bytes, (long long)t->cycles, t->ms, k->hw.clock_mhz, k->hw.clock_is);
+    char stream[64] = "fits on chip";
+    if (p->stream_words)
+        snprintf(stream, sizeof stream, "streams %.1f KiB a run", (double)p->stream_words / 128);
+    printf("%s      %s: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, stream, p->act_words, k->hw.act_depth,
+           p->weight_words, k->hw.weight_depth, (long long)t->weight_bytes, (long long)t->cycles, t->ms, k->hw.clock_mhz, k->hw.clock_is);
 }
 
 static int print_text(const struct check *k)

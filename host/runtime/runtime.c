@@ -38,7 +38,7 @@ static const char *device_error(uint32_t status)
         "no error", "not a program, or of another version", "a program for another array", "a table does not fit", "an unknown operation",
         "a map out of range", "a K-word out of range", "a coefficient out of range", "a scale out of range", "a weight out of range",
         "an activation address out of range", "image or result do not fit their windows", "the memory answered with an error", "the cycle limit was reached",
-        "aborted", "nothing is loaded",
+        "aborted", "nothing is loaded", "layers and their stream of constants do not match",
     };
     return status < BASE_COUNT(text) ? text[status] : "unknown";
 }

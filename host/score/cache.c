@@ -163,12 +163,23 @@ static uint64_t root_key(const struct hw *hw, const char *rtl_hash)
     return add(base_hash64(h, memory, sizeof memory), hw->hash);
 }
 
+/* With a stream a layer's time depends on all that comes before it: the program's own keys. */
+static int stream_keys(uint64_t key[MAX_KEYS], const struct accel_program *p, uint64_t root)
+{
+    uint64_t h = base_hash64(add(root, 'S'), p->image, p->image_words * 8);
+    for (int i = 0; i < p->n_layer + 2; i++)
+        key[i] = add(h, (uint64_t)i);
+    return p->n_layer + 2;
+}
+
 /* Keys of the layers, of the tail behind the last, and of the load; their number, or 0 where a network does not
  * end with its result: then the tail depends on more than the last layer. */
 static int keys_of(uint64_t key[MAX_KEYS], const struct accel_program *p, const char *rtl_hash)
 {
     struct view v = view_of(p);
     uint64_t root = root_key(&p->hw, rtl_hash);
+    if (p->stream_words)
+        return stream_keys(key, p, root);
     for (int i = 0; i < p->n_layer; i++)
         key[i] = layer_key(root, &v, v.layer + (size_t)i * PROGRAM_LAYER_WORDS);
     const uint64_t *last = v.layer + (size_t)(p->n_layer - 1) * PROGRAM_LAYER_WORDS;

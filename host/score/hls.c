@@ -46,7 +46,7 @@ static int hls_image(void *device, const struct score_job *job, const uint8_t *p
     struct device *d = device;
     uint32_t layer;
     memcpy(d->input, pixels, job->program->input_bytes);
-    uint32_t status = hls_run(&d->engine, &layer, d->input, job->program->input_bytes, logits, job->program->output_bytes);
+    uint32_t status = hls_run(&d->engine, &layer, job->program->image, job->program->image_words * 8, d->input, job->program->input_bytes, logits, job->program->output_bytes);
     return status ? status_error(job, status, layer, "the run") : BASE_OK;
 }
 
@@ -57,9 +57,11 @@ static int estimate(struct score_result *out, const struct score_job *job)
     if (rc)
         return rc;
     out->cycles = out->load_cycles = 0;
+    int64_t cycles[PROGRAM_MAX_LAYERS];
+    hls_estimate(cycles, out->n_layer, &((struct device *)device)->engine, job->program->image);
     for (int i = 0; i < out->n_layer; i++) {
-        out->layer[i].cycles = hls_estimate(&((struct device *)device)->engine, (uint32_t)i);
-        out->cycles += out->layer[i].cycles;
+        out->layer[i].cycles = cycles[i];
+        out->cycles += cycles[i];
     }
     hls_close(device);
     return BASE_OK;

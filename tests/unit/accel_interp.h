@@ -12,11 +12,17 @@ struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups; 
 
 struct interp {
     const struct hw *hw;
-    const uint64_t *image, *map, *layer, *kword, *coef, *scale, *weights;
+    const uint64_t *image;
+    uint64_t *table[PROGRAM_KINDS];                        /* as the load leaves them, then as blocks do */
+    int n[PROGRAM_KINDS];                                  /* records that may be named */
+    const uint64_t *map, *kword, *coef, *scale, *weights;  /* those of table[] */
     int n_map, n_layer, n_kword, n_coef, n_scale, n_weight;
+    size_t at, end;                                        /* of the stream, in the image */
+    int blocks, layers_in, layer_place;
     uint16_t (*act)[8];        /* [bank * act_depth + address][pixel]: 16 channels of a plane */
     bool *written;
     int32_t *logits;
+    int n_logits;
 };
 
 static inline int64_t interp_field(uint64_t w, int hi, int lo)
@@ -24,29 +30,107 @@ static inline int64_t interp_field(uint64_t w, int hi, int lo)
     return (int64_t)(w >> lo & ((2ull << (hi - lo)) - 1));
 }
 
+static inline int interp_depth(const struct hw *hw, int kind)
+{
+    const int depth[PROGRAM_KINDS] = { 0, hw->map_depth, hw->layer_depth, hw->kword_depth, hw->coef_depth, hw->scale_depth, hw->weight_depth };
+    return depth[kind];
+}
+
+static inline size_t interp_words(const struct hw *hw, int kind)
+{
+    const int words[PROGRAM_KINDS] = { 0, 2, 4, 2, hw->m / 2, 2 * hw->m, hw->m * hw->k / 64 };
+    return (size_t)words[kind];
+}
+
+/* Records of a section; 0xee where nothing was written. */
+static inline const uint64_t *interp_fill(struct interp *p, int kind, const uint64_t *from, int n, bool stream)
+{
+    size_t words = interp_words(p->hw, kind);
+    int depth = stream ? interp_depth(p->hw, kind) : n;
+    p->table[kind] = base_alloc(8 * words * (size_t)BASE_MAX(depth, 1));
+    memset(p->table[kind], 0xee, 8 * words * (size_t)BASE_MAX(depth, 1));
+    memcpy(p->table[kind], from, 8 * words * (size_t)n);
+    p->n[kind] = depth;
+    return from + words * (size_t)n;
+}
+
 static inline void interp_open(struct interp *p, const struct hw *hw, const uint64_t *image, const uint64_t *weights)
 {
     const uint64_t *w = image;
-    *p = (struct interp){ .hw = hw, .image = image, .weights = weights };
-    p->n_layer = (int)interp_field(w[2], 15, 0);
-    p->n_map = (int)interp_field(w[2], 31, 16);
-    p->n_kword = (int)interp_field(w[2], 47, 32);
-    p->n_coef = (int)interp_field(w[2], 63, 48);
-    p->n_scale = (int)interp_field(w[3], 15, 0);
-    p->n_weight = (int)interp_field(w[3], 63, 32);
-    p->map = image + 8;
-    p->layer = p->map + 2 * p->n_map;
-    p->kword = p->layer + 4 * p->n_layer;
-    p->coef = p->kword + 2 * p->n_kword;
-    p->scale = p->coef + p->n_coef * hw->m / 2;
+    *p = (struct interp){ .hw = hw, .image = image };
+    bool stream = w[5] >> 32;
+    p->n_layer = p->layers_in = p->layer_place = (int)interp_field(w[2], 15, 0);
+    p->at = (size_t)interp_field(w[5], 31, 0);
+    p->end = p->at + (size_t)(w[5] >> 32);
+    w = interp_fill(p, PROGRAM_MAP, image + 8, (int)interp_field(image[2], 31, 16), stream);
+    w = interp_fill(p, PROGRAM_LAYER, w, p->n_layer, stream);
+    w = interp_fill(p, PROGRAM_KWORD, w, (int)interp_field(image[2], 47, 32), stream);
+    w = interp_fill(p, PROGRAM_COEF, w, (int)interp_field(image[2], 63, 48), stream);
+    w = interp_fill(p, PROGRAM_SCALE, w, (int)interp_field(image[3], 15, 0), stream);
+    interp_fill(p, PROGRAM_WEIGHT, weights, (int)interp_field(image[3], 63, 32), stream);
+    if (stream)
+        p->n_layer = (int)interp_field(image[3], 31, 16);
+    p->map = p->table[PROGRAM_MAP];
+    p->kword = p->table[PROGRAM_KWORD];
+    p->coef = p->table[PROGRAM_COEF];
+    p->scale = p->table[PROGRAM_SCALE];
+    p->weights = p->table[PROGRAM_WEIGHT];
+    p->n_map = p->n[PROGRAM_MAP];
+    p->n_kword = p->n[PROGRAM_KWORD];
+    p->n_coef = p->n[PROGRAM_COEF];
+    p->n_scale = p->n[PROGRAM_SCALE];
+    p->n_weight = p->n[PROGRAM_WEIGHT];
     p->act = base_alloc(4 * (size_t)hw->act_depth * sizeof *p->act);
     p->written = base_alloc(4 * (size_t)hw->act_depth);
 }
 
 static inline void interp_close(struct interp *p)
 {
+    for (int kind = 0; kind < PROGRAM_KINDS; kind++)
+        base_free(p->table[kind]);
     base_free(p->act);
     base_free(p->written);
+}
+
+/* The next block, as early as `ended` layers allow; false: not yet, or none. */
+static inline bool interp_block(struct interp *p, int ended)
+{
+    if (p->at >= p->end)
+        return false;
+    uint64_t head = p->image[p->at];
+    int kind = (int)interp_field(head, 7, 0), first = (int)interp_field(head, 31, 16), n = (int)interp_field(head, 47, 32);
+    if (kind && interp_field(head, 63, 48) > ended)
+        return false;
+    p->at++;
+    p->blocks++;
+    if (kind == PROGRAM_END) {
+        assert_int_equal(p->at, p->end);
+        return true;
+    }
+    size_t words = interp_words(p->hw, kind);
+    if (kind == PROGRAM_LAYER) {
+        assert_true(n == 1 && first == 0);
+        first = p->layer_place;
+        p->layer_place = first == p->hw->layer_depth - 1 ? 1 : first + 1;
+        p->layers_in++;
+    }
+    assert_true(n > 0 && first + n <= interp_depth(p->hw, kind));
+    memcpy(p->table[kind] + words * (size_t)first, p->image + p->at, 8 * words * (size_t)n);
+    p->at += words * (size_t)n;
+    return true;
+}
+
+/* Record number i. Early: all blocks that may come have come, else only those that the layer waits for. */
+static inline const uint64_t *interp_layer(struct interp *p, int i, bool early)
+{
+    while (early && interp_block(p, i)) {}
+    while (p->layers_in <= i)
+        assert_true(interp_block(p, i));
+    int place = p->image[5] >> 32 && i ? 1 + (i - 1) % (p->hw->layer_depth - 1) : i;
+    const uint64_t *w = p->table[PROGRAM_LAYER] + 4 * place;
+    while (p->blocks < interp_field(w[3], 55, 32))
+        assert_true(interp_block(p, i));
+    return w;
 }
 
 static inline struct interp_map interp_map(const struct interp *p, int index)
@@ -166,7 +250,7 @@ static inline void interp_mac_pixel(struct interp *p, const uint64_t *w, int mt,
         const uint64_t *scale = p->scale + ((size_t)first * (size_t)p->hw->m + (size_t)row) * 2;
         int64_t v = (sum[row] * (int64_t)scale[1] + (int64_t)scale[0]) >> s;
         if (logits && mt * p->hw->m + row < interp_field(w[3], 31, 0))
-            p->logits[mt * p->hw->m + row] = (int32_t)v;
+            p->logits[p->n_logits++] = (int32_t)v;
         code[row] = (int)BASE_MAX(BASE_MIN(v, hi), lo);
     }
     if (logits)
@@ -225,11 +309,14 @@ static inline void interp_maxpool(struct interp *p, const uint64_t *w)
 }
 
 /* One image through the program. pixels uint8 [h][w][c], logits int32. */
-static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *logits)
+static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *logits, bool early)
 {
     p->logits = logits;
+    p->n_logits = p->blocks = 0;
+    p->at = (size_t)interp_field(p->image[5], 31, 0);
+    p->layers_in = p->layer_place = (int)interp_field(p->image[2], 15, 0);
     for (int i = 0; i < p->n_layer; i++) {
-        const uint64_t *w = p->layer + 4 * i;
+        const uint64_t *w = interp_layer(p, i, early);
         switch (interp_field(w[0], 7, 0)) {
         case PROGRAM_INPUT: interp_input(p, w, pixels); break;
         case PROGRAM_MAC: interp_mac(p, w); break;
@@ -237,6 +324,8 @@ static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *
         default: fail_msg("layer %d: unknown operation", i);
         }
     }
+    assert_int_equal(p->at, p->end);
+    assert_int_equal(p->n_logits * 4, interp_field(p->image[4], 63, 32));
 }
 
 #endif

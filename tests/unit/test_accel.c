@@ -24,32 +24,45 @@ static void fill_pixels(uint8_t *pixels, size_t n, uint64_t seed)
         pixels[i] = (uint8_t)base_rng_below(&rng, 256);
 }
 
-/* One image through qref and through the interpreted program. */
-static void compare(const struct fixed_net *net, uint64_t seed)
+/* Two images through qref and the interpreted program, with blocks as late and as early as they may come. False: the
+ * network does not fit. */
+static bool compare(const struct fixed_net *net, uint64_t seed, const struct hw *hw, bool *streams)
 {
-    struct hw hw = deep_board();
     struct accel_program *p;
-    if (accel_compile(&p, net, &hw))
-        fail_msg("seed %llu: %s", (unsigned long long)seed, base_error());
+    if (accel_compile(&p, net, hw))
+        return false;
     uint8_t *pixels = base_alloc(p->input_bytes);
     int32_t *want = base_alloc(p->output_bytes), *got = base_alloc(p->output_bytes);
-    fill_pixels(pixels, p->input_bytes, seed);
     struct qref *q = qref_new(net, NULL);
     assert_non_null(q);
-    assert_ok(qref_run(q, pixels, 1, want));
     struct interp in;
-    interp_open(&in, &hw, p->image, p->weights);
-    interp_run(&in, pixels, got);
+    *streams = p->stream_words > 0;
+    interp_open(&in, hw, p->image, p->weights);
+    for (uint64_t image = 0; image <= *streams; image++) {
+        fill_pixels(pixels, p->input_bytes, seed + image);
+        assert_ok(qref_run(q, pixels, 1, want));
+        interp_run(&in, pixels, got, image);
+        for (int i = 0; i < net->classes; i++)
+            if (want[i] != got[i])
+                fail_msg("seed %llu: logit %d is %d, not %d", (unsigned long long)seed, i, got[i], want[i]);
+    }
     interp_close(&in);
-    for (int i = 0; i < net->classes; i++)
-        if (want[i] != got[i])
-            fail_msg("seed %llu: logit %d is %d, not %d", (unsigned long long)seed, i, got[i], want[i]);
-    assert_int_equal(accel_decode_check(&hw, p->image, p->image_words), PROGRAM_OK);
+    assert_int_equal(accel_decode_check(hw, p->image, p->image_words), PROGRAM_OK);
     qref_free(q);
     base_free(pixels);
     base_free(want);
     base_free(got);
     accel_program_free(p);
+    return true;
+}
+
+static void compare_deep(const struct fixed_net *net, uint64_t seed)
+{
+    struct hw hw = deep_board();
+    bool streams;
+    if (!compare(net, seed, &hw, &streams))
+        fail_msg("seed %llu: %s", (unsigned long long)seed, base_error());
+    assert_false(streams);
 }
 
 static void test_random(void **state)
@@ -59,7 +72,7 @@ static void test_random(void **state)
     for (int seed = 0; seed < nets; seed++) {
         struct fixed_net *net = nets_random((uint64_t)seed, seed % 10 ? 11 : 20, seed % 8 ? 20 : 70);
         assert_ok(fixed_check(net));
-        compare(net, (uint64_t)seed);
+        compare_deep(net, (uint64_t)seed);
         fixed_net_free(net);
     }
 }
@@ -71,7 +84,7 @@ static void test_fixed_random(void **state)
     for (uint64_t seed = 1; seed <= 150; seed++) {
         struct fixed_net *net = fixed_random_net(seed, &limits);
         assert_non_null(net);
-        compare(net, seed);
+        compare_deep(net, seed);
         fixed_net_free(net);
     }
 }
@@ -90,7 +103,7 @@ static void test_flat(void **state)
             g.net->logit_scale = 1;
             nets_edge(&g, sides[i][0], sides[i][1], sides[i][2], 8, false);
             nets_dense(&g, 0, 21);
-            compare(g.net, seed);
+            compare_deep(g.net, seed);
             fixed_net_free(g.net);
         }
 }
@@ -117,6 +130,40 @@ static void test_flat_size(void **state)
     }
 }
 
+/* Tables so small that most networks stream, each of them now and then; and little room for maps. */
+static void test_streams(void **state)
+{
+    (void)state;
+    int nets = getenv("ACCEL_NETS") ? atoi(getenv("ACCEL_NETS")) : 300, fit = 0, streamed = 0;
+    for (int seed = 0; seed < nets; seed++) {
+        struct hw hw = deep_board();
+        struct base_rng rng;
+        bool streams;
+        base_rng_seed(&rng, (uint64_t)seed + 77);
+        if (base_rng_below(&rng, 4))
+            hw.weight_depth = 16 << base_rng_below(&rng, 3);
+        if (base_rng_below(&rng, 4))
+            hw.coef_depth = 64 << base_rng_below(&rng, 3);
+        if (base_rng_below(&rng, 4))
+            hw.kword_depth = 8 << base_rng_below(&rng, 3);
+        if (base_rng_below(&rng, 2))
+            hw.scale_depth = 2 << base_rng_below(&rng, 2);
+        if (base_rng_below(&rng, 2))
+            hw.map_depth = 4 << base_rng_below(&rng, 2);
+        if (base_rng_below(&rng, 2))
+            hw.layer_depth = 4;
+        if (seed % 4 == 1)
+            hw.act_depth = 24 << base_rng_below(&rng, 3);
+        struct fixed_net *net = nets_random((uint64_t)seed, 9, seed % 4 ? 40 : 70);
+        if (compare(net, (uint64_t)seed, &hw, &streams)) {
+            fit++;
+            streamed += streams;
+        }
+        fixed_net_free(net);
+    }
+    assert_true(fit > nets / 2 && streamed > nets / 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_fixed_random),
         cmocka_unit_test(test_flat),
         cmocka_unit_test(test_flat_size),
+        cmocka_unit_test(test_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

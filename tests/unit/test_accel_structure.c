@@ -174,14 +174,10 @@ static void test_refuse(void **state)
     refuse(two_layers(30, 1, 3, 2, 20), &small, "layer 'conv': activations do not fit");
     small = hw, small.weight_depth = 32;
     refuse(two_layers(12, 1, 3, 2, 20), &small, "layer 'dense': the weight memory");
-    small = hw, small.coef_depth = 16;
+    small = hw, small.coef_depth = 8;
     refuse(two_layers(6, 1, 3, 4, 20), &small, "coefficient memory");
     small = hw, small.kword_depth = 16;
     refuse(two_layers(12, 1, 3, 2, 20), &small, "K-word table");
-    small = hw, small.scale_depth = 2;
-    refuse(two_layers(6, 1, 3, 2, 20), &small, "scale memory");
-    small = hw, small.layer_depth = 2;
-    refuse(two_layers(6, 1, 3, 2, 20), &small, "layer records");
     net = two_layers(6, 1, 5, 2, 1);
     net->layer[0].kind = FIXED_MAXPOOL;
     net->edge[1].bits = 8;
@@ -201,6 +197,53 @@ static void test_memory(void **state)
     fixed_net_free(net);
 }
 
+static struct accel_program *compiled_for(struct fixed_net *net, const struct hw *hw)
+{
+    struct accel_program *p;
+    assert_ok(accel_compile(&p, net, hw));
+    assert_ok(accel_decode_check(hw, p->image, p->image_words));
+    fixed_net_free(net);
+    return p;
+}
+
+/* A table that is too small makes a stream of what it cannot hold, and of nothing else. */
+static void test_stream(void **state)
+{
+    (void)state;
+    const struct hw hw = board();
+    struct hw weight = hw, coef = hw, kword = hw, scale = hw, layer = hw;
+    weight.weight_depth = 64, coef.coef_depth = 16, kword.kword_depth = 12, scale.scale_depth = 2, layer.layer_depth = 2;
+    const struct { const struct hw *hw; int kind; } one[] = {
+        { &weight, PROGRAM_WEIGHT }, { &coef, PROGRAM_COEF }, { &kword, PROGRAM_KWORD }, { &scale, PROGRAM_SCALE }, { &layer, PROGRAM_LAYER },
+    };
+    struct accel_program *all = compiled_for(two_layers(6, 1, 3, 4, 40), &hw);
+    assert_int_equal(all->stream_words, 0);
+    assert_int_equal(all->image[5] >> 32, 0);
+    for (int i = 0; i < BASE_COUNT(one); i++) {
+        struct accel_program *p = compiled_for(two_layers(6, 1, 3, 4, 40), one[i].hw);
+        int seen[PROGRAM_KINDS] = { 0 };
+        const uint64_t *w = p->image + bits(p->image[5], 31, 0), *end = p->image + p->image_words;
+        const int words[PROGRAM_KINDS] = { 0, 2, 4, 2, hw.m / 2, 2 * hw.m, hw.m * hw.k / 64 };
+        assert_int_equal(end - w, p->stream_words);
+        for (; w < end; w += 1 + words[bits(*w, 7, 0)] * (int)bits(*w, 47, 32))
+            seen[bits(*w, 7, 0)]++;
+        for (int kind = PROGRAM_MAP; kind < PROGRAM_KINDS; kind++)
+            assert_int_equal(seen[kind] > 0, kind == one[i].kind);
+        assert_int_equal(seen[PROGRAM_END], 1);
+        assert_int_equal(p->weight_words, all->weight_words);
+        accel_program_free(p);
+    }
+    struct fixed_net *net = two_layers(6, 1, 3, 4, 40);
+    struct accel_program *p;
+    struct accel_cycles c;
+    weight.kword_depth = 12, weight.coef_depth = 16;
+    assert_survives_nomem(accel_compile(&p, net, &weight), accel_program_free(p));
+    p = compiled_for(net, &weight);
+    assert_survives_nomem(accel_model(&c, &weight, p->image, p->image_words), (void)0);
+    accel_program_free(p);
+    accel_program_free(all);
+}
+
 /* Any image ends with a code, and a changed header with the right one. */
 static void test_hostile(void **state)
 {
@@ -216,11 +259,11 @@ static void test_hostile(void **state)
         for (uint32_t n = 1 + base_rng_below(&rng, 3); n--;)
             image[base_rng_below(&rng, i & 1 ? 60 : (uint32_t)p->image_words)] ^= 1ull << base_rng_below(&rng, 64);
         int rc = accel_decode_check(&hw, image, p->image_words);
-        assert_in_range(rc, PROGRAM_OK, PROGRAM_ERR_NOT_LOADED);
+        assert_in_range(rc, PROGRAM_OK, PROGRAM_ERR_STREAM);
         ok += rc == PROGRAM_OK;
         for (size_t w = 2; w < p->image_words && i < 300; w++)
             image[w] = base_rng_u64(&rng);
-        assert_in_range(accel_decode_check(&hw, image, p->image_words), PROGRAM_OK, PROGRAM_ERR_NOT_LOADED);
+        assert_in_range(accel_decode_check(&hw, image, p->image_words), PROGRAM_OK, PROGRAM_ERR_STREAM);
     }
     assert_in_range(ok, 1, count - 1);
     const struct { size_t word; uint64_t flip; int code; } one[] = {
@@ -251,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned),
         cmocka_unit_test(test_group_mode), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_stream),
         cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

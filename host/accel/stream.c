@@ -1,0 +1,514 @@
+/* Parts and stream. A table that holds the whole network is filled by the load and never again. Of one that does not,
+ * the records of some parts stay, those with the fewest tiles first, as many as leave room for twice the largest part; the rest of the table is a ring
+ * that the stream fills during the run, part after part: what a block overwrites must have been used by
+ * layers that have ended, and its header says how many that are. */
+#include <stdlib.h>
+
+#include "accel/accel_internal.h"
+
+enum { SHARE = 8 };            /* a part takes at most 1 / SHARE of a table, unless a filter group takes more */
+
+/* The four tables of constants, in the order of their blocks. */
+static const int tables[] = { PROGRAM_KWORD, PROGRAM_COEF, PROGRAM_SCALE, PROGRAM_WEIGHT };
+
+struct ring { int first, next; int *free_after; };     /* layers that have used each record */
+
+struct work {
+    struct build *b;
+    struct pool weight, coef;              /* of the part at hand */
+    struct pool table_weight, table_coef;  /* what the load fills */
+    int depth[PROGRAM_KINDS], used[PROGRAM_KINDS];     /* used by the load */
+    struct ring ring[PROGRAM_KINDS];
+    int *last_use;                         /* [n_edge], records after which the map is dead */
+    int *order;                            /* [n_part], in which parts are asked to stay */
+};
+
+static bool is_shared(int kind) { return kind == PROGRAM_WEIGHT || kind == PROGRAM_COEF; }
+
+/* ---- K-words of a part ----------------------------------------------------------- */
+
+static int planes_of(const struct build *b, int k)
+{
+    return (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16);
+}
+
+static bool is_last(const struct build *b, int k)
+{
+    return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8) & PROGRAM_KW_LAST;
+}
+
+static int add_weights(struct pool *p, const struct build *b, int k)
+{
+    return pool_add(p, b->weight.data + (size_t)b->names[k].waddr * b->weight.word_bytes, planes_of(b, k));
+}
+
+static int add_coefs(struct pool *p, const struct build *b, int k)
+{
+    return pool_add(p, b->coef.data + (size_t)b->names[k].coef * b->coef.word_bytes,
+                    planes_of(b, k) * b->place[b->names[k].edge].planes);
+}
+
+static int add_run(const struct work *w, struct pool *p, int kind, int k)
+{
+    return kind == PROGRAM_WEIGHT ? add_weights(p, w->b, k) : add_coefs(p, w->b, k);
+}
+
+/* ---- parts --------------------------------------------------------------------- */
+
+static struct part *new_part(struct build *b, int layer, int filter, int kword)
+{
+    struct part *p = &b->part[b->n_part++];
+    *p = (struct part){ .layer = layer, .filter = filter, .kword = kword };
+    return p;
+}
+
+/* One filter group more; its K-words end before `end`. */
+static int extend(struct work *w, struct part *p, int end)
+{
+    const bool *streamed = w->b->streamed;
+    for (int k = p->kword + p->n_kword; k < end; k++)
+        if ((streamed[PROGRAM_WEIGHT] && add_weights(&w->weight, w->b, k) < 0) ||
+            (streamed[PROGRAM_COEF] && add_coefs(&w->coef, w->b, k) < 0))
+            return BASE_NOMEM;
+    p->filters++;
+    p->n_kword = end - p->kword;
+    p->n[PROGRAM_KWORD] = p->n_kword;
+    p->n[PROGRAM_SCALE] = p->filters;
+    p->n[PROGRAM_COEF] = w->coef.n;
+    p->n[PROGRAM_WEIGHT] = w->weight.n;
+    return BASE_OK;
+}
+
+static void clear_pools(struct work *w)
+{
+    pool_trim(&w->weight, 0);
+    pool_trim(&w->coef, 0);
+}
+
+/* The table of which the part takes more than its share, or 0. */
+static int too_large(const struct work *w, const struct part *p, int share)
+{
+    for (int i = 0; i < BASE_COUNT(tables); i++)
+        if (w->b->streamed[tables[i]] && p->n[tables[i]] > w->depth[tables[i]] / share)
+            return tables[i];
+    return 0;
+}
+
+static int refuse(const struct work *w, const struct part *p, int kind)
+{
+    static const char *const name[PROGRAM_KINDS] = { [PROGRAM_KWORD] = "K-word table", [PROGRAM_COEF] = "coefficient memory",
+                                                     [PROGRAM_SCALE] = "scale memory", [PROGRAM_WEIGHT] = "weight memory" };
+    const struct build *b = w->b;
+    int rc = base_fail(BASE_INPUT, "layer '%s': the %s of %s is too small: %d output channels need %d words, there are %d",
+                       b->net->layer[p->layer].name, name[kind], b->hw->name, b->hw->m, p->n[kind], w->depth[kind]);
+    return base_hint(rc, "fewer bits, more pruning or fewer input channels in this layer");
+}
+
+static int cut_mac(struct work *w, int layer)
+{
+    struct build *b = w->b;
+    int groups = ceil_div(b->net->layer[layer].c, b->hw->m), k = b->first_kword[layer], rc = BASE_OK;
+    clear_pools(w);
+    struct part *p = new_part(b, layer, 0, k);
+    for (int g = 0; !rc && g < groups; g++) {
+        int end = k;
+        while (!is_last(b, end++)) {}
+        struct part before = *p;
+        rc = extend(w, p, end);
+        if (!rc && before.filters && too_large(w, p, SHARE)) {
+            *p = before;
+            clear_pools(w);
+            p = new_part(b, layer, g, k);
+            rc = extend(w, p, end);
+        }
+        int kind = rc ? 0 : too_large(w, p, 1);
+        if (kind)
+            rc = refuse(w, p, kind);
+        k = end;
+    }
+    return rc;
+}
+
+static int cut(struct work *w)
+{
+    struct build *b = w->b;
+    int most = 0, rc = BASE_OK;
+    for (int i = 0; i < b->net->n_layer; i++)
+        most += ceil_div(b->net->layer[i].c, b->hw->m);
+    b->part = BASE_ARENA_NEW_N(b->arena, struct part, BASE_MAX(most, 1));
+    if (!b->part)
+        return BASE_NOMEM;
+    for (int i = 0; !rc && i < b->net->n_layer; i++)
+        if (b->net->layer[i].kind == FIXED_MAC)
+            rc = cut_mac(w, i);
+        else
+            new_part(b, i, 0, 0)->filters = ceil_div(b->net->layer[i].c, GROUP);
+    if (!rc && b->n_part + 1 > 65535)
+        rc = base_fail(BASE_INPUT, "network '%s' needs %d layer records; a program has at most 65535", b->net->name, b->n_part + 1);
+    return rc;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* ---- what the load fills --------------------------------------------------------- */
+
+/* The part's records join those of the load, if they are not more than `limit` then. */
+static int keep_shared(struct work *w, struct part *p, int kind, int limit)
+{
+    struct pool *pool = kind == PROGRAM_WEIGHT ? &w->table_weight : &w->table_coef;
+    int before = pool->n;
+    for (int k = p->kword; k < p->kword + p->n_kword; k++)
+        if (add_run(w, pool, kind, k) < 0)
+            return BASE_NOMEM;
+    p->streamed[kind] = pool->n > limit;
+    if (p->streamed[kind])
+        pool_trim(pool, before);
+    w->used[kind] = pool->n;
+    return BASE_OK;
+}
+
+static void keep(struct work *w, struct part *p, int kind, int limit)
+{
+    p->streamed[kind] = w->used[kind] + p->n[kind] > limit;
+    if (p->streamed[kind])
+        return;
+    p->at[kind] = w->used[kind];
+    w->used[kind] += p->n[kind];
+}
+
+/* The first layer, which has nothing to hide behind, then those that use a constant for the fewest tiles. */
+static int set_order(struct work *w)
+{
+    struct build *b = w->b;
+    uint64_t *key = BASE_ARENA_NEW_N(b->arena, uint64_t, BASE_MAX(b->n_part, 1));
+    w->order = BASE_ARENA_NEW_N(b->arena, int, BASE_MAX(b->n_part, 1));
+    if (!key || !w->order)
+        return BASE_NOMEM;
+    for (int i = 0; i < b->n_part; i++) {
+        const struct fixed_layer *l = &b->net->layer[b->part[i].layer];
+        uint64_t tiles = b->part[i].layer ? (uint64_t)l->h * (uint64_t)ceil_div(l->w, b->hw->n) : 0;
+        key[i] = tiles << 32 | (uint64_t)i;
+    }
+    qsort(key, (size_t)b->n_part, sizeof *key, compare_keys);
+    for (int i = 0; i < b->n_part; i++)
+        w->order[i] = (int)(uint32_t)key[i];
+    return BASE_OK;
+}
+
+static int keep_some(struct work *w, int kind)
+{
+    struct build *b = w->b;
+    int most = 0, rc = BASE_OK;
+    for (int i = 0; i < b->n_part; i++)
+        most = BASE_MAX(most, b->part[i].n[kind]);
+    int limit = b->streamed[kind] ? BASE_MAX(w->depth[kind] - 2 * most, 0) : w->depth[kind];
+    for (int i = 0; !rc && i < b->n_part; i++) {
+        struct part *p = &b->part[b->streamed[kind] ? w->order[i] : i];
+        if (b->net->layer[p->layer].kind != FIXED_MAC)
+            continue;
+        if (is_shared(kind) && b->streamed[kind])
+            rc = keep_shared(w, p, kind, limit);
+        else
+            keep(w, p, kind, is_shared(kind) ? INT32_MAX : limit);
+    }
+    return rc;
+}
+
+/* ---- rings ------------------------------------------------------------------------ */
+
+static int open_ring(struct work *w, int kind, int first)
+{
+    struct ring *r = &w->ring[kind];
+    r->first = r->next = first;
+    r->free_after = BASE_ARENA_NEW_N(w->b->arena, int, w->depth[kind]);
+    return r->free_after ? BASE_OK : BASE_NOMEM;
+}
+
+/* Room for n records in a row that layer record `user` uses; *after: layers that must have ended. */
+static int claim(struct work *w, int kind, int n, int user, int *after)
+{
+    struct ring *r = &w->ring[kind];
+    int middle = r->first + (w->depth[kind] - r->first) / 2;
+    if (r->next < middle && r->next + n > middle && middle + n <= w->depth[kind])
+        r->next = middle;                      /* across it, it would make the next two wait */
+    if (r->next + n > w->depth[kind])
+        r->next = r->first;
+    int at = r->next;
+    *after = 0;
+    for (int i = at; i < at + n; i++) {
+        *after = BASE_MAX(*after, r->free_after[i]);
+        r->free_after[i] = user + 1;
+    }
+    r->next += n;
+    return at;
+}
+
+/* A map keeps its record as long as it is used, so the one that is free first. */
+static int claim_map(struct work *w, int edge, int user, int *after)
+{
+    struct build *b = w->b;
+    int *free_after = w->ring[PROGRAM_MAP].free_after, best = 1;
+    for (int i = 1; i < w->depth[PROGRAM_MAP]; i++)
+        if (free_after[i] < free_after[best])
+            best = i;
+    if (free_after[best] > user)
+        return base_fail(BASE_INPUT, "layer '%s': more than the %d maps of %s are in use at once", b->net->edge[edge].name,
+                         w->depth[PROGRAM_MAP], b->hw->name);
+    *after = free_after[best];
+    free_after[best] = w->last_use[edge];
+    b->slot[edge] = best;
+    return BASE_OK;
+}
+
+static int map_uses(struct work *w)
+{
+    struct build *b = w->b;
+    w->last_use = BASE_ARENA_NEW_N(b->arena, int, b->net->n_edge);
+    if (!w->last_use)
+        return BASE_NOMEM;
+    for (int i = 0; i < b->n_part; i++) {
+        const struct fixed_layer *l = &b->net->layer[b->part[i].layer];
+        if (l->out >= 0)
+            w->last_use[l->out] = i + 2;
+        for (int t = 0; t < (l->kind == FIXED_MAXPOOL ? 1 : l->n_term); t++)
+            w->last_use[l->term[t].edge] = i + 2;
+    }
+    return BASE_OK;
+}
+
+/* ---- the stream -------------------------------------------------------------------- */
+
+/* `words` more words, zero; NULL: no memory. Valid until the next call. */
+static uint64_t *put(struct stream *s, size_t words)
+{
+    if (s->n + words > s->cap) {
+        size_t cap = 2 * s->cap + words + 1024;
+        uint64_t *to = base_realloc(s->word, s->cap * sizeof *to, cap * sizeof *to);
+        if (!to)
+            return NULL;
+        s->word = to;
+        s->cap = cap;
+    }
+    uint64_t *at = s->word + s->n;
+    memset(at, 0, words * sizeof *at);
+    s->n += words;
+    return at;
+}
+
+/* A block's header; the room for its records. */
+static uint64_t *put_block(struct build *b, int kind, int first, int n, int after, size_t record_words)
+{
+    uint64_t *at = put(&b->stream, 1 + (size_t)n * record_words);
+    if (!at)
+        return NULL;
+    b->stream.blocks++;
+    *at = put_bits(kind, 7, 0) | put_bits(first, 31, 16) | put_bits(n, 47, 32) | put_bits(after, 63, 48);
+    return at + 1;
+}
+
+/* The words of the part's K-words, their names replaced by places in the tables. */
+static int put_kwords(struct work *w, const struct part *p, uint64_t *to)
+{
+    struct build *b = w->b;
+    clear_pools(w);
+    for (int k = p->kword; k < p->kword + p->n_kword; k++, to += PROGRAM_KWORD_WORDS) {
+        int at[PROGRAM_KINDS] = { [PROGRAM_WEIGHT] = b->names[k].waddr, [PROGRAM_COEF] = b->names[k].coef };
+        for (int kind = PROGRAM_COEF; kind <= PROGRAM_WEIGHT; kind += PROGRAM_WEIGHT - PROGRAM_COEF) {
+            struct pool *part = kind == PROGRAM_WEIGHT ? &w->weight : &w->coef;
+            struct pool *table = kind == PROGRAM_WEIGHT ? &w->table_weight : &w->table_coef;
+            if (b->streamed[kind])
+                at[kind] = p->streamed[kind] ? add_run(w, part, kind, k) : add_run(w, table, kind, k);
+            if (at[kind] < 0)
+                return BASE_NOMEM;
+            at[kind] += p->streamed[kind] ? p->at[kind] : 0;
+        }
+        to[0] = b->kword[PROGRAM_KWORD_WORDS * k] | put_bits(b->slot[b->names[k].edge], 7, 0);
+        to[1] = put_bits(at[PROGRAM_WEIGHT], 15, 0) | put_bits(at[PROGRAM_COEF], 31, 16);
+    }
+    return BASE_OK;
+}
+
+static int put_records(struct work *w, const struct part *p, int kind, uint64_t *to)
+{
+    struct build *b = w->b;
+    switch (kind) {
+    case PROGRAM_KWORD:
+        return put_kwords(w, p, to);
+    case PROGRAM_SCALE:
+        for (int i = 0; i < p->filters; i++)
+            accel_put_scale(b, to + 2 * (size_t)(i * b->hw->m), b->first_scale[p->layer] + p->filter + i);
+        return BASE_OK;
+    default: {
+        struct pool *pool = kind == PROGRAM_WEIGHT ? &w->weight : &w->coef;
+        pool_trim(pool, 0);
+        for (int k = p->kword; k < p->kword + p->n_kword; k++)
+            if (add_run(w, pool, kind, k) < 0)
+                return BASE_NOMEM;
+        memcpy(to, pool->data, (size_t)pool->n * pool->word_bytes);
+        return BASE_OK;
+    }
+    }
+}
+
+static size_t record_words(const struct build *b, int kind)
+{
+    size_t m = (size_t)b->hw->m;
+    return kind == PROGRAM_KWORD ? PROGRAM_KWORD_WORDS : kind == PROGRAM_COEF ? m / 2 : kind == PROGRAM_SCALE ? 2 * m : m * (size_t)b->hw->k / 64;
+}
+
+/* Place and header first: the K-words, whose block is the first, name the places of the others. */
+static int put_constants(struct work *w, struct part *p, int user)
+{
+    struct build *b = w->b;
+    int after[PROGRAM_KINDS], rc = BASE_OK;
+    for (int i = 0; i < BASE_COUNT(tables); i++)
+        if (p->streamed[tables[i]])
+            p->at[tables[i]] = claim(w, tables[i], p->n[tables[i]], user, &after[tables[i]]);
+    for (int i = 0; !rc && i < BASE_COUNT(tables); i++) {
+        int kind = tables[i];
+        if (!p->streamed[kind])
+            continue;
+        uint64_t *to = put_block(b, kind, p->at[kind], p->n[kind], after[kind], record_words(b, kind));
+        rc = to ? put_records(w, p, kind, to) : BASE_NOMEM;
+    }
+    return rc;
+}
+
+static int put_map(struct work *w, const struct part *p, int user)
+{
+    struct build *b = w->b;
+    int out = b->net->layer[p->layer].out, after = 0, rc;
+    if (!b->streamed[PROGRAM_MAP] || out < 0 || p->filter > 0)
+        return BASE_OK;
+    rc = claim_map(w, out, user, &after);
+    if (rc)
+        return rc;
+    uint64_t *to = put_block(b, PROGRAM_MAP, b->slot[out], 1, after, PROGRAM_MAP_WORDS);
+    if (!to)
+        return BASE_NOMEM;
+    accel_put_map(b, to, out);
+    return BASE_OK;
+}
+
+/* The layer's record is the first block, so that the last layer can wait for the last block. */
+static int put_part(struct work *w, int i)
+{
+    struct build *b = w->b;
+    struct part *p = &b->part[i];
+    size_t record = b->stream.n + 1;
+    bool streamed = b->streamed[PROGRAM_LAYER];
+    int after = 0;
+    if (streamed) {
+        claim(w, PROGRAM_LAYER, 1, i + 1, &after);
+        if (!put_block(b, PROGRAM_LAYER, 0, 1, after, PROGRAM_LAYER_WORDS))
+            return BASE_NOMEM;
+    }
+    int rc = put_map(w, p, i + 1);
+    if (!rc)
+        rc = put_constants(w, p, i + 1);
+    if (!rc && i == b->n_part - 1 && !put_block(b, PROGRAM_END, 0, 0, 0, 0))
+        rc = BASE_NOMEM;
+    p->need = b->stream.blocks;
+    if (!rc && streamed)
+        accel_put_layer(b, b->stream.word + record, p);
+    return rc;
+}
+
+/* ---- all of it -------------------------------------------------------------------- */
+
+static int fill_tables(struct work *w)
+{
+    struct build *b = w->b;
+    int rc = BASE_OK;
+    b->table_kword = BASE_ARENA_NEW_N(b->arena, uint64_t, BASE_MAX(PROGRAM_KWORD_WORDS * w->used[PROGRAM_KWORD], 1));
+    b->table_scale = BASE_ARENA_NEW_N(b->arena, int, BASE_MAX(w->used[PROGRAM_SCALE], 1));
+    if (!b->table_kword || !b->table_scale)
+        return BASE_NOMEM;
+    for (int i = 0; !rc && i < b->n_part; i++) {
+        const struct part *p = &b->part[i];
+        if (p->n_kword && !p->streamed[PROGRAM_KWORD])
+            rc = put_kwords(w, p, b->table_kword + PROGRAM_KWORD_WORDS * (size_t)p->at[PROGRAM_KWORD]);
+        for (int f = 0; p->n_kword && !p->streamed[PROGRAM_SCALE] && f < p->filters; f++)
+            b->table_scale[p->at[PROGRAM_SCALE] + f] = b->first_scale[p->layer] + p->filter + f;
+    }
+    b->n_table_kword = w->used[PROGRAM_KWORD];
+    b->n_table_scale = w->used[PROGRAM_SCALE];
+    b->n_map = b->streamed[PROGRAM_MAP] ? 1 : b->net->n_edge;
+    b->n_layer = b->streamed[PROGRAM_LAYER] ? 1 : b->n_part + 1;
+    return rc;
+}
+
+static void swap_pools(struct pool *a, struct pool *b)
+{
+    struct pool t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static int stream(struct work *w)
+{
+    struct build *b = w->b;
+    int rc = map_uses(w);
+    if (!rc)
+        rc = set_order(w);
+    for (int i = 0; !rc && i < BASE_COUNT(tables); i++)
+        rc = keep_some(w, tables[i]);
+    for (int i = 0; !rc && i < BASE_COUNT(tables); i++)
+        rc = open_ring(w, tables[i], w->used[tables[i]]);
+    if (!rc)
+        rc = open_ring(w, PROGRAM_MAP, 1);
+    if (!rc)
+        rc = open_ring(w, PROGRAM_LAYER, 1);
+    bool any = false;
+    for (int kind = 0; kind < PROGRAM_KINDS; kind++)
+        any |= b->streamed[kind];
+    for (int i = 0; !rc && any && i < b->n_part; i++)
+        rc = put_part(w, i);
+    if (!rc)
+        rc = fill_tables(w);
+    return rc;
+}
+
+static void measure(struct work *w)
+{
+    struct build *b = w->b;
+    const struct hw *hw = b->hw;
+    const int depth[PROGRAM_KINDS] = { 0, BASE_MIN(hw->map_depth, 256), BASE_MIN(hw->layer_depth, 65535), hw->kword_depth, hw->coef_depth,
+                                       hw->scale_depth, hw->weight_depth };
+    const int need[PROGRAM_KINDS] = { 0, b->net->n_edge, b->net->n_layer + 1, b->n_kword, b->coef.n, b->n_scale, b->weight.n };
+    for (int kind = 0; kind < PROGRAM_KINDS; kind++) {
+        w->depth[kind] = depth[kind];
+        b->streamed[kind] = need[kind] > depth[kind];
+    }
+}
+
+int accel_parts(struct build *b)
+{
+    struct work w = { .b = b };
+    pool_init(&w.weight, b->weight.word_bytes);
+    pool_init(&w.coef, b->coef.word_bytes);
+    pool_init(&w.table_weight, b->weight.word_bytes);
+    pool_init(&w.table_coef, b->coef.word_bytes);
+    measure(&w);
+    b->slot = BASE_ARENA_NEW_N(b->arena, int, b->net->n_edge);
+    int rc = b->slot ? cut(&w) : BASE_NOMEM;
+    for (int e = 0; !rc && e < b->net->n_edge; e++)
+        b->slot[e] = b->streamed[PROGRAM_MAP] ? 0 : e;
+    if (!rc) {
+        b->streamed[PROGRAM_LAYER] = b->n_part + 1 > w.depth[PROGRAM_LAYER];
+        rc = stream(&w);
+    }
+    if (!rc && b->streamed[PROGRAM_WEIGHT])
+        swap_pools(&b->weight, &w.table_weight);
+    if (!rc && b->streamed[PROGRAM_COEF])
+        swap_pools(&b->coef, &w.table_coef);
+    pool_free(&w.weight);
+    pool_free(&w.coef);
+    pool_free(&w.table_weight);
+    pool_free(&w.table_coef);
+    return rc;
+}
