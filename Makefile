@@ -306,7 +306,7 @@ asan: gen ## unit and command-line tests under ASan and UBSan
 FUZZ_SECONDS ?= 4
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(patsubst %,host/%/*.c,base config fixed hw pack data graph accel onnx) host/device/frame.c host/device/session.c host/compress/recipe*.c))
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(patsubst %,host/%/*.c,base config tensor fixed hw pack data graph accel onnx nn compress) host/device/frame.c host/device/session.c))
 
 $(BUILD)/fuzz/fuzz.a: $(filter-out %_main.o,$(FUZZ_OBJ)) $(GEN_OBJ)
 	@mkdir -p $(@D)
