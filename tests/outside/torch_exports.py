@@ -46,7 +46,7 @@ class Residual(nn.Module):
         skip = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4), "constant", 0) if self.kind == "A" else self.short(x)
         x = F.relu(self.b(self.a(x)) + skip)
         if self.tail == "view":
-            x = F.avg_pool2d(x, x.size()[3]).view(x.size(0), -1)
+            x = F.avg_pool2d(x, int(x.size(3))).view(x.size(0), -1)
         elif self.tail == "mean":
             x = x.mean(3).mean(2)
         elif self.tail == "reshape":
