@@ -3,8 +3,7 @@
 usage: onnx_compare.py DIR        compares every NAME.txt of DIR, one line each, exit 1 if one fails
        onnx_compare.py --check    exit 0 if the packages are there
 
-NAME.txt: MODEL N INPUT-SHAPE... OUTPUTS MODE LIMIT; NAME.in and NAME.out: float32, N images each.
-MODE diff: largest difference over the largest output, at most LIMIT.
+cases.py says what a case is. MODE diff: largest difference over the largest output, at most LIMIT.
 MODE top1: share of images whose largest output is at the same place, at least LIMIT.
 """
 import sys
@@ -16,8 +15,8 @@ except ImportError as e:
     print(e)
     sys.exit(3)
 
-import glob
-import os
+sys.dont_write_bytecode = True  # nothing appears in the source tree
+import cases
 
 
 def run(model, x):
@@ -32,13 +31,8 @@ def run(model, x):
 
 
 def compare(path):
-    words = open(path).read().split()
-    model, mode, limit = words[0], words[-2], float(words[-1])
-    n, *shape, outputs = [int(w) for w in words[1:-2]]
-    base = path[: -len(".txt")]
-    x = np.fromfile(base + ".in", np.float32).reshape([n] + shape)
-    want = np.fromfile(base + ".out", np.float32).reshape(n, outputs)
-    got = run(os.path.join(os.path.dirname(path), model), x).reshape(n, -1)
+    model, n, mode, limit, x, want = cases.read(path)
+    got = run(model, x).reshape(n, -1)
     if got.shape != want.shape:
         return False, f"shape {got.shape}, expected {want.shape}"
     if mode == "diff":
@@ -49,15 +43,4 @@ def compare(path):
     return same >= limit, f"top-1 agrees on {100 * same:.2f} % of {n} (limit {100 * limit:g} %), largest difference {d:.2e}"
 
 
-def main():
-    if sys.argv[1] == "--check":
-        return 0
-    bad = 0
-    for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.txt"))):
-        ok, text = compare(path)
-        bad += not ok
-        print("ok  " if ok else "FAIL", os.path.basename(path), text)
-    return 1 if bad else 0
-
-
-sys.exit(main())
+sys.exit(cases.judge(compare))

@@ -1,6 +1,6 @@
 """Run QONNX models with the qonnx package on the inputs beside them; their outputs must be those beside them.
 
-usage: qonnx_compare.py DIR        compares every NAME.txt of DIR (onnx_compare.py says what they hold), exit 1 if one fails
+usage: qonnx_compare.py DIR        compares every NAME.txt of DIR (cases.py says what they hold), exit 1 if one fails
        qonnx_compare.py --check    exit 0 if the packages are there
 
 An image passes if all its outputs agree to 1e-6 of the largest; LIMIT is the share that must pass.
@@ -19,8 +19,8 @@ except ImportError as e:
     print(e)
     sys.exit(3)
 
-import glob
-import os
+sys.dont_write_bytecode = True  # nothing appears in the source tree
+import cases
 
 
 def load(path, n):
@@ -32,30 +32,15 @@ def load(path, n):
 
 
 def compare(path):
-    words = open(path).read().split()
-    n, *shape, outputs = [int(w) for w in words[1:-2]]
-    base = path[: -len(".txt")]
-    x = np.fromfile(base + ".in", np.float32).reshape([n] + shape)
-    want = np.fromfile(base + ".out", np.float32).reshape(n, outputs)
-    model = load(os.path.join(os.path.dirname(path), words[0]), n)
+    file, n, _, limit, x, want = cases.read(path)
+    model = load(file, n)
     got = execute_onnx(model, {model.graph.input[0].name: x})[model.graph.output[0].name]
     if got.shape != want.shape:
         return False, f"shape {got.shape}, expected {want.shape}"
     d = np.abs(got - want).max(1) / max(np.abs(want).max(), 1e-30)
     same = (d <= 1e-6).mean()
     kinds = sorted({getCustomOp(node).get_integer_datatype(model).name for node in model.graph.node if node.op_type in ("Quant", "BipolarQuant")})
-    return same >= float(words[-1]), f"{100 * same:.2f} % of {n} images agree, largest difference {d.max():.2e}, {' '.join(kinds)}"
+    return same >= limit, f"{100 * same:.2f} % of {n} images agree, largest difference {d.max():.2e}, {' '.join(kinds)}"
 
 
-def main():
-    if sys.argv[1] == "--check":
-        return 0
-    bad = 0
-    for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.txt"))):
-        ok, text = compare(path)
-        bad += not ok
-        print("ok  " if ok else "FAIL", os.path.basename(path), text)
-    return 1 if bad else 0
-
-
-sys.exit(main())
+sys.exit(cases.judge(compare))
