@@ -346,7 +346,7 @@ static void keep_better(const struct run *r, struct contender *best, struct cont
     *best = *c;
 }
 
-/* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
+/* ---- which networks are finalists ----------------------------------------------------------------- */
 
 /* What may be fine-tuned: a trial, or a uniform pair (trial -1), as the cheap rung judged it. */
 struct choice { int trial, w, a; int64_t cycles; double val; };
@@ -813,7 +813,7 @@ int cmd_compress(int argc, char **argv)
     const struct cmd_usage u = { "MODEL.onnx --data SPEC --latency TIME | CONFIG",
                                  "The main job: search recipes for the target with the accelerator in the loop, fine-tune the best,\n"
                                  "verify; leaves best.bpk, best.onnx and report.html. A model, data and one limit are enough; a configuration\n"
-                                 "(YAML) may say more, and have a built-in network trained first. Options go before what it says.",
+                                 "(YAML) may say more, and have a built-in network trained first. An option overrides it.",
                                  options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);

@@ -51,12 +51,9 @@ static int serve(struct serve *s)
 {
     const struct session_engine engine = { s, load, run, unload };
     const struct device_target target = target_of(s);
-    char dir[256];
     int out = -1, rc = hw_load(&s->hw, s->board);
     if (!rc)
-        rc = device_xrt_libraries(dir);
-    if (!rc && device_needs_emulation(&target))
-        rc = score_simlib_find(&s->simulator, s->hw.name);
+        rc = score_simlib_behind(&s->simulator, &target, s->hw.name);
     if (!rc && ((out = dup(STDOUT_FILENO)) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
         rc = base_fail(BASE_IO, "serve: standard output cannot be moved");
     signal(SIGPIPE, SIG_IGN);

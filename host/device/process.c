@@ -43,6 +43,35 @@ int device_process_start(struct device_process *p, char *const *argv, char *cons
     return rc;
 }
 
+ssize_t device_process_write(const struct device_process *p, const void *buf, size_t n)
+{
+    sigset_t pipe_only, before;
+    struct timespec now = { 0 };
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    ssize_t written = write(p->to, buf, n);
+    int error = errno;
+    if (written < 0 && error == EPIPE)
+        sigtimedwait(&pipe_only, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return written;
+}
+
+const char *device_last_words(int fd, char buf[320])
+{
+    char text[4096];
+    off_t size = lseek(fd, 0, SEEK_END), from = BASE_MAX(size - (off_t)sizeof text + 1, 0);
+    ssize_t n = pread(fd, text, sizeof text - 1, from);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        n--;
+    text[BASE_MAX(n, 0)] = '\0';
+    char *line = strrchr(text, '\n');
+    snprintf(buf, 320, "%.300s", line ? line + 1 : text);
+    return buf;
+}
+
 void device_process_end(struct device_process *p, double patience)
 {
     if (p->to >= 0)

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,24 +42,10 @@ struct remote {
 
 /* ---- bytes, until a deadline ----------------------------------------------------------------- */
 
-/* The board's last words on standard error, if it left any. */
-static const char *last_words(struct board *b, char buf[256])
-{
-    char text[4096] = "";
-    off_t size = lseek(b->log, 0, SEEK_END), from = BASE_MAX(size - (off_t)sizeof text + 1, 0);
-    ssize_t n = b->log < 0 ? 0 : pread(b->log, text, sizeof text - 1, from);
-    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-        n--;
-    text[BASE_MAX(n, 0)] = '\0';
-    char *line = strrchr(text, '\n');
-    snprintf(buf, 256, "%.250s", line ? line + 1 : text);
-    return buf;
-}
-
 static int gone(struct board *b)
 {
-    char buf[256];
-    last_words(b, buf);
+    char buf[320];
+    device_last_words(b->log, buf);
     return base_fail(BASE_MISSING, "the command has ended%s%s", *buf ? ": " : "", buf);
 }
 
@@ -95,25 +80,17 @@ static int receive(struct board *b, double until, struct frame *f)
     return got < 0 ? got : rc;
 }
 
-/* The pipe does not block, so a board that reads nothing is noticed. SIGPIPE is the program's, not ours to ignore. */
+/* The pipe does not block, so a board that reads nothing is noticed. */
 static int send_bytes(struct board *b, const struct base_text *t, double until)
 {
-    sigset_t pipe_only, before;
-    struct timespec now = { 0 };
     int rc = t->failed ? BASE_NOMEM : BASE_OK;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
     for (size_t done = 0; !rc && done < t->len;) {
         rc = wait_for(b->process.to, POLLOUT, until);
-        ssize_t n = rc ? 0 : write(b->process.to, t->s + done, t->len - done);
-        if (n < 0 && errno != EINTR && errno != EAGAIN) {
-            sigtimedwait(&pipe_only, NULL, &now);
+        ssize_t n = rc ? 0 : device_process_write(&b->process, t->s + done, t->len - done);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
             rc = gone(b);
-        }
         done += n > 0 ? (size_t)n : 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,25 +24,17 @@ struct device {
 
 /* ---- pipes ------------------------------------------------------------------------------- */
 
-static char *last_line(char *text)
-{
-    for (size_t n = strlen(text); n > 0 && text[n - 1] == '\n'; n--)
-        text[n - 1] = '\0';
-    char *end = strrchr(text, '\n');
-    return end ? end + 1 : text;
-}
-
 /* The worker's last words on standard error, if it left any: why it died. */
 static int died(struct device *d)
 {
-    char *path = base_format("%s/worker.log", d->env.dir);
-    uint8_t *text = NULL;
-    size_t len = 0;
-    const char *line = path && !base_file_read(&text, &len, path, 1 << 20) ? last_line((char *)text) : "";
-    int rc = base_fail(BASE_MISSING, "%s: the process that drives the device has ended%s%.300s", d->api, *line ? ": " : "", line);
-    base_free(text);
+    char buf[320] = "", *path = base_format("%s/worker.log", d->env.dir);
+    int log = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (log >= 0) {
+        device_last_words(log, buf);
+        close(log);
+    }
     base_free(path);
-    return rc;
+    return base_fail(BASE_MISSING, "%s: the process that drives the device has ended%s%s", d->api, *buf ? ": " : "", buf);
 }
 
 static int late(const struct device *d)
@@ -71,24 +62,15 @@ static int read_all(struct device *d, void *buf, size_t n, double end)
     return BASE_OK;
 }
 
-/* Never with SIGPIPE: the signal is the program's, not ours to ignore. */
 static int write_all(struct device *d, const void *buf, size_t n)
 {
-    sigset_t pipe_only, before;
-    struct timespec now = { 0 };
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
-    bool ok = true;
-    for (size_t done = 0; ok && done < n;) {
-        ssize_t r = write(d->process.to, (const char *)buf + done, n - done);
-        ok = r > 0 || (r < 0 && errno == EINTR);
+    for (size_t done = 0; done < n;) {
+        ssize_t r = device_process_write(&d->process, (const char *)buf + done, n - done);
+        if (r == 0 || (r < 0 && errno != EINTR))
+            return BASE_MISSING;
         done += r > 0 ? (size_t)r : 0;
     }
-    if (!ok)
-        sigtimedwait(&pipe_only, NULL, &now);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok ? BASE_OK : BASE_MISSING;
+    return BASE_OK;
 }
 
 /* ---- messages ---------------------------------------------------------------------------- */

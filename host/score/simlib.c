@@ -106,7 +106,7 @@ static int build_locked(const struct place *p)
     if (!rc && ((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0 || flock(fd, LOCK_EX)))
         rc = base_fail(BASE_IO, "%s: cannot lock", lock);
     if (!rc && !is_current(p)) {
-        base_log("building the simulator of %s from %s/rtl, about half a minute", p->board, p->root);
+        base_log("building the simulator of %s from %s/rtl, about a minute", p->board, p->root);
         rc = run_make(p, log);
         if (rc)
             base_hint(base_fail(rc, "verilator: the simulator of %s cannot be built; see %s", p->board, log), "make -C %s BOARD=%s sim", p->root, p->board);
@@ -220,6 +220,14 @@ static bool bind_all(struct score_simlib *lib)
     if (ok)
         snprintf(lib->rtl_hash, sizeof lib->rtl_hash, "%s", rtl_hash());
     return ok && strspn(lib->rtl_hash, "0123456789abcdef") == strlen(lib->rtl_hash);
+}
+
+int score_simlib_behind(char **path, const struct device_target *target, const char *board)
+{
+    char dir[256];
+    int rc = device_xrt_libraries(dir);
+    *path = NULL;
+    return rc || !device_needs_emulation(target) ? rc : score_simlib_find(path, board);
 }
 
 int score_simlib_open(struct score_simlib *lib, const char *board)

@@ -82,10 +82,8 @@ static int run(struct score_result *out, const struct score_job *job, struct ctx
 int score_xrt_api(struct score_result *out, const struct score_job *job, const char *api)
 {
     struct ctx ctx = { .target = { .api = api } };
-    char dir[256], *simulator = NULL;
-    int rc = device_xrt_libraries(dir);
-    if (!rc && device_needs_emulation(&ctx.target))
-        rc = score_simlib_find(&simulator, job->program->hw.name);
+    char *simulator;
+    int rc = score_simlib_behind(&simulator, &ctx.target, job->program->hw.name);
     ctx.simulator = simulator;
     if (!rc)
         rc = run(out, job, &ctx);
