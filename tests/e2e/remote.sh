@@ -1,6 +1,6 @@
 #!/bin/bash
-# Boards at the other end of commands: the emulated board as a remote one, alone, two at once and through real ssh, in `score`
-# and inside the search; and a board that dies in the middle of one.
+# Boards at the other end of commands: the emulated board as a remote one, alone and two at once, in `score` and inside the
+# search; and a board that dies in the middle of one. Through real ssh: remote_ssh.sh.
 . "$(dirname "$0")/common.inc"
 build=$(dirname "$BITPRESS")
 [ -e /usr/lib/x86_64-linux-gnu/libxrt_coreutil.so.2 ] || skip "libxrt1 is not installed (apt-get install libxrt-dev)"
@@ -54,20 +54,6 @@ grep -q "dropped '$SCRATCH/dying.sh'" search.err || fail "the dying board was no
 "$BITPRESS" study export run/study.db --quiet >trials.csv
 [ "$(cut -d, -f9 trials.csv | sort -u | tr '\n' ' ')" = "cycles_source xrt-emulation " ] || fail "sources: $(cut -d, -f9 trials.csv | sort -u)"
 
-step "real ssh"
-sshd=${SSHD:-$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null || true)}
-if [ -n "$sshd" ] && command -v ssh >/dev/null; then
-    ssh-keygen -q -t ed25519 -N '' -f host && ssh-keygen -q -t ed25519 -N '' -f me
-    [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
-    # no port: a server on a pipe for this one connection
-    printf 'HostKey %s/host\nAuthorizedKeysFile %s/me.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n' "$SCRATCH" "$SCRATCH" >sshd_config
-    printf 'board %s\n' "$(cat host.pub)" >known
-    ssh="ssh -F none -i $SCRATCH/me -o IdentitiesOnly=yes -o UserKnownHostsFile=$SCRATCH/known -o HostKeyAlias=board -o BatchMode=yes -o LogLevel=ERROR -o ProxyCommand='$sshd -i -e -f $SCRATCH/sshd_config 2>>$SCRATCH/sshd.log' $(id -un)@board"
-    "$BITPRESS" score net.bpk --backend remote --remote "$ssh $serve" --images 2 --json --quiet >ssh.json || fail "ssh: $(tail -3 sshd.log)"
-    jq -e '.bit_exact == true and .images == 2' ssh.json >/dev/null || fail "ssh: $(cat ssh.json)"
-else
-    echo "real ssh: skipped (apt-get install openssh-server openssh-client)"
-fi
 for _ in $(seq 50); do pgrep -f "$build/bitpress serve" >/dev/null || break; sleep 0.1; done
 ! pgrep -f "$build/bitpress serve" || fail "a board is left"
 echo "remote ok"
