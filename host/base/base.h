@@ -112,6 +112,7 @@ bool base_stop_requested(void);
 
 /* ---- time and progress ---------------------------------------------------- */
 double base_seconds(void);                                         /* monotonic */
+double base_cpu_seconds(void);                                     /* that this process and its ended children ran, all threads */
 /* One line on stderr: a bar with ETA on a terminal (rewritten in place), a plain
  * line at most every 5 s elsewhere, nothing when quiet. */
 struct base_progress { const char *label; double total, start, last; bool tty, open; };

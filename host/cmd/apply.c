@@ -14,7 +14,7 @@ struct apply {
     struct contender_scorer scorer;
     struct cmd_list remote;
     long held_out, verify, pad;
-    bool flip, qonnx, resume;
+    bool flip, qonnx, resume, validate;
     struct compress_recipe wanted;
     struct hw hw;
     struct base_pool *pool;
@@ -68,21 +68,20 @@ static int build(struct apply *a)
     return rc;
 }
 
-static int judge(struct apply *a, const struct data_set *test)
+static int judge(struct apply *a, const uint8_t *pixels, const uint16_t *label, int n)
 {
-    struct nn_result v;
+    struct contender_exam exam = { 0 };
     double start = base_seconds();
-    a->outcome.verified = BASE_MIN((int)a->verify, test->n);
-    int rc = contender_score(&a->result, &a->scorer, test->pixels, a->outcome.verified, NULL);
+    a->outcome.verified = BASE_MIN((int)a->verify, n);
+    int rc = contender_score(&a->result, &a->scorer, pixels, a->outcome.verified, NULL);
     if (!rc)
-        rc = pipeline_eval_float(a->graph, test->pixels, test->label, test->n, a->pool, &v);
-    if (!rc) {
-        a->outcome.float_test = v.top1;
-        rc = pipeline_eval_fixed(a->result.net, test->pixels, test->label, test->n, a->pool, &v);
-    }
-    a->result.test_top1 = rc ? -1 : v.top1;
-    a->outcome.test_images = test->n;
-    a->outcome.test_openings = 1;
+        rc = contender_exam_open(&exam, a->graph, pixels, label, n, a->pool);
+    if (!rc)
+        rc = contender_test(&a->result, &exam);
+    contender_exam_close(&exam);
+    a->outcome.float_test = exam.float_top1;
+    a->outcome.test_images = n;
+    a->outcome.test_openings = !a->validate;
     outcome_time(&a->outcome, "verify", base_seconds() - start);
     return rc;
 }
@@ -91,9 +90,10 @@ static int finish(struct apply *a, double start)
 {
     struct data_set test = { 0 };
     struct contender *row[] = { &a->result };
-    int rc = pipeline_images_open(&test, a->graph, a->data, DATA_TEST, a->pool);
-    if (!rc)
-        rc = judge(a, &test);
+    const struct pipeline_data *d = &a->images;
+    int rc = a->validate ? judge(a, d->val_pixels, d->val_label, d->n_val) : pipeline_images_open(&test, a->graph, a->data, DATA_TEST, a->pool);
+    if (!rc && !a->validate)
+        rc = judge(a, test.pixels, test.label, test.n);
     char *config = rc ? NULL : compress_recipe_text(&a->result.recipe, compress_cache_layers(a->bench.cache));
     if (!rc && !config)
         rc = BASE_NOMEM;
@@ -103,7 +103,7 @@ static int finish(struct apply *a, double start)
         a->outcome.n_row = 1;
         a->outcome.config = config;
         a->outcome.wall_s = base_seconds() - start;
-        rc = outcome_write(&a->outcome, test.pixels);
+        rc = outcome_write(&a->outcome, a->validate ? d->val_pixels : test.pixels);
     }
     if (!rc)
         rc = outcome_print(&a->outcome, a->cmd);
@@ -130,7 +130,7 @@ static int apply(struct apply *a)
         rc = pipeline_model(&a->graph, a->model, a->input);
     if (!rc)
         rc = read_recipe(a);
-    if (!rc)
+    if (!rc && !a->validate)
         rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
     if (!rc)
         rc = pipeline_data_open(&a->images, a->graph, a->data, (int)a->held_out, seed, a->pool);
@@ -158,7 +158,8 @@ int cmd_apply(int argc, char **argv)
         { "held-out", CMD_INT, &a.held_out, "N", "training images kept for validation (default 5000)" },
         { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
-        { "verify", CMD_INT, &a.verify, "N", "whole test images run through the backend (default 20)" },
+        { "validate", CMD_FLAG, &a.validate, NULL, "judge on the held-out images; the test images stay closed, for the recipe that is chosen" },
+        { "verify", CMD_INT, &a.verify, "N", "whole images run through the backend (default 20)" },
         { "resume", CMD_FLAG, &a.resume, NULL, "go on with interrupted fine-tuning of the same recipe" },
         { "qonnx", CMD_FLAG, &a.qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };

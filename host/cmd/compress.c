@@ -163,13 +163,13 @@ static int float_network(struct run *r)
     struct nn_result v;
     int n = BASE_MIN((int)r->config.search.validation, r->data.n_val);
     if (!rc)
-        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, n, r->pool, &v);
+        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, n, r->pool, &v, NULL);
     if (!rc) {
         r->float_val = r->float_held = v.top1;
         base_log("float network: %.2f %% of %d held-out images", 100 * v.top1, n);
     }
     if (!rc && r->target.loss_max < 1 && n < r->data.n_val) {
-        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, r->data.n_val, r->pool, &v);
+        rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, r->data.n_val, r->pool, &v, NULL);
         r->float_held = v.top1;
     }
     base_free(trained);
@@ -596,40 +596,37 @@ static int measure(struct run *r)
     return rc;
 }
 
-static int test_one(struct run *r, struct contender *c, const struct data_set *test, struct base_text *text)
+static int test_one(struct contender *c, const struct contender_exam *exam, struct base_text *text)
 {
-    struct nn_result v;
     if (!c->net)
         return BASE_OK;
-    int rc = pipeline_eval_fixed(c->net, test->pixels, test->label, test->n, r->pool, &v);
-    if (rc)
-        return rc;
-    c->test_top1 = v.top1;
-    base_text_add(text, ", %s %.4f", c->name, v.top1);
-    return BASE_OK;
+    int rc = contender_test(c, exam);
+    base_text_add(text, ", %s %.4f", c->name, c->test_top1);
+    return rc;
 }
 
 /* The choice is in the study before the test images are looked at, and so is the look. */
 static int run_test(struct run *r, const struct data_set *test)
 {
     struct base_text chosen = { 0 }, result = { 0 };
-    struct nn_result v;
+    struct contender_exam exam = { 0 };
     int64_t id = 0;
     base_text_add(&chosen, "trial %d, %.4f of %d held-out images after fine-tuning", r->searched.trial, r->searched.val_top1, r->data.n_val);
     int rc = chosen.failed ? BASE_NOMEM : search_study_set(r->study, "chosen", chosen.s);
     if (!rc)
         rc = search_study_test_open(r->study, "float, uniform 8 bit, best uniform, searched", &id);
     if (!rc)
-        rc = pipeline_eval_float(r->graph, test->pixels, test->label, test->n, r->pool, &v);
+        rc = contender_exam_open(&exam, r->graph, test->pixels, test->label, test->n, r->pool);
     if (!rc) {
-        r->outcome.float_test = v.top1;
-        base_text_add(&result, "float %.4f", v.top1);
-        rc = test_one(r, &r->uniform8, test, &result);
+        r->outcome.float_test = exam.float_top1;
+        base_text_add(&result, "float %.4f", exam.float_top1);
+        rc = test_one(&r->uniform8, &exam, &result);
     }
     if (!rc)
-        rc = test_one(r, &r->uniform, test, &result);
+        rc = test_one(&r->uniform, &exam, &result);
     if (!rc)
-        rc = test_one(r, &r->searched, test, &result);
+        rc = test_one(&r->searched, &exam, &result);
+    contender_exam_close(&exam);
     if (!rc)
         rc = search_study_test_result(r->study, id, result.s);
     if (!rc)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cmd/pipeline.h"
 #include "pack/pack.h"
 
 int contender_channel_step(const struct hw *hw)
@@ -34,6 +35,7 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
     if (rc)
         return rc;
     c->val_top1 = val.n ? val.top1 : -1;
+    c->trained = compress_finetune_images(cache, &c->recipe, o);
     c->size_bytes = (int64_t)pack_weight_bytes(c->net);
     struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
     rc = cycles ? accel_model(cycles, hw, c->program->image, c->program->image_words) : BASE_NOMEM;
@@ -58,6 +60,36 @@ int contender_score(struct contender *c, const struct contender_scorer *by, cons
         return BASE_NOMEM;
     struct score_job job = { .net = c->net, .program = c->program, .pixels = pixels, .images = images, .cache_dir = cache_dir, .boards = by->boards };
     return score_run(c->score, by->backend, &job);
+}
+
+int contender_exam_open(struct contender_exam *e, struct graph *g, const uint8_t *pixels, const uint16_t *label, int n, struct base_pool *pool)
+{
+    struct nn_result v = { 0 };
+    *e = (struct contender_exam){ .pixels = pixels, .label = label, .n = n, .pool = pool, .float_right = BASE_NEW_N(uint8_t, n) };
+    int rc = e->float_right ? pipeline_eval_float(g, pixels, label, n, pool, &v, e->float_right) : BASE_NOMEM;
+    e->float_top1 = v.top1;
+    if (rc)
+        contender_exam_close(e);
+    return rc;
+}
+
+int contender_test(struct contender *c, const struct contender_exam *e)
+{
+    struct nn_result v;
+    uint8_t *right = BASE_NEW_N(uint8_t, e->n);
+    int rc = right ? pipeline_eval_fixed(c->net, e->pixels, e->label, e->n, e->pool, &v, right) : BASE_NOMEM;
+    if (!rc) {
+        c->test_top1 = v.top1;
+        c->loss = report_paired_loss(e->float_right, right, e->n);
+    }
+    base_free(right);
+    return rc;
+}
+
+void contender_exam_close(struct contender_exam *e)
+{
+    base_free(e->float_right);
+    e->float_right = NULL;
 }
 
 void contender_free(struct contender *c)

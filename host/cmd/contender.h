@@ -5,6 +5,7 @@
 
 #include "accel/accel.h"
 #include "compress/compress.h"
+#include "report/report.h"
 #include "score/score.h"
 
 struct contender {
@@ -12,11 +13,13 @@ struct contender {
     int trial;                       /* of the study, -1 = none */
     struct compress_recipe recipe;
     double val_top1, test_top1;      /* 0..1; < 0 = not measured */
+    struct report_loss loss;         /* against the float network, on the same images as test_top1 */
     struct fixed_net *net;
     struct accel_program *program;
     struct score_result *score;
     struct graph *pruned;            /* the float network with channels removed; NULL: none were */
     int64_t model_cycles;            /* before it is measured */
+    int64_t trained;                 /* images seen by fine-tuning */
     int64_t size_bytes;              /* integer weights, bit-packed */
 };
 
@@ -28,6 +31,14 @@ int contender_build(struct contender *out, const char *name, int trial, const st
 struct contender_scorer { const char *backend; struct remote *boards; };
 /* Cycles and, image by image, bit-exactness; `cache_dir` as in score.h. */
 int contender_score(struct contender *c, const struct contender_scorer *by, const uint8_t *pixels, int images, const char *cache_dir);
+
+/* The images that have the last word, and which of them the float network gets right. */
+struct contender_exam { const uint8_t *pixels; const uint16_t *label; int n; struct base_pool *pool; double float_top1; uint8_t *float_right; };
+/* Runs the float network `g`. The images are the caller's and stay. */
+int contender_exam_open(struct contender_exam *e, struct graph *g, const uint8_t *pixels, const uint16_t *label, int n, struct base_pool *pool);
+/* test_top1 and loss, by the integer reference. */
+int contender_test(struct contender *c, const struct contender_exam *e);
+void contender_exam_close(struct contender_exam *e);
 void contender_free(struct contender *c);
 
 /* Cycles of a recipe by the model, without running the network; negative = base_code. */

@@ -31,7 +31,7 @@ static int eval_pack(struct eval *e, const char *path)
     }
     double start = base_seconds();
     if (!rc)
-        rc = pipeline_eval_fixed(p->net, s.pixels, s.label, s.n, e->pool, &e->result);
+        rc = pipeline_eval_fixed(p->net, s.pixels, s.label, s.n, e->pool, &e->result, NULL);
     e->seconds = base_seconds() - start;
     data_free(&s);
     pack_free(p);
@@ -47,7 +47,7 @@ static int eval_model(struct eval *e, const char *path)
         rc = pipeline_images_open(&s, g, e->spec, e->part, e->pool);
     double start = base_seconds();
     if (!rc)
-        rc = pipeline_eval_float(g, s.pixels, s.label, s.n, e->pool, &e->result);
+        rc = pipeline_eval_float(g, s.pixels, s.label, s.n, e->pool, &e->result, NULL);
     e->seconds = base_seconds() - start;
     data_free(&s);
     graph_free(g);

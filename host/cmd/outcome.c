@@ -17,7 +17,7 @@ struct page {
     struct report_data d;
     struct base_arena *arena;
     struct report_row row[MAX_ROWS];
-    struct report_setting version[8], fact[13 + OUTCOME_MAX_TIMES];
+    struct report_setting version[8], fact[15 + OUTCOME_MAX_TIMES];
 };
 
 void outcome_time(struct outcome *o, const char *name, double seconds)
@@ -57,7 +57,7 @@ static void add_rows(struct page *p, const struct outcome *o)
     p->row[0] = (struct report_row){ .name = "float", .top1 = o->float_test };
     for (int i = 0; i < o->n_row && i + 1 < MAX_ROWS; i++) {
         const struct contender *c = o->row[i];
-        p->row[i + 1] = (struct report_row){ .name = c->name, .top1 = c->test_top1, .cycles = c->score->cycles, .latency_ms = c->score->latency_ms, .size_bytes = c->size_bytes };
+        p->row[i + 1] = (struct report_row){ .name = c->name, .top1 = c->test_top1, .loss = c->loss, .cycles = c->score->cycles, .latency_ms = c->score->latency_ms, .size_bytes = c->size_bytes };
     }
     p->d.row = p->row;
     p->d.n_row = BASE_MIN(o->n_row + 1, MAX_ROWS);
@@ -182,7 +182,9 @@ static void add_texts(struct page *p, const struct outcome *o)
     add_fact(p, "model", o->model);
     add_fact(p, "data", o->data);
     add_fact(p, "seed", text(p, "%llu", (unsigned long long)o->seed));
-    add_fact(p, "test images", text(p, "%d, by the integer reference", o->test_images));
+    add_fact(p, o->test_openings ? "test images" : "held-out images", text(p, "%d, by the integer reference", o->test_images));
+    add_fact(p, "fine-tuning", text(p, "%lld images seen by the best network", (long long)best_of(o)->trained));
+    add_fact(p, "processor time", text(p, "%.0f s", base_cpu_seconds()));
     if (best_of(o)->pruned)
         add_fact(p, "channels removed", text(p, "%lld of %lld multiply-accumulates, %lld of %lld parameters stay; the float network is pruned.onnx", (long long)p->d.macs,
                                              (long long)p->d.macs_before, (long long)p->d.params, (long long)p->d.params_before));
@@ -226,7 +228,7 @@ static int write_pack(const struct outcome *o, const char *path, const uint8_t *
     const struct contender *c = best_of(o);
     char *recipe = compress_recipe_text(&c->recipe, compress_cache_layers(o->cache));
     json_t *j = json_pack("{s:s, s:o, s:o, s:I, s:f, s:f, s:I, s:s}", "tool", "bitpress " BITPRESS_VERSION, "model", cmd_json_text(o->model), "data", cmd_json_text(o->data), "seed", (json_int_t)o->seed,
-                          "validation_top1", c->val_top1, "test_top1", c->test_top1, "cycles", (json_int_t)c->score->cycles, "cycles_source", c->score->cycles_source);
+                          "validation_top1", c->val_top1, o->test_openings ? "test_top1" : "held_out_top1", c->test_top1, "cycles", (json_int_t)c->score->cycles, "cycles_source", c->score->cycles_source);
     char *origin = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
     int rc = recipe && origin ? pipeline_write_pack(path, c->net, c->program, pixels, recipe, origin) : base_fail(BASE_NOMEM, "out of memory");
     free(origin);
@@ -269,9 +271,9 @@ static void print_row(const char *name, double top1, const struct contender *c)
 {
     printf("%-22s %8.2f %%", name, 100 * top1);
     if (c)
-        printf(" %10lld %10.4f %9.1f\n", (long long)c->score->cycles, c->score->latency_ms, (double)c->size_bytes / 1024);
+        printf(" %6.2f +-%5.2f %10lld %10.4f %9.1f\n", 100 * c->loss.value, 100 * c->loss.half, (long long)c->score->cycles, c->score->latency_ms, (double)c->size_bytes / 1024);
     else
-        printf(" %10s %10s %9s\n", "-", "-", "-");
+        printf(" %14s %10s %10s %9s\n", "-", "-", "-", "-");
 }
 
 static void print_pruned(const struct outcome *o)
@@ -287,11 +289,15 @@ static void print_pruned(const struct outcome *o)
 static void print_table(const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score;
-    printf("%-22s %10s %10s %10s %9s\n", "", "test top-1", "cycles", "ms", "size KiB");
+    printf("%-22s %10s %14s %10s %10s %9s\n", "", o->test_openings ? "test top-1" : "held-out", "lost, 95 %", "cycles", "ms", "size KiB");
     print_row("float", o->float_test, NULL);
     for (int i = 0; i < o->n_row; i++)
         print_row(o->row[i]->name, o->row[i]->test_top1, o->row[i]);
-    printf("%d test images, opened %d time%s; cycles: %s; ms at %g MHz (%s)\n", o->test_images, o->test_openings, o->test_openings == 1 ? "" : "s", s->cycles_source, s->clock_mhz, s->clock_is);
+    if (o->test_openings)
+        printf("%d test images, opened %d time%s", o->test_images, o->test_openings, o->test_openings == 1 ? "" : "s");
+    else
+        printf("%d held-out training images; the test images were not opened", o->test_images);
+    printf("; cycles: %s; ms at %g MHz (%s)\n", s->cycles_source, s->clock_mhz, s->clock_is);
     if (s->bit_exact == 1)
         printf("bit-exact: %d whole images, every logit\n", o->verified);
     print_pruned(o);

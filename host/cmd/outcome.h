@@ -13,13 +13,13 @@ struct outcome {
     const char *config;                      /* the resolved configuration or recipe, text */
     const char *data, *model;
     const struct hw *hw;
-    double float_test;                       /* top-1 of the float network on the test images */
+    double float_test;                       /* top-1 of the float network on the same images as the rows */
     struct contender *const *row;            /* quantized networks, in the table's order */
     int n_row, baseline, best;               /* indices into row */
     const struct compress_cache *cache;      /* of the float network: its layers are the recipes' */
     const struct search_trials *trials;      /* NULL = no search */
     const struct search_objective *goal;     /* with trials */
-    int test_images, test_openings, verified;
+    int test_images, test_openings, verified; /* test_openings 0: they are held-out training images */
     uint64_t seed;
     struct { const char *name; double s; } time[OUTCOME_MAX_TIMES];
     int n_time;

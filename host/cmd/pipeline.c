@@ -229,14 +229,14 @@ void pipeline_bench_free(struct pipeline_bench *b)
     memset(b, 0, sizeof *b);
 }
 
-int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out)
+int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out, uint8_t *right)
 {
     struct nn *m = NULL;
     struct nn_options no = NN_OPTIONS_INIT;
     no.pool = pool;
     int rc = nn_new(&m, g, &no);
     if (!rc)
-        rc = nn_evaluate(m, pixels, labels, n, out);
+        rc = nn_evaluate_each(m, pixels, labels, n, out, right);
     nn_free(m);
     return rc;
 }
@@ -250,7 +250,7 @@ static int rank_of(const int32_t *logits, int classes, int label)
     return rank;
 }
 
-int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out)
+int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out, uint8_t *right)
 {
     int32_t *logits = BASE_NEW_N(int32_t, (size_t)n * (size_t)net->classes);
     struct qref *q = logits ? qref_new(net, pool) : NULL;
@@ -259,6 +259,8 @@ int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, cons
     for (int i = 0; !rc && i < n; i++) {
         int rank = rank_of(logits + (size_t)i * (size_t)net->classes, net->classes, labels[i]);
         top1 += rank < 1;
+        if (right)
+            right[i] = rank < 1;
         top5 += rank < 5;
     }
     if (!rc)

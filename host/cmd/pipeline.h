@@ -58,9 +58,10 @@ int pipeline_bench_open(struct pipeline_bench *b, const struct graph *g, const s
 int pipeline_bench_blank(struct pipeline_bench *b, const struct graph *g, struct base_pool *pool);
 void pipeline_bench_free(struct pipeline_bench *b);
 
-int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);
-/* The integer reference: fractions of n. */
-int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out);
+/* Fractions of n. `right` [n]: for each image whether it is right, 0 or 1; NULL: not wanted. */
+int pipeline_eval_float(struct graph *g, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out, uint8_t *right);
+/* The same by the integer reference. */
+int pipeline_eval_fixed(const struct fixed_net *net, const uint8_t *pixels, const uint16_t *labels, int n, struct base_pool *pool, struct nn_result *out, uint8_t *right);
 
 /* Write `net` with its program as a pack; the self-test is `pixels` (one image). */
 int pipeline_write_pack(const char *path, struct fixed_net *net, const struct accel_program *p, const uint8_t *pixels, const char *recipe, const char *origin);

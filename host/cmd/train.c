@@ -27,7 +27,7 @@ static int train(const struct cmd *c, const char *out, bool resume)
     double wall = base_seconds() - start;
     struct nn_result v = { 0 };
     if (!rc)
-        rc = pipeline_eval_float(g, d.val_pixels, d.val_label, d.n_val, pool, &v);
+        rc = pipeline_eval_float(g, d.val_pixels, d.val_label, d.n_val, pool, &v, NULL);
     path = base_format("%s/model.onnx", dir);
     if (!rc)
         rc = path ? onnx_write(g, path) : BASE_NOMEM;

@@ -273,14 +273,30 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
 
 enum { SHORT_IMAGES = 10000, FULL_EPOCHS = 10, CHECKPOINT_STEPS = 100 };
 
+static int finetune_epochs(const struct compress_finetune *f)
+{
+    return f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? FULL_EPOCHS : 1;
+}
+
+static int epoch_batches(const struct compress_finetune *f, const struct compress_cache *c, int batch)
+{
+    int images = f->images > 0 ? f->images : f->mode == COMPRESS_SHORT ? SHORT_IMAGES : c->data.n_train;
+    return BASE_MAX(BASE_MIN(images, c->data.n_train) / batch, 1);
+}
+
+int64_t compress_finetune_images(const struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)
+{
+    const struct compress_finetune *f = &r->finetune;
+    return f->mode == COMPRESS_FAST ? 0 : (int64_t)finetune_epochs(f) * epoch_batches(f, c, o->batch) * o->batch;
+}
+
 static struct nn_train_options finetune_options(const struct compress_recipe *r, const struct compress_cache *c, const struct compress_options *o)
 {
     const struct compress_finetune *f = &r->finetune;
-    int images = f->images > 0 ? f->images : f->mode == COMPRESS_SHORT ? SHORT_IMAGES : c->data.n_train;
     struct nn_train_options t = NN_TRAIN_OPTIONS_INIT;
-    t.epochs = f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? FULL_EPOCHS : 1;
+    t.epochs = finetune_epochs(f);
     t.batch = o->batch;
-    t.batches_per_epoch = BASE_MAX(BASE_MIN(images, c->data.n_train) / o->batch, 1);
+    t.batches_per_epoch = epoch_batches(f, c, o->batch);
     t.lr = f->lr > 0 ? (float)f->lr : 0.01f;
     t.weight_decay = (float)o->weight_decay;
     t.label = o->label;

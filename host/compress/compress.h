@@ -163,6 +163,8 @@ struct compress_model {
 };
 /* BASE_STOPPED after a signal during fine-tuning (a checkpoint has been written). */
 int compress_apply(struct compress_model **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
+/* Training images that the recipe's fine-tuning looks at, again and again counted. */
+int64_t compress_finetune_images(const struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o);
 void compress_model_free(struct compress_model *m);
 /* The float network that a recipe's `keep` leaves, before anything is quantized; belongs to the cache and lives until
  * the next call with that cache. The cache's own graph if nothing is removed. */

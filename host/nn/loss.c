@@ -109,6 +109,11 @@ int nn_check_labels(const struct nn *m, const uint16_t *labels, int n)
 
 int nn_evaluate(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out)
 {
+    return nn_evaluate_each(m, pixels, labels, n, out, NULL);
+}
+
+int nn_evaluate_each(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out, uint8_t *right)
+{
     int top1 = 0, top5 = 0, rc = nn_check_labels(m, labels, n);
     double loss = 0;
     if (rc)
@@ -121,6 +126,8 @@ int nn_evaluate(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int
             const float *z = nn_batch_logits(m, k);
             int rank = rank_of(z, m->classes, labels[i + k]);
             top1 += rank < 1;
+            if (right)
+                right[i + k] = rank < 1;
             top5 += rank < 5;
             loss += log_sum(z, m->classes, 1) - (double)z[labels[i + k]];
         }

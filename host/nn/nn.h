@@ -45,6 +45,8 @@ int nn_forward(struct nn *m, const uint8_t *pixels, int n, float *logits);
 /* Fractions of n; mean cross-entropy in nats. Ties go to the lowest class index. */
 struct nn_result { double top1, top5, loss; int n; };
 int nn_evaluate(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out);
+/* The same, and for each image whether it is right: right [n], 0 or 1. */
+int nn_evaluate_each(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int n, struct nn_result *out, uint8_t *right);
 
 /* Maps are not kept longer than they are needed (they take memory and time) unless this was called before:
  * then the last batch run has them for nn_edge_read. */

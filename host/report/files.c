@@ -35,7 +35,8 @@ static json_t *count(int64_t v, bool known)
 
 static json_t *row_json(const struct report_row *r)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", text(r->name), "top1", number(r->top1, r->top1 >= 0),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(r->name), "top1", number(r->top1, r->top1 >= 0),
+                     "loss", number(r->loss.value, r->loss.known), "loss_half", number(r->loss.half, r->loss.known),
                      "cycles", count(r->cycles, r->cycles > 0), "latency_ms", number(r->latency_ms, r->cycles > 0),
                      "size_bytes", count(r->size_bytes, r->size_bytes > 0));
 }

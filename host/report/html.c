@@ -66,7 +66,7 @@ static void add_kpis(struct base_text *o, const struct report_data *d)
     if (was != &none && was->top1 >= 0)
         snprintf(delta, sizeof delta, "%+.2f points against ", 100 * (b->top1 - was->top1));
     snprintf(value, sizeof value, "%.2f %%", 100 * b->top1);
-    add_kpi(o, "test accuracy", b->top1 >= 0 ? value : "unknown", delta, to);
+    add_kpi(o, d->test_openings ? "test accuracy" : "held-out accuracy", b->top1 >= 0 ? value : "unknown", delta, to);
     ratio(delta, "fewer", "more", (double)was->cycles, (double)b->cycles);
     add_kpi(o, "cycles per image", report_grouped(group, b->cycles), delta, to);
     snprintf(value, sizeof value, "%.3f ms", b->latency_ms);
@@ -80,8 +80,12 @@ static void add_kpis(struct base_text *o, const struct report_data *d)
 
 static void add_rows(struct base_text *o, const struct report_data *d)
 {
-    base_text_add(o, "<section class=\"card\"><h2>Result</h2><p class=\"note\">Accuracy on the test images, opened %d time%s. "
-                     "Cycles from ", d->test_openings, d->test_openings == 1 ? "" : "s");
+    base_text_add(o, "<section class=\"card\"><h2>Result</h2><p class=\"note\">");
+    if (d->test_openings)
+        base_text_add(o, "Accuracy on the test images, opened %d time%s. ", d->test_openings, d->test_openings == 1 ? "" : "s");
+    else
+        base_text_add(o, "Accuracy on held-out training images; the test images were not opened. ");
+    base_text_add(o, "Lost: points against the float network on the same images, with the paired 95 %% interval. Cycles from ");
     report_escape(o, d->cycles_source ? d->cycles_source : "unknown");
     base_text_add(o, "; latency at the ");
     report_escape(o, d->clock_is ? d->clock_is : "assumed");
@@ -90,13 +94,14 @@ static void add_rows(struct base_text *o, const struct report_data *d)
         base_text_add(o, " on ");
         report_escape(o, d->board);
     }
-    base_text_add(o, ".</p><div class=\"scroll\"><table><thead><tr><th>network</th><th>top-1</th><th>cycles</th>"
+    base_text_add(o, ".</p><div class=\"scroll\"><table><thead><tr><th>network</th><th>top-1</th><th>lost</th><th>cycles</th>"
                      "<th>latency, ms</th><th>size, bytes</th></tr></thead><tbody>\n");
     for (int i = 0; i < d->n_row; i++) {
         const struct report_row *r = &d->row[i];
         base_text_add(o, "<tr%s>", i == d->best_row ? " class=\"best\"" : "");
         td_text(o, r->name);
         base_text_add(o, r->top1 >= 0 ? "<td>%.2f %%</td>" : "<td>\xe2\x80\x93</td>", 100 * r->top1);
+        base_text_add(o, r->loss.known ? "<td>%.2f \xc2\xb1 %.2f</td>" : "<td>\xe2\x80\x93</td>", 100 * r->loss.value, 100 * r->loss.half);
         td_count(o, r->cycles);
         base_text_add(o, r->cycles > 0 ? "<td>%.3f</td>" : "<td>\xe2\x80\x93</td>", r->latency_ms);
         td_count(o, r->size_bytes);

@@ -9,10 +9,16 @@
 
 #include "base/base.h"
 
+/* What a network loses in top-1 against the float one on the same images, 0..1; with 95 % confidence within +- half. */
+struct report_loss { bool known; double value, half; };
+/* Of n images: right or not (1 or 0) by the first network and by the second. */
+struct report_loss report_paired_loss(const uint8_t *first, const uint8_t *second, int n);
+
 /* One line of the main table: float, uniform8, best uniform, searched. */
 struct report_row {
     const char *name;
-    double top1;                   /* test images, 0..1; < 0 = unknown */
+    double top1;                   /* test images (held-out ones if those were not opened), 0..1; < 0 = unknown */
+    struct report_loss loss;
     int64_t cycles;                /* <= 0: does not run on the accelerator (float) */
     double latency_ms;             /* at report_data.clock_mhz */
     int64_t size_bytes;
@@ -56,7 +62,7 @@ struct report_data {
     int n_version;
     const struct report_setting *fact;    /* seeds, data, checks done, ... shown as a table */
     int n_fact;
-    int test_openings;
+    int test_openings;             /* 0: the accuracies are of held-out training images */
     const char *cycles_source;     /* rtl | rtl-table | model | ... */
     const char *board, *clock_is;  /* assumed | routed | measured */
     double clock_mhz;

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <jansson.h>
+#include <math.h>
 
 #include "report/report.h"
 #include "report/sweep.h"
@@ -11,10 +12,10 @@
 static const char hostile[] = "conv\"1'</script><script>alert(1)</script>&amp;,x";
 
 static const struct report_row rows[] = {
-    {"float", .9184, 0, 0, 1234567},
-    {"uniform 8 bit", .9171, 421337, 2.8089, 61440},
-    {"best uniform (w4a4)", .9036, 168221, 1.1215, 33792},
-    {"searched", .9128, 165903, 1.1060, 31104},
+    {"float", .9184, {0}, 0, 0, 1234567},
+    {"uniform 8 bit", .9171, {0}, 421337, 2.8089, 61440},
+    {"best uniform (w4a4)", .9036, {0}, 168221, 1.1215, 33792},
+    {"searched", .9128, {0}, 165903, 1.1060, 31104},
 };
 static const struct report_layer layers[] = {
     {"conv1", "conv 3x3", 8, 8, 112896, 39200, 39200, 31360, 0, 0, 0},
@@ -136,7 +137,7 @@ static void table_quotes_names(void **state)
 static void empty_and_broken_texts_are_fine(void **state)
 {
     (void)state;
-    struct report_row odd = {"caf\xe9", -1, 0, 0, 0};
+    struct report_row odd = {.name = "caf\xe9", .top1 = -1};
     struct report_data d = {.title = "bad\xff" "bytes", .row = &odd, .n_row = 1, .baseline = -1, .best_row = -1, .best_trial = -1};
     const char *dir = unit_scratch();
     assert_ok(report_html(&d, unit_path(dir, "a.html"), NULL));
@@ -199,6 +200,52 @@ static void failures_leave_nothing_behind(void **state)
     unit_remove(dir);
 }
 
+/* 10 images: two that only the first network gets right, one that only the second does. */
+static void paired_loss_counts_what_differs(void **state)
+{
+    (void)state;
+    const uint8_t first[10] = { 1, 1, 1, 1, 1, 1, 0, 0, 0, 0 }, second[10] = { 1, 1, 1, 1, 0, 0, 1, 0, 0, 0 };
+    struct report_loss l = report_paired_loss(first, second, 10);
+    assert_true(l.known);
+    assert_true(fabs(l.value - .1) < 1e-12);
+    assert_true(fabs(l.half - 1.959964 * sqrt(3 - .1) / 10) < 1e-12);   /* variance (2 + 1 - 1 / 10) / 100 */
+    l = report_paired_loss(second, first, 10);
+    assert_true(fabs(l.value + .1) < 1e-12);
+    l = report_paired_loss(first, first, 10);
+    assert_true(l.known && l.value == 0 && l.half == 0);
+    assert_false(report_paired_loss(first, second, 0).known);
+}
+
+/* Rows of a run that left the test images closed say so. */
+static void held_out_images_are_named(void **state)
+{
+    (void)state;
+    struct report_trial t[TRIALS];
+    struct report_data d = sample(t);
+    const char *dir = unit_scratch(), *path = unit_path(dir, "report.html");
+    struct report_row two[] = { { .name = "float", .top1 = .93 }, { .name = "recipe", .top1 = .92, .loss = { true, .01, .0025 }, .cycles = 10 } };
+    d.row = two;
+    d.n_row = 2;
+    d.best_row = 1;
+    d.baseline = -1;
+    d.test_openings = 0;
+    assert_ok(report_html(&d, path, NULL));
+    char *html = slurp(path);
+    assert_non_null(strstr(html, "the test images were not opened"));
+    assert_non_null(strstr(html, "held-out accuracy"));
+    assert_null(strstr(html, "test accuracy"));
+    assert_non_null(strstr(html, "<td>1.00 \xc2\xb1 0.25</td>"));
+    base_free(html);
+    path = unit_path(dir, "summary.json");
+    assert_ok(report_json(&d, path));
+    json_t *root = json_load_file(path, 0, NULL), *list = json_object_get(root, "rows");
+    assert_true(json_is_null(json_object_get(json_array_get(list, 0), "loss")));
+    assert_true(json_real_value(json_object_get(json_array_get(list, 1), "loss")) == .01);
+    assert_true(json_real_value(json_object_get(json_array_get(list, 1), "loss_half")) == .0025);
+    json_decref(root);
+    unit_remove(dir);
+}
+
 int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
@@ -208,6 +255,8 @@ int main(void)
         cmocka_unit_test(table_quotes_names),
         cmocka_unit_test(empty_and_broken_texts_are_fine),
         cmocka_unit_test(sweep_has_every_point_and_escapes),
+        cmocka_unit_test(paired_loss_counts_what_differs),
+        cmocka_unit_test(held_out_images_are_named),
         cmocka_unit_test(failures_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
