@@ -333,14 +333,18 @@ fuzz-test:
 	 else echo "SKIP fuzz: clang lacks libFuzzer (apt-get install libclang-rt-14-dev)" >> $(RESULTS); fi
 
 # ---- hardware (rules in sim/Makefile) ---------------------------------------
-sim: gen ## RTL benches and whole networks in Verilator
-	@$(MAKE) -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+sim: gen ## RTL benches and whole networks in Verilator (FILTER=, SEED=, N=; JUNIT=FILE: results as XML)
+	@mkdir -p $(BUILD) && : > $(RESULTS)
+	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@tests/summary.sh $(RESULTS)
 
 sim-lib: gen ## the simulated accelerator that the verilator backend loads
 	@$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 
 sim-long: gen ## the same, longer
-	@$(MAKE) -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@mkdir -p $(BUILD) && : > $(RESULTS)
+	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@tests/summary.sh $(RESULTS)
 
 lint: gen ## verilator --lint-only -Wall
 	@$(MAKE) -C sim lint BOARD=$(BOARD) BUILD=$(abspath $(BUILD))

@@ -10,7 +10,7 @@
 #include "ddr.h"
 #include "host/accel/program.h"
 #if VM_TRACE
-#include "verilated_vcd_c.h"
+#include "verilated_fst_c.h"
 #endif
 
 #ifndef BPSIM_RTL_HASH
@@ -31,7 +31,7 @@ struct bpsim {
     uint64_t io_base = 0;      // behind program and weights
     uint32_t shadow[1024] = {};// what was poked: the windows of the next start
 #if VM_TRACE
-    std::unique_ptr<VerilatedVcdC> vcd;
+    std::unique_ptr<VerilatedFstC> fst;
 #endif
 };
 
@@ -56,7 +56,7 @@ static void settle(struct bpsim *sim)
     sim->top->ap_clk = 0;
     sim->top->eval();
 #if VM_TRACE
-    if (sim->vcd) sim->vcd->dump(sim->now * 10);
+    if (sim->fst) sim->fst->dump(sim->now * 10);
 #endif
 }
 
@@ -79,7 +79,7 @@ static void finish(struct bpsim *sim)
     t->ap_clk = 1;
     t->eval();
 #if VM_TRACE
-    if (sim->vcd) sim->vcd->dump(sim->now * 10 + 5);
+    if (sim->fst) sim->fst->dump(sim->now * 10 + 5);
 #endif
     if (t->ap_rst_n) sim->ddr->edge(in);
     drive(sim);
@@ -123,9 +123,9 @@ extern "C" struct bpsim *bpsim_open(const struct bpsim_options *opt)
 #if VM_TRACE
     if (opt->trace) {
         sim->context.traceEverOn(true);
-        sim->vcd.reset(new VerilatedVcdC);
-        sim->top->trace(sim->vcd.get(), 99);
-        sim->vcd->open(opt->trace);
+        sim->fst.reset(new VerilatedFstC);
+        sim->top->trace(sim->fst.get(), 99);
+        sim->fst->open(opt->trace);
     }
 #endif
     bpsim_reset(sim);
@@ -140,7 +140,7 @@ extern "C" void bpsim_close(struct bpsim *sim)
     Verilated::threadContextp(&sim->context);
     sim->top->final();
 #if VM_TRACE
-    if (sim->vcd) sim->vcd->close();
+    if (sim->fst) sim->fst->close();
 #endif
     munmap(sim->mem, sim->mem_bytes);
     delete sim;

@@ -17,7 +17,7 @@ extern "C" {
 struct bpsim;
 
 struct bpsim_options {
-    const char *trace;         /* VCD file, NULL = none (needs a library built with TRACE=1) */
+    const char *trace;         /* FST file (GTKWave), NULL = none (needs a library built with TRACE=1) */
     uint64_t mem_bytes;        /* memory from address 0; 0 = 16 MiB. Beyond it: DECERR */
     int read_latency;          /* cycles from an accepted read address to its first beat, >= 1 */
     int write_latency;         /* cycles from the last write beat to the response, >= 1 */

@@ -1,8 +1,8 @@
-/* net_tb BOARD SEED N: N random networks through compiler, RTL and reference: logits equal qref,
+/* net_tb BOARD SEED N [TRACE]: N random networks through compiler, RTL and reference: logits equal qref,
  * cycles of load, run and every layer equal the model, counters are what the program asks for, no
- * breach of AXI. Odd seeds make the unit tests' networks (everything the compiler treats in its own way),
+ * breach of AXI; what they had in them is counted (coverage.h). Odd seeds make the unit tests' networks (everything the compiler treats in its own way),
  * even ones those of fixed_random_net. Every third is compiled for smaller tables, so that most of these stream. Every
- * fourth network also runs with random waits on the port. Then one network of more layer records than the table holds. A failure prints the command that runs it alone. */
+ * fourth network also runs with random waits on the port. Then one network of more layer records than the table holds. A failure prints the command that runs it alone; TRACE, with N = 1, is an FST file of that run. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +10,14 @@
 
 #include "accel/accel.h"
 #include "sim/bpsim.h"
+#include "sim/coverage.h"
 #include "sim/resnet.h"
 #include "sim/work.h"
 #include "tests/unit/accel_nets.h"
 
-enum { IMAGES = 2 };
+enum { IMAGES = 2, COVERED_BY = 1000 };       /* so many networks must fill every bin of coverage.h */
 
-struct job { const struct hw *hw; struct fixed_net *net; struct accel_program *p; uint64_t seed; };
+struct job { const struct hw *hw; struct fixed_net *net; struct accel_program *p; uint64_t seed; const char *trace; };
 
 /* The compiler is told of a device with fewer words, and streams; more than LAYER_DEPTH records stream on their own. */
 static struct hw shrunk(const struct hw *board, uint64_t seed)
@@ -121,11 +122,13 @@ static int run_program(const struct job *j, uint64_t stall_seed)
 {
     struct bpsim_options opt = {
         .read_latency = j->hw->read_latency, .write_latency = j->hw->write_latency,
-        .port_gbytes_s = j->hw->port_gbytes_s, .clock_mhz = j->hw->clock_mhz, .stall_seed = stall_seed,
+        .port_gbytes_s = j->hw->port_gbytes_s, .clock_mhz = j->hw->clock_mhz, .stall_seed = stall_seed, .trace = stall_seed ? NULL : j->trace,
     };
     struct bpsim *sim = bpsim_open(&opt);
     uint64_t load;
     const char *what;
+    if (!sim)
+        return fail(j, "a simulator (a trace needs one built with TRACE=1)", 0, 1);
     int status = bpsim_load(sim, j->p->image, j->p->image_words, j->p->weights, j->p->weight_words64, &load);
     int rc = status ? fail(j, "load status", status, 0) : run_images(j, sim, stall_seed == 0, load);
     if (!rc && bpsim_violations(sim, &what)) {
@@ -137,13 +140,13 @@ static int run_program(const struct job *j, uint64_t stall_seed)
 }
 
 /* 1: failed, 0: good, -1: the network does not fit this board. */
-static int run_seed(const struct hw *board, uint64_t seed, int *streams)
+static int run_seed(const struct hw *board, uint64_t seed, const char *trace, int *streams, struct coverage *coverage)
 {
     struct hw small = shrunk(board, seed);
     const struct hw *hw = seed % 3 == 2 ? &small : board;
     int size = 6 + (int)(seed % 15), channels = 16 + (int)(seed % 4) * 16;
     struct fixed_random limits = { .max_layers = 3 + (int)(seed % 6), .max_size = size, .max_channels = channels };
-    struct job j = { .hw = hw, .seed = seed };
+    struct job j = { .hw = hw, .seed = seed, .trace = trace };
     j.net = seed & 1 ? nets_random(seed, size, channels) : fixed_random_net(seed, &limits);
     if (!j.net)
         return fail(&j, "network", -1, 0);
@@ -154,8 +157,11 @@ static int run_seed(const struct hw *board, uint64_t seed, int *streams)
     }
     *streams += j.p->stream_words > 0;
     rc = run_program(&j, 0);
-    if (!rc && seed % 4 == 0)
+    const bool waits = seed % 4 == 0;
+    if (!rc && waits)
         rc = run_program(&j, seed);
+    if (!rc)
+        coverage_add(coverage, hw, j.net, j.p->stream_words > 0, waits);
     accel_program_free(j.p);
     fixed_net_free(j.net);
     return rc;
@@ -179,20 +185,23 @@ static int run_deep(const struct hw *board)
 int main(int argc, char **argv)
 {
     struct hw hw;
-    if (argc < 4 || hw_load(&hw, argv[1])) {
-        fprintf(stderr, "usage: net_tb BOARD SEED N\n");
+    const char *trace = argc > 4 ? argv[4] : NULL;
+    if (argc < 4 || hw_load(&hw, argv[1]) || (trace && atoi(argv[3]) != 1)) {
+        fprintf(stderr, "usage: net_tb BOARD SEED N [TRACE.fst with N = 1]\n");
         return 2;
     }
     uint64_t seed = strtoull(argv[2], NULL, 10);
     int n = atoi(argv[3]), bad = 0, good = 0, unfit = 0, streams = 0;
+    struct coverage coverage = { 0 };
     for (int i = 0; i < n && bad < 5; i++) {
-        int rc = run_seed(&hw, seed + (uint64_t)i, &streams);
+        int rc = run_seed(&hw, seed + (uint64_t)i, trace, &streams, &coverage);
         bad += rc > 0;
         good += rc == 0;
         unfit += rc < 0;
     }
     if (n > 20)
         bad += run_deep(&hw);
+    bad += !coverage_print(&coverage, &hw, n >= COVERED_BY) && n >= COVERED_BY;
     printf("%d networks (%d with a stream) equal to the reference and to the cycle model, %d failed, %d did not fit\n", good, streams, bad, unfit);
     return bad || !good || (n > 20 && !streams);
 }
