@@ -14,6 +14,7 @@ struct accel_layer_info {
     int64_t macs;
     int w_bits, a_bits;        /* of the first weighted term (0, 0 if none) */
     int64_t ideal_cycles;      /* ceil(sum of MACs x planes x planes / (m n k)) */
+    int64_t dense_planes, listed_planes; /* weight planes of the weighted terms' K-words: if every one were there, and those that are */
 };
 
 struct accel_program {

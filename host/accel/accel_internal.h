@@ -6,7 +6,7 @@
 
 #include "accel/accel.h"
 
-enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, RAW_BITS = 8, MAX_LOGITS = 1024, MAX_REACH = 126 };
+enum { GROUP = 16, TAPS = 9, ROW_BITS = GROUP * TAPS, RAW_BITS = 8, MAX_LOGITS = 1024, MAX_REACH = 126, MAX_COEF = 1 << 17 };
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* Bits hi..lo of a word. */
@@ -78,6 +78,7 @@ struct build {
     int n_table_scale;
     int n_scale, *scale_layer; /* [n_scale], the layer of each */
     int *first_kword, *first_scale;   /* [n_layer], of the network */
+    struct plane_count { int64_t dense, listed; } *counts, *count;   /* [n_layer], of weighted terms; of the layer at hand */
     /* One K-word under construction: [plane][m * k / 64] */
     uint64_t *words;
     int32_t *coefs;            /* [ab][plane][m] */
@@ -102,6 +103,12 @@ void accel_put_map(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edg
 void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct part *p);
 /* Words of the network's scale vector number `scale`. */
 void accel_put_scale(const struct build *b, uint64_t *w, int scale);
+
+/* Identity, pooling and shortcuts are ones, one a channel: not work that a network is judged by. */
+static inline bool is_weighted(const struct fixed_term *t)
+{
+    return !(t->depthwise && t->n_plane == 1);
+}
 
 /* Stride the array sees: a single output pixel needs none. */
 static inline int array_stride(const struct fixed_layer *l, const struct fixed_term *t)

@@ -53,6 +53,7 @@ static int scratch(struct build *b)
     size_t n = (size_t)BASE_MAX(b->net->n_layer, 1), m = (size_t)b->hw->m;
     b->first_kword = BASE_ARENA_NEW_N(b->arena, int, n);
     b->first_scale = BASE_ARENA_NEW_N(b->arena, int, n);
+    b->counts = BASE_ARENA_NEW_N(b->arena, struct plane_count, n);
     size_t scales = 1;
     for (int i = 0; i < b->net->n_layer; i++)
         scales += (size_t)ceil_div(b->net->layer[i].c, b->hw->m);
@@ -61,7 +62,7 @@ static int scratch(struct build *b)
     b->coefs = BASE_ARENA_NEW_N(b->arena, int32_t, FIXED_MAX_PLANES * RAW_BITS * m);
     pool_init(&b->weight, m * (size_t)b->hw->k / 8);
     pool_init(&b->coef, m * sizeof(int32_t));
-    return b->first_kword && b->first_scale && b->scale_layer && b->words && b->coefs ? BASE_OK : BASE_NOMEM;
+    return b->first_kword && b->first_scale && b->counts && b->scale_layer && b->words && b->coefs ? BASE_OK : BASE_NOMEM;
 }
 
 static int add_layers(struct build *b)
@@ -92,12 +93,6 @@ static void free_build(struct build *b)
 
 /* ---- information ------------------------------------------------------------------- */
 
-/* Identity, pooling and shortcuts are ones, one a channel: not work that a network is judged by. */
-static bool is_weighted(const struct fixed_term *t)
-{
-    return !(t->depthwise && t->n_plane == 1);
-}
-
 static void describe(struct accel_layer_info *info, const struct fixed_net *net, int layer, const struct hw *hw)
 {
     const struct fixed_layer *l = &net->layer[layer];
@@ -119,8 +114,9 @@ static void describe(struct accel_layer_info *info, const struct fixed_net *net,
     info->ideal_cycles = (binary + macs - 1) / macs;
 }
 
-static int describe_all(struct accel_program *p, const struct fixed_net *net)
+static int describe_all(struct accel_program *p, const struct build *b)
 {
+    const struct fixed_net *net = b->net;
     p->n_layer = net->n_layer + 1;
     p->layer = BASE_ARENA_NEW_N(p->arena, struct accel_layer_info, p->n_layer);
     if (!p->layer)
@@ -128,6 +124,8 @@ static int describe_all(struct accel_program *p, const struct fixed_net *net)
     p->layer[0] = (struct accel_layer_info){ .name = "input", .fixed_layer = -1 };
     for (int i = 0; i < net->n_layer; i++) {
         describe(&p->layer[i + 1], net, i, &p->hw);
+        p->layer[i + 1].dense_planes = b->counts[i].dense;
+        p->layer[i + 1].listed_planes = b->counts[i].listed;
         p->layer[i + 1].name = base_arena_strdup(p->arena, net->layer[i].name);
         if (!p->layer[i + 1].name)
             return BASE_NOMEM;
@@ -161,7 +159,7 @@ static int build_program(struct accel_program *p, struct build *b)
         rc = accel_image(b, p);
     p->n_part = b->n_part;
     p->stream_words = b->stream.n;
-    return rc ? rc : describe_all(p, b->net);
+    return rc ? rc : describe_all(p, b);
 }
 
 int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw)

@@ -70,8 +70,32 @@ static void put_row(struct build *b, const struct view *v, const struct piece *p
             put_tap(b, v, row, o, p->group, p->ky + y, p->kx + x, 3 * y + p->shift + x);
 }
 
-/* Moves the planes that hold a bit to the front; their numbers in kept[]. */
-static int keep_planes(struct build *b, const struct view *v, int *kept)
+/* Planes of a term that hold the same bits in a K-word: listed as one, whose coefficient is the sum of theirs. */
+struct kept { unsigned planes; };
+
+static int32_t sum_coef(const struct view *v, int o, struct kept k, int ab)
+{
+    int32_t sum = 0;
+    for (int plane = 0; plane < v->planes; plane++)
+        if (k.planes >> plane & 1)
+            sum += view_coef(v, o, plane, ab);
+    return sum;
+}
+
+static bool sums_fit(const struct build *b, const struct view *v, struct rows r, int filter, struct kept k)
+{
+    int o = filter * b->hw->m + r.first - v->term->chan;
+    for (int row = 0; row < r.count; row++)
+        for (int ab = 0; ab < b->place[v->term->edge].planes; ab++) {
+            int32_t sum = sum_coef(v, o + row, k, ab);
+            if (sum <= -MAX_COEF || sum >= MAX_COEF)
+                return false;
+        }
+    return true;
+}
+
+/* Moves the planes that hold a bit to the front, equal ones to one place. */
+static int keep_planes(struct build *b, const struct view *v, struct rows r, int filter, struct kept *kept)
 {
     size_t words = (size_t)(b->hw->m * b->hw->k / 64);
     int n = 0;
@@ -81,15 +105,23 @@ static int keep_planes(struct build *b, const struct view *v, int *kept)
             any |= from[i];
         if (!any)
             continue;
-        if (n != plane)
-            memcpy(b->words + (size_t)n * words, from, words * sizeof *from);
-        kept[n++] = plane;
+        int at = 0;
+        for (struct kept both; at < n; at++) {
+            both.planes = kept[at].planes | 1u << plane;
+            if (!memcmp(b->words + (size_t)at * words, from, words * sizeof *from) && sums_fit(b, v, r, filter, both))
+                break;
+        }
+        if (at == n) {
+            memmove(b->words + (size_t)n * words, from, words * sizeof *from);
+            kept[n++].planes = 0;
+        }
+        kept[at].planes |= 1u << plane;
     }
     return n;
 }
 
 /* Rows without weights get the shared coefficient, which makes more vectors equal. */
-static void put_coefs(struct build *b, const struct view *v, struct rows r, int filter, const int *kept, int n, int planes)
+static void put_coefs(struct build *b, const struct view *v, struct rows r, int filter, const struct kept *kept, int n, int planes)
 {
     const struct fixed_term *t = v->term;
     for (int ab = 0; ab < planes; ab++)
@@ -98,7 +130,7 @@ static void put_coefs(struct build *b, const struct view *v, struct rows r, int 
                 int o = filter * b->hw->m + row - t->chan;
                 bool ours = row >= r.first && row < r.first + r.count;
                 b->coefs[(ab * n + i) * b->hw->m + row] =
-                    ours ? view_coef(v, o, kept[i], ab) : t->coef_shared ? view_coef(v, 0, kept[i], ab) : 0;
+                    ours ? sum_coef(v, o, kept[i], ab) : t->coef_shared ? sum_coef(v, 0, kept[i], ab) : 0;
             }
 }
 
@@ -138,11 +170,15 @@ static int emit(struct build *b, int edge, const struct piece *p, int n)
 static int add_piece(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)
 {
     const struct fixed_term *t = v->term;
-    int kept[FIXED_MAX_PLANES];
+    struct kept kept[FIXED_MAX_PLANES];
     memset(b->words, 0, (size_t)v->planes * (size_t)(b->hw->m * b->hw->k / 8));
     for (int row = r.first; row < r.first + r.count; row++)
         put_row(b, v, p, row, filter * b->hw->m + row - t->chan);
-    int n = keep_planes(b, v, kept);
+    int n = keep_planes(b, v, r, filter, kept);
+    if (is_weighted(t)) {
+        b->count->dense += v->planes;
+        b->count->listed += n;
+    }
     if (n == 0)
         return BASE_OK;                        /* pruned */
     put_coefs(b, v, r, filter, kept, n, b->place[t->edge].planes);
@@ -254,6 +290,7 @@ int accel_kwords(struct build *b, int layer)
     const struct fixed_layer *l = &b->net->layer[layer];
     struct view view[FIXED_MAX_TERM];
     int rc = BASE_OK;
+    b->count = &b->counts[layer];
     for (int t = 0; !rc && t < l->n_term; t++) {
         rc = check_term(l, &l->term[t]);
         if (!rc)

@@ -84,7 +84,7 @@ static bool pack_view(struct view *v, int rows)
     v->planes = width(lo, hi) + v->pack - 1;
     v->top_negative = lo < 0;
     int top = v->planes - 1 + RAW_BITS - v->pack;
-    return v->planes <= FIXED_MAX_PLANES && (int64_t)most << top < 1 << 17;
+    return v->planes <= FIXED_MAX_PLANES && (int64_t)most << top < MAX_COEF;
 }
 
 int accel_view(struct view *v, const struct fixed_net *net, const struct fixed_term *t, int pack, struct base_arena *arena)

@@ -164,6 +164,35 @@ static void test_streams(void **state)
     assert_true(fit > nets / 2 && streamed > nets / 3);
 }
 
+/* Blocks whose codes need fewer bits than the layer has: what their planes have in common is listed once. */
+static void test_narrow_blocks(void **state)
+{
+    (void)state;
+    int merged = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct hw hw = deep_board();
+        struct fixed_net *net = nets_random(seed + 500, 5, 40);
+        struct accel_program *p;
+        for (int l = 0; l < net->n_layer; l++)
+            for (int k = 0; k < net->layer[l].n_term && net->layer[l].kind == FIXED_MAC; k++) {
+                struct fixed_term *t = &net->layer[l].term[k];
+                int64_t row = (int64_t)t->kh * t->kw * t->cin;
+                for (int64_t i = 0; i < t->cout * row && t->n_plane > 2; i++) {
+                    int keep = 1 + (int)((i / row / 16 + i % t->cin / 16) % t->n_plane), top = t->code[i] >> (keep - 1) & 1;
+                    t->code[i] = (uint16_t)((t->code[i] & ((1 << keep) - 1)) | (top ? (1 << t->n_plane) - (1 << keep) : 0));
+                }
+            }
+        if (fixed_check(net) == BASE_OK && accel_compile(&p, net, &hw) == BASE_OK) {
+            for (int l = 0; l < p->n_layer; l++)
+                merged += p->layer[l].listed_planes < p->layer[l].dense_planes;
+            accel_program_free(p);
+            compare_deep(net, seed);
+        }
+        fixed_net_free(net);
+    }
+    assert_true(merged > 60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_flat),
         cmocka_unit_test(test_flat_size),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_narrow_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,23 @@ static void test_pruned(void **state)
     accel_program_free(p);
 }
 
+/* 4-bit weights of which a filter group needs 2: its sign and the bits that repeat it are one plane. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    struct fixed_net *net = two_layers(6, 3, 3, 4, 32);
+    struct fixed_term *t = &net->layer[1].term[0];
+    int64_t row = (int64_t)t->kh * t->kw * t->cin, n = t->cout * row;
+    for (int64_t i = 0; i < n; i++)
+        t->code[i] = (uint16_t)((i & 3) < 2 ? i & 1 : 14 | (i & 1));
+    struct accel_program *p = compiled(net);
+    const struct accel_layer_info *l = &p->layer[2];
+    assert_int_equal(l->listed_planes * 4, l->dense_planes * 2);
+    const uint64_t *k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
+    assert_int_equal(bits(k[0], 23, 16), 2);
+    accel_program_free(p);
+}
+
 static void test_group_mode(void **state)
 {
     (void)state;
@@ -292,7 +309,7 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned), cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_group_mode), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_hostile),
