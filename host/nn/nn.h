@@ -123,6 +123,8 @@ struct nn_train_options {
     struct nn_loss_options loss;
     struct nn *teacher;              /* distillation: same input and classes; NULL = none */
     const char *label;               /* of the progress line; NULL = none */
+    /* Before step number `step` of `steps`: what the quantization in force is from now on. May be NULL; a nonzero return ends the run with it. */
+    int (*step_begin)(void *ctx, int64_t step, int64_t steps);
     /* After each epoch; a nonzero return ends the run with it. May be NULL. */
     int (*epoch_done)(void *ctx, const struct nn_train_report *r);
     void *ctx;
@@ -141,7 +143,7 @@ struct nn_train_options {
  * finite, or a checkpoint that is damaged or belongs to another network. */
 int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_options *o, struct nn_train_report *out);
 
-/* Parameters, running statistics, momentum and learned scales with the step: atomic, CRC-checked.
+/* Parameters, running statistics, momentum, learned scales and masks with the step: atomic, CRC-checked.
  * Reading changes nothing unless the whole file is right and of the same network, widths and
  * kind of engine (training or not). */
 int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step);
@@ -155,7 +157,8 @@ int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
  * Weights of a Conv or Dense term, per output channel c: q = clamp(round(w / s[c]),
  * -2^(b-1), 2^(b-1) - 1), value q * s[c]; with 1 bit: sign(w) * s[c], sign(0) = +1.
  * With `in_factor` g [cin]: q from w * g[cin], value q * s[c] / g[cin] (a term that reads
- * raw pixels: the integer weights multiply pixels, not normalized input).
+ * raw pixels: the integer weights multiply pixels, not normalized input). Where `mask` is 0 the value is 0,
+ * whatever the weight, which the gradient reaches all the same: it may come back.
  *
  * Activations of an edge, after its ReLU: unsigned q = clamp(round(x / s), 0, 2^b - 1),
  * signed q = clamp(round(x / s), -2^(b-1), 2^(b-1) - 1), value q * s. Edge 0 is never touched.
@@ -164,6 +167,7 @@ int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
 struct nn_quant_term {
     int w_bits;                      /* 0: float */
     float *w_scale, *in_factor;
+    float *mask;                     /* [cout][kh][kw][cin] of 1 and 0; NULL: every weight is in force */
     int group;                       /* channels in a row whose scales are one, also while they are learned; 0 and 1: each its own */
 };
 struct nn_quant_layer { struct nn_quant_term term[GRAPH_MAX_TERM]; };
@@ -189,6 +193,9 @@ int nn_quant_pixel_factor(struct nn_quant *q, const struct graph *g, const struc
  * BASE_INPUT names the layer whose bits or scales are out of range. */
 int nn_set_quant(struct nn *m, struct nn_quant *q);
 
+/* Integers that stand for the weights of output o, in steps of w_scale[o]: code [taps][cin]; `weight` [cout][taps][cin] of
+ * the term, cin 1 where it is depthwise. Their values are code * w_scale[o] / in_factor. */
+void nn_quant_codes(float *code, const struct nn_quant_term *q, const float *weight, int o, int taps, int cin, bool depthwise);
 /* The same arithmetic for other rooms: one value. */
 float nn_fake_weight(float w, float scale, int bits);
 float nn_fake_activation(float x, float scale, int bits, bool is_signed);

@@ -236,33 +236,49 @@ int nn_quant_slopes(struct nn *m)
 
 /* ---- weights ------------------------------------------------------------------------------------ */
 
-static float factor_of(const struct nn_term *t, int out, int in)
+static float factor_of(const struct nn_quant_term *q, bool depthwise, int out, int in)
 {
-    const float *f = t->quant->in_factor;
-    return !f ? 1 : f[t->kind == NN_DEPTHWISE ? out : in];
+    return !q->in_factor ? 1 : q->in_factor[depthwise ? out : in];
+}
+
+void nn_quant_codes(float *code, const struct nn_quant_term *q, const float *weight, int o, int taps, int cin, bool depthwise)
+{
+    int64_t n = (int64_t)taps * cin;
+    const float *mask = q->mask ? q->mask + o * n : NULL;
+    bool inside;
+    weight += o * n;
+    for (int64_t k = 0; k < n; k += cin)
+        for (int i = 0; i < cin; i++) {
+            float u = weight[k + i] * factor_of(q, depthwise, o, i) / q->w_scale[o];
+            code[k + i] = mask && mask[k + i] == 0 ? 0 : weight_code(u, q->w_bits, &inside);
+        }
 }
 
 void nn_quant_weights(struct nn_term *t, const float *weight, int taps)
 {
     float *to = t->w_run;
-    for (int o = 0; o < t->cout; o++)
+    bool depthwise = t->kind == NN_DEPTHWISE;
+    for (int o = 0; o < t->cout; o++) {
+        nn_quant_codes(to, t->quant, weight, o, taps, t->cin, depthwise);
         for (int k = 0; k < taps; k++)
-            for (int i = 0; i < t->cin; i++) {
-                float f = factor_of(t, o, i);
-                *to++ = nn_fake_weight(*weight++ * f, t->quant->w_scale[o], t->quant->w_bits) / f;
-            }
+            for (int i = 0; i < t->cin; i++, to++)
+                *to = *to * t->quant->w_scale[o] / factor_of(t->quant, depthwise, o, i);
+    }
 }
 
-/* value = q s / f, u = w f / s: d value / d s = (q - u) / f where it was not clipped, q / f where it was. */
+/* value = q s / f, u = w f / s: d value / d s = (q - u) / f where it was not clipped, q / f where it was; 0 of a masked one. */
 void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps)
 {
     int bits = t->quant->w_bits;
+    const float *mask = t->quant->mask;
     for (int o = 0; o < t->cout; o++) {
         double sum = 0;
         for (int k = 0; k < taps; k++)
             for (int i = 0; i < t->cin; i++, grad++, weight++) {
                 bool inside;
-                float f = factor_of(t, o, i), u = *weight * f / t->quant->w_scale[o], q = weight_code(u, bits, &inside);
+                if (mask && *mask++ == 0)
+                    continue;
+                float f = factor_of(t->quant, t->kind == NN_DEPTHWISE, o, i), u = *weight * f / t->quant->w_scale[o], q = weight_code(u, bits, &inside);
                 sum += (double)(*grad * (bits > 1 && inside ? q - u : q) / f);
                 if (!inside)
                     *grad = 0;

@@ -85,7 +85,9 @@ static int one_step(struct loop *l)
 {
     const struct nn_train_options *o = l->o;
     double loss;
-    int correct, rc = l->data->fill(l->data->ctx, l->step, o->batch, l->pixels, l->labels);
+    int correct, rc = o->step_begin ? o->step_begin(o->ctx, l->step, l->steps) : BASE_OK;
+    if (!rc)
+        rc = l->data->fill(l->data->ctx, l->step, o->batch, l->pixels, l->labels);
     if (!rc && o->teacher)
         rc = nn_forward(o->teacher, l->pixels, o->batch, l->teacher);
     if (!rc)

@@ -93,6 +93,8 @@ static inline double oracle_weight(const struct oracle *o, int node, int64_t i)
         return oracle_param(o, n->weight, i);
     int cin = n->depthwise ? 1 : o->g->node[n->in[0]].shape.c, out = (int)(i / ((int64_t)n->kh * n->kw * cin)), in = n->depthwise ? out : (int)(i % cin);
     float f = q->in_factor ? q->in_factor[in] : 1, s = q->w_scale[out], w = n->weight[i];
+    if (q->mask && q->mask[i] == 0)
+        return oracle_param(o, n->weight, i) - (double)w;
     double y0 = (double)(nn_fake_weight(w * f, s, q->w_bits) / f), u = (double)(w * f / s), half = 1 << (q->w_bits - 1);
     bool inside = q->w_bits == 1 || oracle_inside(u, -half, half - 1);
     double slope = y0 / (double)s - (q->w_bits > 1 && inside ? u / (double)f : 0);

@@ -37,6 +37,14 @@ static void values_by_hand(void **state)
 /* ---- networks --------------------------------------------------------------------------- */
 
 /* Widths that differ from term to term and edge to edge, scales that clip some values. The last edge holds logits: float. */
+/* Every third weight, from number `first` on, is 0. */
+static void set_mask(struct nn_quant_term *q, int64_t weights, int64_t first)
+{
+    for (int64_t k = 0; q->mask && k < weights; k++)
+        q->mask[k] = (k + first) % 3 ? 1 : 0;
+}
+
+/* Salt 3: with masks. */
 static struct nn_quant *quantize(struct nn *m, int salt)
 {
     struct nn_quant *q;
@@ -53,9 +61,11 @@ static struct nn_quant *quantize(struct nn *m, int salt)
             const struct graph_node *n = ls->layer[i].term[t].node < 0 ? NULL : &g->node[ls->layer[i].term[t].node];
             if (!n || !n->weight)
                 continue;
+            int64_t per = (int64_t)n->kh * n->kw * (n->depthwise ? 1 : g->node[n->in[0]].shape.c);
             qt->w_bits = 1 + (i + t + salt) % 8;
+            qt->mask = salt == 3 ? BASE_ARENA_NEW_N(q->arena, float, per * n->shape.c) : NULL;
+            set_mask(qt, per * n->shape.c, i + 1);
             for (int c = 0; c < n->shape.c; c++) {
-                int64_t per = (int64_t)n->kh * n->kw * (n->depthwise ? 1 : g->node[n->in[0]].shape.c);
                 float top = 0;
                 for (int64_t k = 0; k < per; k++)
                     top = fmaxf(top, fabsf(n->weight[c * per + k]) * (qt->in_factor ? qt->in_factor[0] : 1));
@@ -312,9 +322,20 @@ static int fill(void *ctx, int64_t batch, int n, uint8_t *pixels, uint16_t *labe
     return BASE_OK;
 }
 
+static int change_mask(void *ctx, int64_t step, int64_t steps)
+{
+    struct quantized *t = ctx;
+    assert_true(step < steps);
+    if (step % 10 == 0)
+        set_mask(&t->q->layer[0].term[0], 270, step / 10);
+    return BASE_OK;
+}
+
 static void train_to(struct quantized *t, const char *checkpoint, int64_t stop_at, bool resume)
 {
     struct nn_train_options o = NN_TRAIN_OPTIONS_INIT;
+    o.step_begin = change_mask;
+    o.ctx = t;
     size_t image = nn_image_bytes(t->m);
     o.epochs = 10;
     o.batch = 8;
@@ -328,7 +349,7 @@ static void train_to(struct quantized *t, const char *checkpoint, int64_t stop_a
     assert_ok(nn_train(t->m, &(struct nn_source){ fill, &image }, &o, NULL));
 }
 
-/* Learned scales and their momentum are in the checkpoint too. */
+/* Learned scales, their momentum and masks are in the checkpoint too. */
 static void quantized_training_resumes(void **state)
 {
     (void)state;
@@ -346,6 +367,7 @@ static void quantized_training_resumes(void **state)
         assert_true(whole.q->edge[e].scale == rest.q->edge[e].scale);
     assert_memory_equal(whole.q->layer[1].term[0].w_scale, rest.q->layer[1].term[0].w_scale, sizeof(float) * 10);
     assert_memory_equal(whole.g->node[1].weight, rest.g->node[1].weight, sizeof(float) * 270);
+    assert_memory_equal(whole.q->layer[0].term[0].mask, rest.q->layer[0].term[0].mask, sizeof(float) * 270);
     rest.q->edge[1].bits++;
     int64_t step;
     assert_error(nn_checkpoint_read(rest.m, file, &step), BASE_INPUT, "bit widths");
