@@ -4,16 +4,18 @@
 
 #include "accel/accel.h"
 #include "cmd/check_layer.h"
+#include "cmd/contender.h"
 #include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "compress/compress.h"
 #include "onnx/onnx.h"
+#include "pack/pack.h"
 
 enum { WHY = 1024 };
 
-/* The network at one width. */
+/* The network at one width, or by a recipe. */
 struct trial {
-    const char *name;
+    const char *name, *recipe;       /* recipe: file, or NULL: every layer `bits` */
     int bits;
     bool fits;
     char why[WHY];                   /* not */
@@ -24,7 +26,7 @@ struct trial {
 };
 
 struct check {
-    const char *model, *board, *input;
+    const char *model, *board, *input, *recipe;
     bool file;
     struct hw hw;
     struct onnx_report report;
@@ -32,7 +34,8 @@ struct check {
     struct graph_layers ls;
     bool runs;                       /* everything is supported, the preprocessing known */
     char why[8 * WHY], hint[WHY];    /* not */
-    struct trial trial[2];
+    struct trial trial[3];
+    int n_trial;
 };
 
 /* ---- looking ------------------------------------------------------------------------- */
@@ -85,9 +88,12 @@ static int lower(struct trial *t, const struct check *k, struct compress_cache *
     struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
     o.batchnorm_images = 0;
     o.val_images = -1;
+    o.draft = true;
     int rc = cycles ? compress_apply(&m, cache, r, &o) : BASE_NOMEM;
     if (!rc)
         rc = compress_lower(&net, m);
+    if (!rc && t->recipe)
+        t->weight_bytes = (int64_t)pack_weight_bytes(net);
     if (!rc)
         rc = accel_compile(&t->program, net, &k->hw);
     if (!rc)
@@ -113,13 +119,18 @@ static int try_width(struct trial *t, const struct check *k, struct compress_cac
 {
     struct compress_recipe r;
     struct compress_size size;
-    int rc = compress_recipe_default(&r, compress_cache_graph(cache), compress_cache_layers(cache), t->bits, t->bits);
+    const struct graph *g = compress_cache_graph(cache);
+    const struct graph_layers *ls = compress_cache_layers(cache);
+    int rc = t->recipe ? compress_recipe_read(&r, t->recipe, g, ls) : compress_recipe_default(&r, g, ls, t->bits, t->bits);
     if (rc)
         return rc;
-    compress_recipe_size(&size, &r, compress_cache_graph(cache), compress_cache_layers(cache));
+    compress_recipe_size(&size, &r, g, ls);
     t->weight_bytes = size.weight_bytes;
+    r.finetune.mode = COMPRESS_FAST;     /* there are no images: what training would change costs no cycles */
     t->layer_cycles = BASE_NEW_N(int64_t, k->ls.n);
-    rc = t->layer_cycles ? lower(t, k, cache, &r) : BASE_NOMEM;
+    rc = t->layer_cycles ? compress_recipe_settle(&r, g, ls, contender_channel_step(&k->hw)) : BASE_NOMEM;
+    if (!rc)
+        rc = lower(t, k, cache, &r);
     compress_recipe_free(&r);
     return rc;
 }
@@ -128,7 +139,7 @@ static int try_widths(struct check *k, struct base_pool *pool)
 {
     struct pipeline_bench bench;
     int rc = finding(k, pipeline_bench_blank(&bench, k->g, pool));
-    for (int i = 0; !rc && i < BASE_COUNT(k->trial); i++)
+    for (int i = 0; !rc && i < k->n_trial; i++)
         rc = try_width(&k->trial[i], k, bench.cache);
     pipeline_bench_free(&bench);
     return rc;
@@ -217,7 +228,7 @@ static json_t *layers_json(const struct check *k)
         json_t *j = json_pack("{s:s, s:s, s:i, s:i, s:i, s:I, s:I}", "name", l->name, "kind", layer_kind(k, l), "h", l->shape.h, "w", l->shape.w, "c", l->shape.c,
                               "macs", (json_int_t)layer_macs(k, l), "weights", (json_int_t)layer_weights(k, l));
         json_t *cycles = json_object();
-        for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+        for (int t = 0; k->runs && t < k->n_trial; t++)
             if (k->trial[t].fits)
                 json_object_set_new(cycles, k->trial[t].name, json_integer(k->trial[t].layer_cycles[i]));
         json_object_set_new(j, "cycles", cycles);
@@ -251,7 +262,7 @@ static int print_json(const struct check *k)
     if (k->g)
         json_object_update_new(j, json_pack("{s:o, s:I, s:I, s:o}", "input", input_json(k), "macs", (json_int_t)total_macs(k), "parameters", (json_int_t)graph_params(k->g), "layers", layers_json(k)));
     json_t *widths = json_array();
-    for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+    for (int t = 0; k->runs && t < k->n_trial; t++)
         json_array_append_new(widths, trial_json(k, &k->trial[t]));
     json_object_set_new(j, "widths", widths);
     return cmd_print_json(j);
@@ -302,13 +313,16 @@ static void print_input(const struct check *k)
 static void print_layers(const struct check *k)
 {
     printf("layers    %d; %lld multiply-accumulates, %lld parameters\n", k->ls.n, (long long)total_macs(k), (long long)graph_params(k->g));
-    printf("  %-32s %-9s %16s %12s %9s %10s %10s\n", "name", "kind", "output", "MACs", "weights", "W8A8", "W4A4");
+    printf("  %-32s %-9s %16s %12s %9s", "name", "kind", "output", "MACs", "weights");
+    for (int t = 0; t < k->n_trial; t++)
+        printf(" %10s", k->trial[t].name);
+    puts("");
     for (int i = 0; i < k->ls.n; i++) {
         const struct graph_layer *l = &k->ls.layer[i];
         char shape[48];
         snprintf(shape, sizeof shape, "%d x %d x %d", l->shape.h, l->shape.w, l->shape.c);
         printf("  %-32s %-9s %16s %12lld %9lld", l->name, layer_kind(k, l), shape, (long long)layer_macs(k, l), (long long)layer_weights(k, l));
-        for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+        for (int t = 0; k->runs && t < k->n_trial; t++)
             if (k->trial[t].fits)
                 printf(" %10lld", (long long)k->trial[t].layer_cycles[i]);
             else
@@ -321,13 +335,13 @@ static void print_trial(const struct check *k, const struct trial *t)
 {
     const struct accel_program *p = t->program;
     if (!t->fits) {
-        printf("%s      does not run: %s\n", t->name, t->why);
+        printf("%-9s does not run: %s\n", t->name, t->why);
         return;
     }
     char stream[64] = "fits on chip";
     if (p->stream_words)
         snprintf(stream, sizeof stream, "streams %.1f KiB a run", (double)p->stream_words / 128);
-    printf("%s      %s: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, stream, p->act_words, k->hw.act_depth,
+    printf("%-9s %s: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, stream, p->act_words, k->hw.act_depth,
            p->weight_words, k->hw.weight_depth, (long long)t->weight_bytes, (long long)t->cycles, t->ms, k->hw.clock_mhz, k->hw.clock_is);
 }
 
@@ -342,7 +356,7 @@ static int print_text(const struct check *k)
     if (k->g && k->ls.n)
         print_layers(k);
     printf("board     %s: %d x %d x %d, first and last layer at 8 bits\n", k->hw.name, k->hw.m, k->hw.n, k->hw.k);
-    for (int t = 0; k->runs && t < BASE_COUNT(k->trial); t++)
+    for (int t = 0; k->runs && t < k->n_trial; t++)
         print_trial(k, &k->trial[t]);
     return cmd_end_output();
 }
@@ -357,9 +371,9 @@ static int check(struct check *k, const struct cmd *c)
         rc = c->json ? print_json(k) : print_text(k);
     if (!rc && !k->runs)
         rc = *k->hint ? base_hint(base_fail(BASE_INPUT, "%s", k->why), "%s", k->hint) : base_fail(BASE_INPUT, "%s", k->why);
-    bool any = k->trial[0].fits || k->trial[1].fits;
+    bool any = k->recipe ? k->trial[2].fits : k->trial[0].fits || k->trial[1].fits;
     if (!rc && !any)
-        rc = base_fail(BASE_INPUT, "%s does not run on %s at any width tried: %s", k->model, k->hw.name, k->trial[1].why);
+        rc = base_fail(BASE_INPUT, k->recipe ? "%s does not run on %s by this recipe: %s" : "%s does not run on %s at any width tried: %s", k->model, k->hw.name, k->trial[k->n_trial - 1].why);
     base_pool_free(pool);
     return rc;
 }
@@ -373,17 +387,20 @@ int cmd_check(int argc, char **argv)
     const struct cmd_option options[] = {
         { "board", CMD_TEXT, &k->board, "BOARD", "name or file of a board description (default: pynq-z2)" },
         { "input", CMD_TEXT, &k->input, "FILE", "YAML with the preprocessing, `input: {scale, mean, std}`, where the model lacks it" },
+        { "recipe", CMD_TEXT, &k->recipe, "FILE", "a recipe as well: what its widths, channels, zeros and levels cost" },
     };
-    const struct cmd_usage u = { "MODEL --board BOARD", "What of a model (.onnx, or a built-in network's name) is supported, whether it fits on a board, and its cycles at 8 and 4 bits.", options, BASE_COUNT(options), 1, 1 };
+    const struct cmd_usage u = { "MODEL --board BOARD", "What of a model (.onnx, or a built-in network's name) is supported, whether it fits on a board, and its cycles at 8 and 4 bits and by a recipe.", options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);
     if (!rc) {
         k->model = c.arg[0];
         k->trial[0] = (struct trial){ .name = "W8A8", .bits = 8 };
         k->trial[1] = (struct trial){ .name = "W4A4", .bits = 4 };
+        k->trial[2] = (struct trial){ .name = "recipe", .recipe = k->recipe };
+        k->n_trial = k->recipe ? 3 : 2;
         rc = check(k, &c);
     }
-    for (int t = 0; t < BASE_COUNT(k->trial); t++) {
+    for (int t = 0; t < k->n_trial; t++) {
         accel_program_free(k->trial[t].program);
         base_free(k->trial[t].layer_cycles);
     }

@@ -8,6 +8,7 @@
 #include "compress/compress.h"
 #include "compress/prune.h"
 #include "compress/reconstruct.h"
+#include "compress/sparse.h"
 
 enum { WIDTHS = 9 };
 
@@ -163,8 +164,8 @@ static int group_of(const struct compress_quantize *how, int cout)
     return how->group ? BASE_MIN(how->group, cout) : cout;
 }
 
-/* `factor` [cin] or NULL: weights that multiply raw pixels are scaled in that unit. */
-static int find_weight_scales(float *scale, const struct graph *g, const struct graph_node *n, const float *factor, int bits, const struct compress_quantize *how)
+/* Weights that multiply raw pixels are scaled in that unit; masked ones are 0. */
+static int find_weight_scales(float *scale, const struct graph *g, const struct graph_node *n, const struct nn_quant_term *t, int bits, const struct compress_quantize *how)
 {
     int cin = n->depthwise ? 1 : g->node[n->in[0]].shape.c, cout = n->shape.c, group = group_of(how, cout), rc = BASE_OK;
     int64_t per = (int64_t)n->kh * n->kw * cin;
@@ -172,7 +173,7 @@ static int find_weight_scales(float *scale, const struct graph *g, const struct 
     if (!w)
         return BASE_NOMEM;
     for (int64_t i = 0; i < per * cout; i++)
-        w[i] = n->weight[i] * (factor ? factor[n->depthwise ? i / per : i % cin] : 1);
+        w[i] = n->weight[i] * (t->in_factor ? t->in_factor[n->depthwise ? i / per : i % cin] : 1) * (t->mask ? t->mask[i] : 1);
     for (int o = 0, k; !rc && o < cout; o += k) {
         k = BASE_MIN(group, cout - o);
         float s = compress_clip_weights(w + o * per, k * per, bits, how->weights, how->percentile);
@@ -200,14 +201,16 @@ static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer
     const struct graph_node *n = &c->graph->node[c->layers.layer[layer].term[term].node];
     int64_t row = ((int64_t)layer * GRAPH_MAX_TERM + term) * WIDTHS + bits;
     float *kept = c->weight_scale + row * c->max_cout;
+    t->w_bits = bits;
+    t->group = group_of(&c->how, n->shape.c);
+    if (t->mask)                         /* other shares have other scales */
+        return find_weight_scales(t->w_scale, c->graph, n, t, bits, &c->how);
     if (!c->weight_found[row]) {
-        int rc = find_weight_scales(kept, c->graph, n, t->in_factor, bits, &c->how);
+        int rc = find_weight_scales(kept, c->graph, n, t, bits, &c->how);
         if (rc)
             return rc;
         c->weight_found[row] = true;
     }
-    t->w_bits = bits;
-    t->group = group_of(&c->how, n->shape.c);
     memcpy(t->w_scale, kept, sizeof *kept * (size_t)n->shape.c);
     return BASE_OK;
 }
@@ -267,6 +270,8 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
     if (!rc)
         rc = nn_quant_pixel_factor(m->quant, m->graph, &m->layers);
     if (!rc)
+        rc = sparse_begin(m, r->finetune.mode != COMPRESS_FAST);
+    if (!rc)
         rc = set_scales(c, m->quant, r);
     return rc;
 }
@@ -322,8 +327,12 @@ static int finetune(struct compress_model *m, struct nn *nn, const struct compre
     m->quant->scale_lr = 0.1f;
     int rc = m->recipe.distill.weight > 0 ? nn_new(&teacher, c->unpruned ? c->unpruned : c->graph, &no) : BASE_OK;
     t.teacher = teacher;
+    t.step_begin = sparse_step;
+    t.ctx = m;
     if (!rc)
         rc = nn_train(nn, &c->data.train, &t, NULL);
+    if (!rc)
+        sparse_end(m);
     nn_free(teacher);
     compress_positive_gamma(m->graph);
     return rc;

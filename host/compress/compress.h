@@ -26,7 +26,7 @@ struct compress_choice {
     int w_bits;              /* 1..8; 0 where the layer has no weights */
     int a_bits;              /* 1..8: of the layer's input edge; at least 2 where that is signed */
     double keep;             /* > 0 .. 1: share of the layer's output channels; layers that share channels have one value */
-    double sparsity;         /* 0: not available yet */
+    double sparsity;         /* 0 .. < 1: share of the layer's weights, or blocks of them, that are 0 */
     enum compress_levels levels;
 };
 
@@ -67,10 +67,22 @@ struct compress_prune {
     double macs;             /* > 0: share of multiply-accumulates to keep, from which `keep` is to be found; 0: it stands there */
 };
 
+/* Which weights are 0, and how the shares are found and reached; docs/compress.md. */
+enum compress_structure { COMPRESS_UNSTRUCTURED, COMPRESS_BLOCK };
+enum compress_ratios { COMPRESS_UNIFORM_RATIOS, COMPRESS_ERDOS_RENYI };
+struct compress_sparsify {
+    enum compress_structure structure;
+    enum compress_ratios ratios;     /* ERDOS_RENYI: every sparse layer has the same `sparsity`, of all their weights; each gets its own */
+    int block;                       /* channels of a block: the array's m and cg */
+    double ramp;                     /* 0..1: part of fine-tuning in which the shares rise from 0 */
+};
+#define COMPRESS_SPARSIFY_INIT { .block = 16, .ramp = 0.5 }
+
 struct compress_recipe {
     int n;
     struct compress_choice *layer;   /* [n] */
     struct compress_prune prune;
+    struct compress_sparsify sparsify;
     struct compress_quantize quantize;
     struct compress_distill distill;
     struct compress_finetune finetune;
@@ -95,10 +107,12 @@ void compress_recipe_tie(struct compress_recipe *r, const struct graph *g, const
 int compress_recipe_decider(const struct graph *g, const struct graph_layers *ls, int layer);
 /* The least a_bits of a layer: 2 where its input can be negative, else 1. */
 int compress_recipe_least_a_bits(const struct graph *g, const struct graph_layers *ls, int layer);
-/* Fill in what the file leaves to the array and to the heuristic: prune.round := `step` where it is 0; prune.macs
- * becomes each layer's `keep`. A vector of free choices becomes legal: layers that share channels get the first
- * one's `keep`, layers without channels of their own 1. Nothing happens to a recipe that removes nothing. */
+/* Fill in what the file leaves to the array and to heuristics: prune.round := `step` where it is 0; prune.macs
+ * becomes each layer's `keep`, sparsify.ratios each layer's `sparsity`. A vector of free choices becomes legal: layers that share channels get the first
+ * one's `keep`, layers without channels of their own 1. Nothing else happens to a recipe that removes nothing. */
 int compress_recipe_settle(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int step);
+/* Whether it asks for zeros anywhere. */
+bool compress_recipe_sparse(const struct compress_recipe *r);
 /* Whether it asks for fewer channels anywhere. */
 bool compress_recipe_removes(const struct compress_recipe *r);
 /* Share of distillation from the unpruned network where a recipe file that removes channels does not say one. */

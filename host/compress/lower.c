@@ -98,18 +98,10 @@ static int lower_edges(struct fixed_net *net, const struct graph *g, const struc
 
 /* ---- terms ------------------------------------------------------------------- */
 
-/* Integer weight as the fake quantization computes it; 1 bit: -1 or +1. */
-static int quantize(float w, float s, int bits)
-{
-    if (bits == 1)
-        return w < 0 ? -1 : 1;
-    float lo = -(float)(1 << (bits - 1)), v = floorf(w / s + 0.5f);
-    return (int)fminf(fmaxf(v, lo), -lo - 1);
-}
-
+/* A 1-bit weight that is 0 is in neither plane. */
 static uint16_t plane_code(int q, int bits)
 {
-    return (uint16_t)(bits == 1 ? 2 | (q > 0) : q & ((1 << bits) - 1));
+    return (uint16_t)(bits > 1 ? q & ((1 << bits) - 1) : q ? 2 | (q > 0) : 0);
 }
 
 static void batchnorm(double *factor, double *shift, const struct graph *g, const struct graph_term *t, int o)
@@ -139,19 +131,20 @@ static int weighted_term(struct work *w, int k)
                               .w_bits = qt->w_bits, .n_plane = qt->w_bits == 1 ? 2 : qt->w_bits };
     int64_t per = (int64_t)f->kh * f->kw * f->cin;
     f->code = BASE_ARENA_NEW_N(w->net->arena, uint16_t, per * f->cout);
-    if (!f->code)
+    float *value = BASE_NEW_N(float, per);
+    if (!f->code || !value) {
+        base_free(value);
         return BASE_NOMEM;
+    }
     double lo, hi;
     edge_range(e, &lo, &hi);
     for (int o = 0; o < f->cout; o++) {
         double factor, shift, above = 0, below = 0, mean = 0;
         batchnorm(&factor, &shift, w->g, t, o);
+        nn_quant_codes(value, qt, n->weight, o, f->kh * f->kw, f->cin, f->depthwise);
         for (int64_t i = 0; i < per; i++) {
             int ci = f->depthwise ? o : (int)(i % f->cin);
-            float v = n->weight[o * per + i];
-            if (qt->in_factor)
-                v *= qt->in_factor[ci];
-            int q = quantize(v, qt->w_scale[o], qt->w_bits);
+            int q = (int)value[i];
             f->code[o * per + i] = plane_code(q, qt->w_bits);
             above += fmax(q * lo, q * hi);
             below -= fmin(q * lo, q * hi);
@@ -163,6 +156,7 @@ static int weighted_term(struct work *w, int k)
         w->bound[k][f->chan + o] = fmax(above, below);
         w->offset[f->chan + o] += shift - (t->edge ? 0 : factor * s * mean);
     }
+    base_free(value);
     return BASE_OK;
 }
 

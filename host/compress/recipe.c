@@ -6,7 +6,7 @@
 
 int compress_recipe_new(struct compress_recipe *out, int n)
 {
-    *out = (struct compress_recipe){ .n = n, .quantize = COMPRESS_QUANTIZE_INIT };
+    *out = (struct compress_recipe){ .n = n, .quantize = COMPRESS_QUANTIZE_INIT, .sparsify = COMPRESS_SPARSIFY_INIT };
     out->layer = BASE_NEW_N(struct compress_choice, n);
     if (!out->layer)
         return BASE_NOMEM;
@@ -32,6 +32,7 @@ int compress_recipe_copy(struct compress_recipe *out, const struct compress_reci
     out->quantize = r->quantize;
     out->distill = r->distill;
     out->prune = r->prune;
+    out->sparsify = r->sparsify;
     out->finetune = r->finetune;
     return BASE_OK;
 }
@@ -152,8 +153,6 @@ static int check_layer(const struct compress_recipe *r, const struct graph *g, c
         return base_fail(BASE_INPUT, weights ? "recipe: layer '%s': w_bits %d is outside 1..8" : "recipe: layer '%s' has no weights: w_bits %d has no meaning there", name, c->w_bits);
     if (c->a_bits < 1 || c->a_bits > 8)
         return base_fail(BASE_INPUT, "recipe: layer '%s': a_bits %d is outside 1..8", name, c->a_bits);
-    if (c->sparsity != 0)
-        return base_fail(BASE_INPUT, "recipe: layer '%s': sparsity %g is not available yet (leave it out)", name, c->sparsity);
     if (c->levels != COMPRESS_UNIFORM)
         return base_fail(BASE_INPUT, "recipe: layer '%s': levels other than uniform are not available yet", name);
     int d = compress_recipe_decider(g, ls, i), root = compress_main_edge(g, ls, i);
@@ -176,6 +175,8 @@ int compress_recipe_check(const struct compress_recipe *r, const struct graph *g
             return rc;
     }
     int rc = compress_recipe_check_keep(r, g, ls);
+    if (!rc)
+        rc = compress_recipe_check_sparsity(r, g, ls);
     if (rc)
         return rc;
     const struct compress_finetune *f = &r->finetune;

@@ -4,6 +4,7 @@
  *   last: {w_bits: 8, a_bits: 8}  # last layer with weights
  *   layers: {NAME: {w_bits: 2, keep: 0.5}}   # overrides these
  *   prune: {method: lasso, round: 16, macs: 0.5}
+ *   sparsify: {structure: block}  # recipe_sparse.c
  *   quantize: {weights: mse}      # recipe_quantize.c, as is `distill`
  *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01, scales: fixed}
  * Only `default` is required. A width that a file leaves to the defaults follows the layer it is tied
@@ -26,22 +27,8 @@ struct reader {
 };
 
 static const char *const choice_keys[] = { "w_bits", "a_bits", "keep", "sparsity", "levels", NULL };
-static const char *const level_names[] = { "uniform", "codebook", "pot" };
-static const char *const mode_names[] = { "fast", "short", "full" };
-
-static int read_name(const struct config_tree *t, const struct config_node *n, const char *const *names, int n_names, int *out)
-{
-    const char *v;
-    int rc = config_string(t, n, &v);
-    if (rc)
-        return rc;
-    for (int i = 0; i < n_names; i++)
-        if (!strcmp(v, names[i])) {
-            *out = i;
-            return BASE_OK;
-        }
-    return config_fail(t, n, "'%.60s' is none of %s, %s, %s", v, names[0], names[1], names[2]);
-}
+static const char *const level_names[] = { "uniform", "codebook", "pot", NULL };
+static const char *const mode_names[] = { "fast", "short", "full", NULL };
 
 static int read_bits(const struct config_tree *t, const struct config_node *n, int *out)
 {
@@ -71,12 +58,12 @@ static int read_choice(const struct config_tree *t, const struct config_node *ma
     }
     if (!rc && (n = config_get(map, "sparsity"))) {
         rc = config_number(t, n, 0, 1, &c->sparsity);
-        if (!rc && c->sparsity != 0)
-            rc = config_fail(t, n, "sparse weights are not available yet (leave `sparsity` out)");
+        if (!rc && c->sparsity == 1)
+            rc = config_fail(t, n, "no weight would be left (0 or more, less than 1)");
     }
     if (!rc && (n = config_get(map, "levels"))) {
         int level = 0;
-        rc = read_name(t, n, level_names, BASE_COUNT(level_names), &level);
+        rc = compress_read_name(t, n, level_names, &level);
         if (!rc && level != COMPRESS_UNIFORM)
             rc = config_fail(t, n, "levels '%s' are not available yet (uniform is)", level_names[level]);
     }
@@ -145,7 +132,7 @@ static int read_finetune(const struct config_tree *t, const struct config_node *
     long v;
     int mode = 0, rc = config_check_keys(t, map, keys);
     if (!rc && (n = config_get(map, "mode"))) {
-        rc = read_name(t, n, mode_names, BASE_COUNT(mode_names), &mode);
+        rc = compress_read_name(t, n, mode_names, &mode);
         f->mode = (enum compress_mode)mode;
     }
     if (!rc && (n = config_get(map, "epochs")) && !(rc = config_int(t, n, 1, 10000, &v)))
@@ -236,7 +223,7 @@ static int settle_ties(struct reader *rd)
 
 static int read_tree(struct reader *rd)
 {
-    static const char *const keys[] = { "default", "first", "last", "layers", "prune", "quantize", "distill", "finetune", NULL };
+    static const char *const keys[] = { "default", "first", "last", "layers", "prune", "sparsify", "quantize", "distill", "finetune", NULL };
     const struct config_node *root = rd->t->root, *n;
     struct said said = { 0 };
     int rc = config_check_keys(rd->t, root, keys);
@@ -249,8 +236,11 @@ static int read_tree(struct reader *rd)
         return rc;
     if (!usual.w_bits || !usual.a_bits)
         return config_fail(rd->t, n, "both w_bits and a_bits are needed here");
-    for (int i = 0; i < rd->ls->n; i++)
+    for (int i = 0; i < rd->ls->n; i++) {
         rd->r->layer[i] = usual;
+        if (!compress_sparse_by_default(rd->g, rd->ls, i))
+            rd->r->layer[i].sparsity = 0;
+    }
     rd->keep_said = said.keep != NULL;
     int at[2] = { compress_first_weighted(rd->ls), compress_last_weighted(rd->ls) };
     for (int e = 0; e < 2; e++) {
@@ -267,6 +257,8 @@ static int read_tree(struct reader *rd)
     if ((n = config_get(root, "layers")) && (rc = read_layers(rd, n)))
         return rc;
     if ((n = config_get(root, "prune")) && (rc = read_prune(rd, n)))
+        return rc;
+    if ((n = config_get(root, "sparsify")) && (rc = compress_read_sparsify(rd->t, n, &rd->r->sparsify)))
         return rc;
     if (rd->keep_said && (rc = settle_keep(rd)))
         return rc;
@@ -359,9 +351,12 @@ char *compress_recipe_text(const struct compress_recipe *r, const struct graph_l
             base_text_add(&t, "w_bits: %d, ", r->layer[i].w_bits);
         if (r->layer[i].keep != 1)
             base_text_add(&t, "keep: %.9g, ", r->layer[i].keep);
+        if (r->layer[i].sparsity > 0)
+            base_text_add(&t, "sparsity: %.9g, ", r->layer[i].sparsity);
         base_text_add(&t, "a_bits: %d}\n", r->layer[i].a_bits);
     }
     add_prune(&t, r);
+    compress_add_sparsify(&t, r);
     compress_add_quantize(&t, &r->quantize);
     compress_add_distill(&t, &r->distill);
     const struct compress_finetune *f = &r->finetune;

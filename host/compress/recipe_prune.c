@@ -62,6 +62,7 @@ int compress_recipe_check_keep(const struct compress_recipe *r, const struct gra
 int compress_recipe_settle(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int step)
 {
     struct prune_plan p;
+    compress_recipe_settle_sparsity(r, g, ls);
     if (!compress_recipe_removes(r))
         return BASE_OK;
     int rc = prune_plan_new(&p, g, ls);

@@ -12,8 +12,7 @@ static const char *const rounding_names[] = { "nearest", "adaptive", NULL };
 
 enum { MAX_GROUP = 1 << 20, MAX_IMAGES = 1 << 30 };
 
-/* `names` ends with NULL. */
-static int read_name(const struct config_tree *t, const struct config_node *n, const char *const *names, int *out)
+int compress_read_name(const struct config_tree *t, const struct config_node *n, const char *const *names, int *out)
 {
     struct base_text list = { 0 };
     const char *v;
@@ -34,7 +33,7 @@ static int read_name(const struct config_tree *t, const struct config_node *n, c
 
 static int read_clip(const struct config_tree *t, const struct config_node *n, enum compress_clip *out)
 {
-    int i = 0, rc = n ? read_name(t, n, clip_names, &i) : BASE_OK;
+    int i = 0, rc = n ? compress_read_name(t, n, clip_names, &i) : BASE_OK;
     if (n && !rc)
         *out = (enum compress_clip)i;
     return rc;
@@ -75,7 +74,7 @@ int compress_read_quantize(const struct config_tree *t, const struct config_node
     }
     if (!rc && (n = config_get(map, "granularity")))
         rc = read_group(t, n, &q->group);
-    if (!rc && (n = config_get(map, "rounding")) && !(rc = read_name(t, n, rounding_names, &i)))
+    if (!rc && (n = config_get(map, "rounding")) && !(rc = compress_read_name(t, n, rounding_names, &i)))
         q->rounding = (enum compress_rounding)i;
     if (!rc && (n = config_get(map, "bias_correction")))
         rc = config_bool(t, n, &q->bias_correction);

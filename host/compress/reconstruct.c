@@ -77,13 +77,18 @@ static float factor_of(const struct place *p, int o, int i)
     return p->quant->in_factor ? p->quant->in_factor[p->node->depthwise ? o : i % cin] : 1;
 }
 
-/* What fake quantization makes of the weights of output o: w [k]. */
-static void weights_in_force(double *w, const struct place *p, int o, int k)
+static double grid_step(const struct place *p, int o, int i)
 {
-    for (int i = 0; i < k; i++) {
-        float f = factor_of(p, o, i);
-        w[i] = (double)(nn_fake_weight(p->node->weight[(int64_t)o * k + i] * f, p->quant->w_scale[o], p->quant->w_bits) / f);
-    }
+    return (double)p->quant->w_scale[o] / (double)factor_of(p, o, i);
+}
+
+/* What fake quantization makes of the weights of output o: w [k]; code [k] is room for them. */
+static void weights_in_force(double *w, float *code, const struct place *p, int o, int k)
+{
+    int taps = p->node->kh * p->node->kw;
+    nn_quant_codes(code, p->quant, p->node->weight, o, taps, k / taps, p->node->depthwise);
+    for (int i = 0; i < k; i++)
+        w[i] = (double)code[i] * grid_step(p, o, i);
 }
 
 static double dot(const double *a, const double *b, int n)
@@ -94,11 +99,6 @@ static double dot(const double *a, const double *b, int n)
     return sum;
 }
 
-static double grid_step(const struct place *p, int o, int i)
-{
-    return (double)p->quant->w_scale[o] / (double)factor_of(p, o, i);
-}
-
 /* ---- mean errors ------------------------------------------------------------------------- */
 
 /* Into batch norm's mean, or a bias, which comes to be where there is none. */
@@ -106,11 +106,12 @@ static int take_mean_error(const struct place *p, const struct compress_moments 
 {
     struct graph_node *n = p->node;
     double *w = BASE_NEW_N(double, q->k);
+    float *code = BASE_NEW_N(float, q->k);
     if (!n->bias && !p->norm)
         n->bias = BASE_ARENA_NEW_N(p->m->graph->arena, float, n->shape.c);
-    bool ready = w && (n->bias || p->norm);
+    bool ready = w && code && (n->bias || p->norm);
     for (int o = 0; ready && o < n->shape.c; o++) {
-        weights_in_force(w, p, o, q->k);
+        weights_in_force(w, code, p, o, q->k);
         double lacks = q->y[o] - dot(w, q->x + (q->blocks > 1 ? (int64_t)o * q->k : 0), q->k);
         if (p->norm)
             p->norm->mean[o] -= (float)lacks;
@@ -118,6 +119,7 @@ static int take_mean_error(const struct place *p, const struct compress_moments 
             n->bias[o] += (float)lacks;
     }
     base_free(w);
+    base_free(code);
     return ready ? BASE_OK : BASE_NOMEM;
 }
 
@@ -138,6 +140,11 @@ static size_t worker_doubles(const struct rounding *r)
     return 3 * (size_t)r->q->k;
 }
 
+static const float *mask_of(const struct rounding *r, int o)
+{
+    return r->p->quant->mask ? r->p->quant->mask + (size_t)o * (size_t)r->q->k : NULL;
+}
+
 /* Error of a group with its scale times `factor`; codes [outputs][k]. */
 static double round_group(const struct rounding *r, int *code, double *scratch, int from, int to, double factor)
 {
@@ -147,7 +154,8 @@ static double round_group(const struct rounding *r, int *code, double *scratch, 
         size_t block = r->q->blocks > 1 ? (size_t)o * (size_t)(k * k) : 0;
         for (int i = 0; i < k; i++)
             step[i] = grid_step(r->p, o, i) * factor;
-        error += compress_round(code + (size_t)(o - from) * (size_t)k, r->h + block, r->l + block, r->want + (size_t)o * (size_t)k, step, k, r->p->quant->w_bits, scratch);
+        const struct compress_grid grid = { r->p->quant->w_bits, mask_of(r, o) };
+        error += compress_round(code + (size_t)(o - from) * (size_t)k, r->h + block, r->l + block, r->want + (size_t)o * (size_t)k, step, k, &grid, scratch);
     }
     return error;
 }
@@ -170,6 +178,10 @@ static void do_group(void *ctx, int index, int worker)
     size_t codes = (size_t)r->group * (size_t)r->q->k;
     int *kept = r->code + (size_t)worker * 2 * codes, *tried = kept + codes;
     double *scratch = r->scratch + (size_t)worker * worker_doubles(r), least = DBL_MAX;
+    for (int o = from; o < to && mask_of(r, o); o++) {
+        size_t k = (size_t)r->q->k, block = r->q->blocks > 1 ? (size_t)o * k * k : 0;
+        compress_fit_kept(r->want + (size_t)o * k, r->h + block, mask_of(r, o), r->q->k, scratch);
+    }
     int tries = r->p->quant->w_bits <= SCALED_BITS ? BASE_COUNT(factors) : 1;
     for (int f = 0; f < tries; f++) {
         double e = round_group(r, tried, scratch, from, to, factors[f]);
@@ -218,12 +230,12 @@ static int fit_norm(const struct place *p, const struct compress_moments *q)
 {
     int k = q->k;
     double *w = BASE_NEW_N(double, k);
-    if (!w)
-        return BASE_NOMEM;
-    for (int o = 0; o < p->node->shape.c; o++) {
+    float *code = BASE_NEW_N(float, k);
+    int rc = w && code ? BASE_OK : BASE_NOMEM;
+    for (int o = 0; !rc && o < p->node->shape.c; o++) {
         int64_t block = q->blocks > 1 ? o : 0;
         double square = 0;
-        weights_in_force(w, p, o, k);
+        weights_in_force(w, code, p, o, k);
         double mean = dot(w, q->x + block * k, k);
         for (int i = 0; i < k; i++)
             square += w[i] * dot(w, q->xx + (block * k + i) * k, k);
@@ -231,7 +243,8 @@ static int fit_norm(const struct place *p, const struct compress_moments *q)
         p->norm->var[o] = (float)fmax(square - mean * mean, 0);
     }
     base_free(w);
-    return BASE_OK;
+    base_free(code);
+    return rc;
 }
 
 static int round_term(const struct place *p, const struct compress_moments *q, struct base_pool *pool)

@@ -6,11 +6,14 @@
 #include "compress/compress.h"
 
 /* ---- round.c: one output's weights ---------------------------------------------- */
+/* What a code may be: `bits` bits, one bit is -1 and +1; 0 where mask [k] is (NULL: nowhere). */
+struct compress_grid { int bits; const float *mask; };
 /* Codes q of k weights w_i = q_i * step_i that make (w - want)' H (w - want) small; returns that value. h [k][k]
- * positive definite, l its Cholesky factor (lower, zeros above); scratch [2 k]. Codes have `bits` bits, one
- * bit is -1 and +1. Each weight in turn takes up the errors of those rounded before it; then single codes
- * change as long as one that does helps. */
-double compress_round(int *code, const double *h, const double *l, const double *want, const double *step, int k, int bits, double *scratch);
+ * positive definite, l its Cholesky factor (lower, zeros above); scratch [2 k]. Each weight in turn takes up the errors
+ * of those rounded before it; then single codes change as long as one that does helps. */
+double compress_round(int *code, const double *h, const double *l, const double *want, const double *step, int k, const struct compress_grid *grid, double *scratch);
+/* The best real weights that are 0 where the mask is, in place of `want`: those that stay make up for the others. scratch [2 k]. */
+void compress_fit_kept(double *want, const double *h, const float *mask, int k, double *scratch);
 
 /* ---- moments.c ------------------------------------------------------------------- */
 /* Means over sampled places of images, for one term with weights. A depthwise term is a block per channel. x: the

@@ -60,8 +60,7 @@ static void put_term(struct base_text *t, struct base_text *planes, const struct
     pack_plane_kinds(kind, m);
     put_geometry(t, m, m->n_plane);
     base_text_add_bytes(t, kind, (size_t)m->n_plane);
-    for (int p = 0; p < m->n_plane; p++)
-        pack_plane_put(planes, m, p, kind[p]);
+    pack_planes_put(planes, m, kind);
     for (int64_t i = 0; i < coefs(m, &n->edge[m->edge]); i++)
         pack_put(t, (uint32_t)m->coef[i], 4);
 }
@@ -238,14 +237,12 @@ static int get_codes(struct reader *r, struct fixed_term *t, const struct fixed_
     t->code = BASE_ARENA_NEW_N(r->to->arena, uint16_t, row * t->cout);
     if (!t->code)
         return BASE_NOMEM;
-    for (int p = 0; p < t->n_plane; p++) {
+    for (int p = 0; p < t->n_plane; p++)
         if (kind[p] >= PACK_PLANE_KINDS)
             return bad(r, "layer '%s': plane of unknown kind %d", l->name, kind[p]);
-        pack_plane_get(r->planes, t, p, kind[p]);
-        if (r->planes->ended)
-            return pack_damaged(r->name, PACK_PLANES, "ends within layer '%s'", l->name);
-    }
-    return BASE_OK;
+    if (!pack_planes_get(r->planes, t, kind))
+        return bad(r, "layer '%s': its planes have maps of two kinds", l->name);
+    return r->planes->ended ? pack_damaged(r->name, PACK_PLANES, "ends within layer '%s'", l->name) : BASE_OK;
 }
 
 static int get_term(struct reader *r, struct fixed_term *t, const struct fixed_layer *l, int term)

@@ -11,7 +11,7 @@
 #include "fixed/fixed.h"
 
 enum {
-    PACK_MAJOR = 1, PACK_MINOR = 0,
+    PACK_MAJOR = 1, PACK_MINOR = 1,
     PACK_MAX_BYTES = 256 << 20,                  /* of a file */
     PACK_MAX_WEIGHTS = 32 << 20,                 /* weights of a network, planes of zeros and ones included */
     PACK_MAX_ELEMENTS = 64 << 20,                /* values in all maps of one image */
@@ -40,6 +40,7 @@ int pack_read(struct pack **out, const char *path);
 /* The same from memory; `name` stands for the file in messages. */
 int pack_parse(struct pack **out, const uint8_t *bytes, size_t len, const char *name);
 void pack_free(struct pack *p);
+size_t pack_term_bytes(const struct fixed_term *t);          /* of one term */
 size_t pack_weight_bytes(const struct fixed_net *net);       /* integer weights, bit-plane packed: what "size" means */
 /* A C header with the same sections; its identifiers begin with the file's name up to the dot. */
 int pack_export_c(const struct pack *p, const char *path);

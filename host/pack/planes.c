@@ -1,13 +1,33 @@
 /* planes: weights as bit-planes, of which only the needed bits are stored. */
 #include "pack/pack_internal.h"
 
-/* rows[t]: output channels with a bit in plane t; all: the planes of nothing but ones. */
-struct census { int rows[FIXED_MAX_PLANES]; unsigned all; };
+enum { RUN = 16 };              /* of PACK_PLANE_RUNS: the inputs of one tap in a block that the array skips */
+
+/* rows[t]: output channels with a bit in plane t; all: the planes of nothing but ones; kept: weights that a map leaves. */
+struct census { int rows[FIXED_MAX_PLANES]; unsigned all; int64_t weights, kept[PACK_PLANE_KINDS]; };
+
+static int run_of(enum pack_plane kind) { return kind == PACK_PLANE_RUNS ? RUN : 1; }
+
+static int64_t runs_of(const struct fixed_term *t, enum pack_plane kind)
+{
+    return (t->cout * pack_row(t) + run_of(kind) - 1) / run_of(kind);
+}
+
+/* Codes of run number `at` of the term's weights, together. */
+static unsigned run_codes(const struct fixed_term *t, enum pack_plane kind, int64_t at, int64_t *n)
+{
+    int64_t first = at * run_of(kind), end = BASE_MIN(first + run_of(kind), t->cout * pack_row(t));
+    unsigned any = 0;
+    for (int64_t i = first; i < end; i++)
+        any |= t->code[i];
+    *n = end - first;
+    return any;
+}
 
 static void count(struct census *c, const struct fixed_term *t)
 {
-    int64_t row = pack_row(t);
-    *c = (struct census){ .all = ~0u };
+    int64_t row = pack_row(t), n;
+    *c = (struct census){ .all = ~0u, .weights = t->cout * row };
     for (int o = 0; o < t->cout; o++) {
         unsigned any = 0;
         for (int64_t i = o * row; i < (o + 1) * row; i++) {
@@ -17,49 +37,86 @@ static void count(struct census *c, const struct fixed_term *t)
         for (int p = 0; p < t->n_plane; p++)
             c->rows[p] += any >> p & 1;
     }
+    for (int k = PACK_PLANE_WEIGHTS; k <= PACK_PLANE_RUNS; k++)
+        for (int64_t r = 0; r < runs_of(t, (enum pack_plane)k); r++)
+            c->kept[k] += run_codes(t, (enum pack_plane)k, r, &n) ? n : 0;
 }
 
-static size_t bytes_of(const struct fixed_term *t, int rows, enum pack_plane kind)
+static size_t bytes_of(const struct fixed_term *t, const struct census *c, int plane, enum pack_plane kind)
 {
     size_t row = (size_t)pack_row(t), all = (size_t)t->cout;
     switch (kind) {
     case PACK_PLANE_ALL: return (all * row + 7) / 8;
-    case PACK_PLANE_ROWS: return (all + 7) / 8 + ((size_t)rows * row + 7) / 8;
+    case PACK_PLANE_ROWS: return (all + 7) / 8 + ((size_t)c->rows[plane] * row + 7) / 8;
+    case PACK_PLANE_WEIGHTS:
+    case PACK_PLANE_RUNS: return ((size_t)c->kept[kind] + 7) / 8;
     default: return 0;
     }
 }
 
-static enum pack_plane kind_of(const struct fixed_term *t, const struct census *c, int plane)
+/* The smallest, where the term has a map of kind `map` (PACK_PLANE_ZEROS: none). */
+static enum pack_plane kind_of(const struct fixed_term *t, const struct census *c, int plane, enum pack_plane map)
 {
     if (!c->rows[plane])
         return PACK_PLANE_ZEROS;
     if (c->all >> plane & 1)
         return PACK_PLANE_ONES;
-    bool rows = bytes_of(t, c->rows[plane], PACK_PLANE_ROWS) < bytes_of(t, c->rows[plane], PACK_PLANE_ALL);
-    return rows ? PACK_PLANE_ROWS : PACK_PLANE_ALL;
+    enum pack_plane best = PACK_PLANE_ALL;
+    if (bytes_of(t, c, plane, PACK_PLANE_ROWS) < bytes_of(t, c, plane, best))
+        best = PACK_PLANE_ROWS;
+    return map && bytes_of(t, c, plane, map) < bytes_of(t, c, plane, best) ? map : best;
 }
 
-void pack_plane_kinds(uint8_t kind[FIXED_MAX_PLANES], const struct fixed_term *t)
+static size_t map_bytes(const struct fixed_term *t, enum pack_plane map)
+{
+    return ((size_t)runs_of(t, map) + 7) / 8;
+}
+
+/* Bytes of the term with this map, its kinds on the way. */
+static size_t with_map(uint8_t kind[FIXED_MAX_PLANES], const struct fixed_term *t, const struct census *c, enum pack_plane map)
+{
+    size_t bytes = 0;
+    bool used = false;
+    for (int p = 0; p < t->n_plane; p++) {
+        kind[p] = (uint8_t)kind_of(t, c, p, map);
+        bytes += bytes_of(t, c, p, (enum pack_plane)kind[p]);
+        used |= map && kind[p] == map;
+    }
+    return bytes + (used ? map_bytes(t, map) : 0);
+}
+
+size_t pack_plane_kinds(uint8_t kind[FIXED_MAX_PLANES], const struct fixed_term *t)
 {
     struct census c;
     count(&c, t);
-    for (int p = 0; p < t->n_plane; p++)
-        kind[p] = (uint8_t)kind_of(t, &c, p);
+    size_t least = with_map(kind, t, &c, PACK_PLANE_ZEROS);
+    for (int map = PACK_PLANE_WEIGHTS; map <= PACK_PLANE_RUNS; map++) {
+        uint8_t other[FIXED_MAX_PLANES];
+        size_t bytes = with_map(other, t, &c, (enum pack_plane)map);
+        if (bytes < least) {
+            least = bytes;
+            memcpy(kind, other, sizeof other);
+        }
+    }
+    return least;
+}
+
+size_t pack_term_bytes(const struct fixed_term *t)
+{
+    uint8_t kind[FIXED_MAX_PLANES];
+    return pack_plane_kinds(kind, t);
 }
 
 size_t pack_weight_bytes(const struct fixed_net *net)
 {
     size_t bytes = 0;
     for (int i = 0; i < net->n_layer; i++)
-        for (int k = 0; k < net->layer[i].n_term && net->layer[i].kind == FIXED_MAC; k++) {
-            const struct fixed_term *t = &net->layer[i].term[k];
-            struct census c;
-            count(&c, t);
-            for (int p = 0; p < t->n_plane; p++)
-                bytes += bytes_of(t, c.rows[p], kind_of(t, &c, p));
-        }
+        for (int k = 0; k < net->layer[i].n_term && net->layer[i].kind == FIXED_MAC; k++)
+            bytes += pack_term_bytes(&net->layer[i].term[k]);
     return bytes;
 }
+
+/* ---- writing --------------------------------------------------------------------- */
 
 /* Bits, the lowest of a byte first. */
 struct bits { uint8_t byte; int n; };
@@ -89,12 +146,10 @@ static bool row_has(const struct fixed_term *t, int o, int plane)
     return false;
 }
 
-void pack_plane_put(struct base_text *to, const struct fixed_term *t, int plane, enum pack_plane kind)
+static void put_rows(struct base_text *to, const struct fixed_term *t, int plane, enum pack_plane kind)
 {
     struct bits b = { 0 };
     int64_t row = pack_row(t);
-    if (kind != PACK_PLANE_ALL && kind != PACK_PLANE_ROWS)
-        return;
     for (int o = 0; o < t->cout && kind == PACK_PLANE_ROWS; o++)
         put_bit(to, &b, row_has(t, o, plane));
     end_bits(to, &b);
@@ -104,6 +159,44 @@ void pack_plane_put(struct base_text *to, const struct fixed_term *t, int plane,
                 put_bit(to, &b, t->code[i] >> plane & 1u);
     end_bits(to, &b);
 }
+
+static void put_map(struct base_text *to, const struct fixed_term *t, enum pack_plane kind)
+{
+    struct bits b = { 0 };
+    int64_t n;
+    for (int64_t r = 0; r < runs_of(t, kind); r++)
+        put_bit(to, &b, run_codes(t, kind, r, &n) != 0);
+    end_bits(to, &b);
+}
+
+static void put_kept(struct base_text *to, const struct fixed_term *t, int plane, enum pack_plane kind)
+{
+    struct bits b = { 0 };
+    int64_t n;
+    for (int64_t r = 0; r < runs_of(t, kind); r++)
+        if (run_codes(t, kind, r, &n))
+            for (int64_t i = r * run_of(kind); n > 0; i++, n--)
+                put_bit(to, &b, t->code[i] >> plane & 1u);
+    end_bits(to, &b);
+}
+
+void pack_planes_put(struct base_text *to, const struct fixed_term *t, const uint8_t *kind)
+{
+    bool mapped = false;
+    for (int p = 0; p < t->n_plane; p++) {
+        enum pack_plane k = (enum pack_plane)kind[p];
+        if (k == PACK_PLANE_ALL || k == PACK_PLANE_ROWS)
+            put_rows(to, t, p, k);
+        if (k != PACK_PLANE_WEIGHTS && k != PACK_PLANE_RUNS)
+            continue;
+        if (!mapped)
+            put_map(to, t, k);
+        mapped = true;
+        put_kept(to, t, p, k);
+    }
+}
+
+/* ---- reading --------------------------------------------------------------------- */
 
 static unsigned bit_at(const uint8_t *p, size_t i) { return p ? p[i / 8] >> i % 8 & 1u : 1; }
 
@@ -118,12 +211,10 @@ static void add_bits(struct fixed_term *t, int plane, const uint8_t *rows, const
                 t->code[i] |= (uint16_t)(bit_at(bits, at++) << plane);
 }
 
-void pack_plane_get(struct pack_source *from, struct fixed_term *t, int plane, enum pack_plane kind)
+static void get_rows(struct pack_source *from, struct fixed_term *t, int plane, enum pack_plane kind)
 {
     const uint8_t *rows = NULL, *bits = NULL;
     int n = t->cout;
-    if (kind == PACK_PLANE_ZEROS)
-        return;
     if (kind == PACK_PLANE_ROWS) {
         rows = pack_take(from, ((size_t)t->cout + 7) / 8);
         n = 0;
@@ -134,4 +225,40 @@ void pack_plane_get(struct pack_source *from, struct fixed_term *t, int plane, e
         bits = pack_take(from, ((size_t)n * (size_t)pack_row(t) + 7) / 8);
     if (!from->ended)
         add_bits(t, plane, rows, bits);
+}
+
+/* Of weight i, the map's bit. */
+static bool is_kept(const uint8_t *map, enum pack_plane kind, int64_t i) { return bit_at(map, (size_t)(i / run_of(kind))); }
+
+static void get_kept(struct pack_source *from, struct fixed_term *t, int plane, enum pack_plane kind, const uint8_t *map)
+{
+    int64_t all = t->cout * pack_row(t);
+    size_t n = 0, at = 0;
+    for (int64_t i = 0; i < all; i++)
+        n += is_kept(map, kind, i);
+    const uint8_t *bits = pack_take(from, (n + 7) / 8);
+    for (int64_t i = 0; bits && i < all; i++)
+        if (is_kept(map, kind, i))
+            t->code[i] |= (uint16_t)(bit_at(bits, at++) << plane);
+}
+
+bool pack_planes_get(struct pack_source *from, struct fixed_term *t, const uint8_t *kind)
+{
+    enum pack_plane mapped = PACK_PLANE_ZEROS;
+    const uint8_t *map = NULL;
+    for (int p = 0; p < t->n_plane && !from->ended; p++) {
+        enum pack_plane k = (enum pack_plane)kind[p];
+        if (k >= PACK_PLANE_ONES && k <= PACK_PLANE_ROWS)
+            get_rows(from, t, p, k);
+        if (k != PACK_PLANE_WEIGHTS && k != PACK_PLANE_RUNS)
+            continue;
+        if (mapped && mapped != k)
+            return false;
+        if (!mapped)
+            map = pack_take(from, map_bytes(t, k));
+        mapped = k;
+        if (map)
+            get_kept(from, t, p, k, map);
+    }
+    return true;
 }

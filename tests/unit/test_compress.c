@@ -151,7 +151,7 @@ static void file_errors(void **state)
         { "default: {w_bits: 4, a_bits: 4}\nlayrs: {}\n", "unknown key" },
         { "default: {w_bits: 4, a_bits: 4}\nlayers:\n  conv22: {w_bits: 2}\n", "r.yaml:3" },
         { "default: {w_bits: 4, a_bits: 4}\nlayers:\n  conv22: {w_bits: 2}\n", "nearest is 'conv2'" },
-        { "default: {w_bits: 4, a_bits: 4, sparsity: 0.5}\n", "not available yet" },
+        { "default: {w_bits: 4, a_bits: 4, sparsity: 1}\n", "no weight would be left" },
         { "default: {w_bits: 4, a_bits: 4, levels: pot}\n", "not available yet" },
         { "default: {w_bits: 4, a_bits: 4, levels: cubic}\n", "none of uniform" },
         { "default: {w_bits: 4, a_bits: 4}\nlayers: {pool1: {w_bits: 2}}\n", "no weights" },

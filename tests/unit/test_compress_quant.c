@@ -226,7 +226,7 @@ static void rounding_comes_near_the_best(void **state)
             int code[K], plain[K];
             double scratch[2 * K];
             random_problem(&p, &r, 2);
-            double e = compress_round(code, p.h, p.l, p.want, p.step, K, bits, scratch);
+            double e = compress_round(code, p.h, p.l, p.want, p.step, K, &(struct compress_grid){ .bits = bits }, scratch);
             assert_true(fabs(e - error_of(&p, code)) < 1e-9 * (1 + e));
             for (int i = 0; i < K; i++)
                 assert_true(bits == 1 ? abs(code[i]) == 1 : code[i] >= -(1 << (bits - 1)) && code[i] < 1 << (bits - 1));
@@ -255,7 +255,7 @@ static void independent_inputs_round_to_nearest(void **state)
             p.h[i] = i / K == i % K ? 1 + i : 0;
             p.l[i] = sqrt(p.h[i]);
         }
-        compress_round(code, p.h, p.l, p.want, p.step, K, bits, scratch);
+        compress_round(code, p.h, p.l, p.want, p.step, K, &(struct compress_grid){ .bits = bits }, scratch);
         nearest_codes(plain, &p, bits);
         assert_memory_equal(code, plain, sizeof code);
     }

@@ -1,21 +1,47 @@
 /* pack: round trips, damage of every byte and length, lies behind good checksums, versions, the C header,
- * and a pack that an earlier build wrote (tests/data/golden.bpk; BITPRESS_WRITE_GOLDEN=1 makes it anew). */
+ * and a pack of each minor version (tests/data/golden*.bpk; BITPRESS_WRITE_GOLDEN=1 makes the newest anew). */
 #define _GNU_SOURCE
 #include "unit.h"
 
 #include <math.h>
 
 #include "accel/accel.h"
-#include "pack/pack.h"
+#include "pack/pack_internal.h"
 
 static const struct fixed_random small = { .max_layers = 4, .max_size = 9, .max_channels = 12 };
-#define GOLDEN "tests/data/golden.bpk"
+static const char *const golden[] = { "tests/data/golden.bpk", "tests/data/golden-1.1.bpk" };   /* minor 0, 1 */
 
 /* ---- packs to try ------------------------------------------------------------------ */
 
 struct sample { struct pack pack; uint64_t program[40], weights[30]; uint8_t *pixels; int32_t *logits; };
 
-/* A random network; every other one with a program, every third without a self-test. */
+/* Zeros: of single weights in one term, of runs in the next. */
+static void thin(struct fixed_net *n)
+{
+    int terms = 0;
+    for (int l = 0; l < n->n_layer; l++)
+        for (int k = 0; k < n->layer[l].n_term && n->layer[l].kind == FIXED_MAC; k++) {
+            struct fixed_term *t = &n->layer[l].term[k];
+            for (int64_t i = 0; i < t->cout * pack_row(t) && !t->depthwise; i++)
+                if (terms % 2 ? i / 16 % 4 : i * 7 % 5)
+                    t->code[i] = 0;
+            terms += !t->depthwise;
+        }
+}
+
+static bool uses(const struct fixed_net *n, enum pack_plane wanted)
+{
+    uint8_t kind[FIXED_MAX_PLANES];
+    for (int l = 0; l < n->n_layer; l++)
+        for (int k = 0; k < n->layer[l].n_term && n->layer[l].kind == FIXED_MAC; k++) {
+            pack_plane_kinds(kind, &n->layer[l].term[k]);
+            if (memchr(kind, (int)wanted, (size_t)n->layer[l].term[k].n_plane))
+                return true;
+        }
+    return false;
+}
+
+/* A random network; every other one with a program, every third without a self-test, two of five sparse. */
 static void sample_make(struct sample *s, uint64_t seed, const struct fixed_random *limits)
 {
     struct base_rng rng;
@@ -23,6 +49,8 @@ static void sample_make(struct sample *s, uint64_t seed, const struct fixed_rand
     *s = (struct sample){ 0 };
     s->pack.net = fixed_random_net(seed, limits);
     assert_non_null(s->pack.net);
+    if (seed % 5 == 1 || seed % 5 == 2)
+        thin(s->pack.net);
     const struct fixed_edge *in = &s->pack.net->edge[0];
     size_t bytes = (size_t)in->h * (size_t)in->w * (size_t)in->c;
     s->pack.recipe = "default: {w_bits: 4, a_bits: 4}\n";
@@ -582,13 +610,43 @@ static void size_counts_the_bits_that_are_needed(void **state)
         for (int i = 0; i < N; i++) {
             int few = i / 16 % 30 == 7 ? i % 2 : 0, every = i % 3 == 0; /* channels 7, 37 */
             few |= i / 16 == 50 ? 1 : 0;
-            code[i] = (uint16_t)(k == 0 ? 2 : k == 1 ? every : k == 2 ? every | (i % 5 == 0) << 1 : k == 3 ? few : few | every << 1);
+            code[i] = (uint16_t)(k == 0 ? 2 : k == 1 ? every : k == 2 ? every | (i % 2) << 1 : k == 3 ? few : few | every << 1);
         }
         struct fixed_net *n = dense(COUT, 2, code);
         if (pack_weight_bytes(n) != want[k].bytes)
             fail_msg("%s: %zu bytes instead of %zu", want[k].what, pack_weight_bytes(n), want[k].bytes);
         fixed_net_free(n);
     }
+}
+
+/* 8 planes, a quarter of the weights, or of runs of 16, not 0: the map and what it keeps. */
+static void size_of_sparse_weights(void **state)
+{
+    (void)state;
+    enum { COUT = 64, N = COUT * 16 };
+    uint16_t single[N], run[N];
+    for (int i = 0; i < N; i++) {
+        single[i] = (uint16_t)(i % 4 == 1 ? 1 + i * 37 % 255 : 0);
+        run[i] = (uint16_t)(i / 16 % 4 == 1 && i % 16 ? 1 + i * 37 % 255 : 0);   /* a run has zeros too */
+    }
+    struct fixed_net *a = dense(COUT, 8, single), *b = dense(COUT, 8, run);
+    assert_int_equal(pack_weight_bytes(a), N / 8 + 8 * (N / 4) / 8);
+    assert_int_equal(pack_weight_bytes(b), N / 16 / 8 + 8 * (N / 4) / 8);
+    assert_true(uses(a, PACK_PLANE_WEIGHTS) && uses(b, PACK_PLANE_RUNS));
+    fixed_net_free(a);
+    fixed_net_free(b);
+}
+
+/* A term has one map. */
+static void two_maps_are_refused(void **state)
+{
+    (void)state;
+    uint8_t zeros[64] = { 0 }, kind[4] = { PACK_PLANE_WEIGHTS, PACK_PLANE_ZEROS, PACK_PLANE_WEIGHTS, PACK_PLANE_RUNS };
+    uint16_t code[64] = { 0 };
+    struct fixed_term t = { .kh = 1, .kw = 1, .cin = 16, .cout = 4, .n_plane = 3, .code = code };
+    assert_true(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind));
+    t.n_plane = 4;
+    assert_false(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind));
 }
 
 static void size_equals_the_section(void **state)
@@ -659,7 +717,7 @@ static void the_header_compiles_and_agrees(void **state)
     unit_remove(dir);
 }
 
-/* ---- a pack of an earlier build ------------------------------------------------------------ */
+/* ---- packs of earlier builds ------------------------------------------------------------ */
 
 /* Something of everything, and small. */
 static bool is_rich(const struct fixed_net *n)
@@ -677,9 +735,9 @@ static bool write_golden(const struct hw *hw, uint64_t seed)
 {
     struct accel_program *a = NULL;
     struct sample s;
-    const struct fixed_random limits = { .max_layers = 6, .max_size = 8, .max_channels = 8 };
+    const struct fixed_random limits = { .max_layers = 6, .max_size = 8, .max_channels = 20 };
     sample_make(&s, seed, &limits);
-    bool ok = s.pixels && is_rich(s.pack.net) && !accel_compile(&a, s.pack.net, hw) && 8 * (a->image_words + a->weight_words64) < 14000;
+    bool ok = s.pixels && is_rich(s.pack.net) && uses(s.pack.net, PACK_PLANE_WEIGHTS) && uses(s.pack.net, PACK_PLANE_RUNS) && !accel_compile(&a, s.pack.net, hw) && 8 * (a->image_words + a->weight_words64) < 30000;
     if (ok) {
         char origin[64];
         snprintf(origin, sizeof origin, "{\"model\": \"random network %llu\"}", (unsigned long long)seed);
@@ -688,7 +746,7 @@ static bool write_golden(const struct hw *hw, uint64_t seed)
         s.pack.program = a->image, s.pack.program_words = a->image_words;
         s.pack.weights = a->weights, s.pack.weight_words = a->weight_words64;
         s.pack.origin = origin;
-        assert_ok(pack_write(&s.pack, GOLDEN));
+        assert_ok(pack_write(&s.pack, golden[BASE_COUNT(golden) - 1]));
     }
     accel_program_free(a);
     sample_free(&s);
@@ -698,7 +756,6 @@ static bool write_golden(const struct hw *hw, uint64_t seed)
 static void golden_still_runs(void **state)
 {
     (void)state;
-    struct pack *p;
     if (getenv("BITPRESS_WRITE_GOLDEN")) {
         struct hw hw;
         uint64_t seed = 1;
@@ -706,16 +763,23 @@ static void golden_still_runs(void **state)
         while (!write_golden(&hw, seed))
             assert_true(++seed < 10000);
     }
-    assert_ok(pack_read(&p, GOLDEN));
-    assert_string_equal(p->board, "pynq-z2");
-    assert_true(p->program_words > 8 && is_rich(p->net));
-    int32_t *logits = BASE_NEW_N(int32_t, p->net->classes);
-    struct qref *q = qref_new(p->net, NULL);
-    assert_ok(qref_run(q, p->test_pixels, 1, logits));
-    assert_memory_equal(logits, p->test_logits, sizeof *logits * (size_t)p->net->classes);
-    qref_free(q);
-    base_free(logits);
-    pack_free(p);
+    for (int i = 0; i < BASE_COUNT(golden); i++) {
+        struct pack_section_info info[PACK_MAX_SECTIONS];
+        struct pack *p;
+        int n, major, minor;
+        assert_ok(pack_info(golden[i], info, PACK_MAX_SECTIONS, &n, &major, &minor));
+        assert_int_equal(minor, i);
+        assert_ok(pack_read(&p, golden[i]));
+        assert_string_equal(p->board, "pynq-z2");
+        assert_true(p->program_words > 8 && is_rich(p->net) && uses(p->net, PACK_PLANE_WEIGHTS) == (i > 0));
+        int32_t *logits = BASE_NEW_N(int32_t, p->net->classes);
+        struct qref *q = qref_new(p->net, NULL);
+        assert_ok(qref_run(q, p->test_pixels, 1, logits));
+        assert_memory_equal(logits, p->test_logits, sizeof *logits * (size_t)p->net->classes);
+        qref_free(q);
+        base_free(logits);
+        pack_free(p);
+    }
 }
 
 int main(void)
@@ -732,6 +796,8 @@ int main(void)
         cmocka_unit_test(writing_refuses),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(size_counts_the_bits_that_are_needed),
+        cmocka_unit_test(size_of_sparse_weights),
+        cmocka_unit_test(two_maps_are_refused),
         cmocka_unit_test(size_equals_the_section),
         cmocka_unit_test(the_header_compiles_and_agrees),
         cmocka_unit_test(golden_still_runs),
