@@ -14,7 +14,7 @@
 #include "device/remote.h"
 #include "onnx/onnx.h"
 
-enum { MAX_BITS = 8, MAX_SETTINGS = 64, MAX_TRIALS = 1000000 };
+enum { MAX_SETTINGS = 64, MAX_TRIALS = 1000000 };
 
 struct run {
     const struct cmd *cmd;
@@ -234,6 +234,13 @@ static int space_range_of(struct space_range *out, const struct run *r)
     return compress_prune_find(&out->prune.method, c->search.prune);
 }
 
+static struct search_job search_job_of(struct run *r)
+{
+    const struct run_config *c = &r->config;
+    return (struct search_job){ .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .seed = (uint64_t)c->seed,
+                                .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
+}
+
 static int run_search(struct run *r)
 {
     double start = base_seconds();
@@ -244,8 +251,7 @@ static int run_search(struct run *r)
         rc = space_range_of(&range, r);
     if (!rc)
         rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
-    struct search_job job = { .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .seed = (uint64_t)c->seed,
-                              .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
+    const struct search_job job = search_job_of(r);
     if (!rc)
         rc = search_run(r->study, &job);
     if (!rc)
@@ -478,55 +484,30 @@ static int finalists_of_search(struct run *r)
     return rc;
 }
 
-/* Whether a uniform pair is a rival: within a limit, no wider pair within it contains it; for a loss all are, whose
- * widths are not far apart. */
-static bool is_rival(const struct run *r, int64_t cycles[MAX_BITS + 2][MAX_BITS + 2], int w, int a)
-{
-    int64_t limit = r->target.search.cycles_limit;
-    if (r->target.search.goal == SEARCH_MIN_CYCLES)
-        return cycles[w][a] < SEARCH_UNBUILDABLE && w - a <= 1 && a - w <= 1;
-    return cycles[w][a] <= limit && cycles[w + 1][a] > limit && cycles[w][a + 1] > limit;
-}
-
 /* Uniform (w, a) pairs, judged as candidates are. */
 static int uniform_rivals(struct run *r, struct choice *choice, int *n)
 {
-    int64_t cycles[MAX_BITS + 2][MAX_BITS + 2];
-    int genes[SEARCH_MAX_DIMS], rc = BASE_OK;
-    const struct run_config *c = &r->config;
-    int w_max = (int)c->search.w_max, a_max = (int)c->search.a_max;
-    for (int w = 0; w < MAX_BITS + 2; w++)
-        for (int a = 0; a < MAX_BITS + 2; a++) {
-            cycles[w][a] = INT64_MAX;
-            if (w < c->search.w_min || w > w_max || a < c->search.a_min || a > a_max)
-                continue;
-            space_uniform(&r->space, w, a, genes);
-            cycles[w][a] = cost(r, genes);
-            if (cycles[w][a] < 0)
-                return (int)cycles[w][a];
-        }
-    *n = 0;
+    struct search_pair pair[SEARCH_MAX_PAIRS];
     const struct compress_options o = cheap_options(r);
-    for (int w = 1; !rc && w <= w_max; w++)
-        for (int a = 1; !rc && a <= a_max; a++) {
-            if (!is_rival(r, cycles, w, a))
-                continue;
-            struct compress_recipe recipe;
-            struct nn_result val;
-            rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), w, a);
-            if (rc)
-                break;
-            rc = compress_evaluate(&val, NULL, r->bench.cache, &recipe, &o);
-            compress_recipe_free(&recipe);
-            choice[(*n)++] = (struct choice){ .trial = -1, .w = w, .a = a, .cycles = cycles[w][a], .val = val.top1 };
-        }
+    const struct search_job job = search_job_of(r);
+    int rc = search_pairs(pair, n, &job);
+    for (int i = 0; !rc && i < *n; i++) {
+        struct compress_recipe recipe;
+        struct nn_result val;
+        rc = compress_recipe_default(&recipe, compress_cache_graph(r->bench.cache), layers_of(r), pair[i].w, pair[i].a);
+        if (rc)
+            break;
+        rc = compress_evaluate(&val, NULL, r->bench.cache, &recipe, &o);
+        compress_recipe_free(&recipe);
+        choice[i] = (struct choice){ .trial = -1, .w = pair[i].w, .a = pair[i].a, .cycles = pair[i].cycles, .val = val.top1 };
+    }
     return rc;
 }
 
 /* Uniform pairs get what candidates get. */
 static int finalists_of_uniform(struct run *r)
 {
-    struct choice choice[MAX_BITS * MAX_BITS];
+    struct choice choice[SEARCH_MAX_PAIRS];
     int n = 0, rc = uniform_rivals(r, choice, &n);
     return rc ? rc : run_choices(r, &r->uniform, choice, n);
 }
@@ -536,7 +517,7 @@ static bool has_uniform8(struct run *r)
 {
     int genes[SEARCH_MAX_DIMS];
     for (int i = 0; i < r->space.search.n; i++)
-        genes[i] = MAX_BITS;
+        genes[i] = SEARCH_MAX_BITS;
     if (cost(r, genes) != SEARCH_UNBUILDABLE)
         return true;
     leave_out(BASE_INPUT, "uniform 8 bit");

@@ -102,11 +102,3 @@ int space_recipe(struct compress_recipe *out, const struct space *s, const int *
         compress_recipe_free(out);
     return rc;
 }
-
-void space_uniform(const struct space *s, int w, int a, int *genes)
-{
-    for (int i = 0; i < s->search.n; i++) {
-        const struct search_dim *d = &s->dim[i];
-        genes[i] = d->field == keep_field ? d->hi : BASE_MIN(BASE_MAX(d->field == w_field ? w : a, d->lo), d->hi);
-    }
-}

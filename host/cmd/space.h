@@ -31,8 +31,5 @@ struct space {
 int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r);
 /* The recipe is the caller's. */
 int space_recipe(struct compress_recipe *out, const struct space *s, const int *genes);
-/* Genes of the recipe with w weight bits and a activation bits everywhere, moved into each range, and the largest share
- * of channels. */
-void space_uniform(const struct space *s, int w, int a, int *genes);
 
 #endif

@@ -32,13 +32,13 @@ static int check_job(const struct search_job *job)
 }
 
 /* BASE_TARGET unless the cheapest candidate fits. */
-static int check_limit(const struct search_job *job, int *genes)
+static int check_limit(const struct search_view *view, int *genes)
 {
     struct base_rng rng;
     base_rng_seed(&rng, 0);
-    for (int i = 0; i < job->space->n; i++)
-        genes[i] = job->space->dim[i].lo;
-    return search_repair(job, &rng, genes);
+    for (int i = 0; i < view->job->space->n; i++)
+        genes[i] = view->job->space->dim[i].lo;
+    return search_repair(view, &rng, genes);
 }
 
 static bool known(const struct loop *l, const int *genes)
@@ -60,7 +60,7 @@ static int propose(struct loop *l, bool *found)
         if (!rc && ask > MAX_ASKS / 2)
             search_uniform(l->job->space, &rng, l->genes);
         if (!rc)
-            rc = search_repair(l->job, &rng, l->genes);
+            rc = search_repair(&l->view, &rng, l->genes);
         if (rc)
             return rc;
         if (!known(l, l->genes)) {
@@ -215,12 +215,14 @@ int search_run(struct search_study *s, const struct search_job *job)
     struct loop l = {.study = s, .job = job, .agent = search_agent_find(job->agent)};
     if (!l.agent)
         return base_fail(BASE_INPUT, "search: no agent '%s' (there are: %s)", job->agent, search_agents());
+    struct search_costs *costs = NULL;
     int rc = check_job(job);
     if (rc)
         return rc;
-    l.view = (struct search_view){job, &l.history};
-    l.genes = BASE_NEW_N(int, job->space->n);
-    rc = l.genes ? check_limit(job, l.genes) : BASE_NOMEM;
+    rc = search_costs_new(&costs, job);
+    l.view = (struct search_view){job, &l.history, costs};
+    if (!rc)
+        rc = (l.genes = BASE_NEW_N(int, job->space->n)) ? check_limit(&l.view, l.genes) : BASE_NOMEM;
     if (!rc)
         rc = search_study_trials(s, &l.history);
     if (!rc)
@@ -232,6 +234,7 @@ int search_run(struct search_study *s, const struct search_job *job)
         l.agent->destroy(l.state);
     }
     search_trials_free(&l.history);
+    search_costs_free(costs);
     base_free(l.genes);
     return rc;
 }

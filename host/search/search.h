@@ -121,6 +121,14 @@ struct search_job {
  * if even the cheapest candidate is over cycles_limit (says by how much); BASE_STOPPED after a
  * signal, with a study that can be resumed. */
 int search_run(struct search_study *s, const struct search_job *job);
+/* Uniform pairs of widths worth knowing, dearest first: of those within the limit the ones that no wider pair within it
+ * contains; without a limit those whose two widths differ by at most one. */
+enum { SEARCH_MAX_BITS = 8, SEARCH_MAX_PAIRS = SEARCH_MAX_BITS * SEARCH_MAX_BITS };
+struct search_pair { int w, a; int64_t cycles; };
+int search_pairs(struct search_pair out[SEARCH_MAX_PAIRS], int *n, const struct search_job *job);
+/* The genes of w weight bits and a activation bits everywhere, moved into each range; what is no width is left as dear
+ * as it can be. */
+void search_pair_genes(const struct search_space *s, int w, int a, int *genes);
 /* Space-separated names, for messages and --help. */
 const char *search_agents(void);
 

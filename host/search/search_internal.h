@@ -8,6 +8,7 @@
 struct search_view {
     const struct search_job *job;
     const struct search_trials *history; /* grows; finished and failed trials by id */
+    struct search_costs *costs;          /* of candidates, remembered */
 };
 
 /* One file and one line of the table in agents.c. `propose` fills genes[space.n] from the
@@ -23,10 +24,28 @@ struct search_agent {
 extern const struct search_agent search_agent_random, search_agent_evolve;
 const struct search_agent *search_agent_find(const char *name);
 
+/* ---- what candidates cost (costs.c) */
+int search_costs_new(struct search_costs **out, const struct search_job *job);   /* free *out also after an error */
+void search_costs_free(struct search_costs *c);
+/* As job->cost says, which is asked once. */
+int64_t search_cost(struct search_costs *c, const int *genes);
+/* The same as a sum over layers, each known from one question a combination of its own genes: exact where layers do not
+ * influence each other, cheap for thousands of candidates. */
+int64_t search_estimate(struct search_costs *c, const int *genes);
+/* [dims]: genes of one layer have one number, 0..*n-1. */
+const int *search_groups(const struct search_costs *c, int *n);
+
+/* ---- what agents share (start.c, agents.c) */
+bool search_is_width(const struct search_dim *d);
+/* The first trials: *started says that genes were filled; false: the agent's turn has come, one trial at least is done. */
+int search_start(const struct search_view *view, struct base_rng *rng, int *genes, bool *started);
+/* One or two genes, moved by 1 or 2. */
+void search_mutate(const struct search_space *s, struct base_rng *rng, int *genes);
 /* Uniform over the space. */
 void search_uniform(const struct search_space *s, struct base_rng *rng, int *genes);
-/* Lowers random genes by one until the cost is within the limit. BASE_TARGET if the floor is reached. */
-int search_repair(const struct search_job *job, struct base_rng *rng, int *genes);
+/* Lowers random genes by one until the cost is within the limit and the candidate can be built. BASE_TARGET if the floor
+ * is reached. */
+int search_repair(const struct search_view *view, struct base_rng *rng, int *genes);
 
 int search_study_begin(struct search_study *s, const struct search_trial *t);
 /* The recorded row of `t` (by id) becomes t's state and results. */
