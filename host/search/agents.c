@@ -6,11 +6,13 @@
 static const struct search_agent *const agents[] = {
     &search_agent_random,
     &search_agent_evolve,
+    &search_agent_gp,
+    &search_agent_tpe,
 };
 
 const char *search_agents(void)
 {
-    return "random evolve";
+    return "random evolve gp tpe";
 }
 
 const struct search_agent *search_agent_find(const char *name)
@@ -55,6 +57,8 @@ static void lower_all(int *step, const struct search_space *s, struct base_rng *
     }
 }
 
+typedef int64_t cost_fn(struct search_costs *, const int *);
+
 /* From `at` steps taken to `to`. */
 static int move(int *genes, const int *step, int at, int to)
 {
@@ -66,15 +70,15 @@ static int move(int *genes, const int *step, int at, int to)
 }
 
 /* Takes no more of n steps, which have all been taken, than it needs: bisection, since what is wider is never cheaper. */
-static int raise_to(const struct search_view *view, int64_t limit, const int *step, int n, int *genes)
+static int raise_to(struct search_costs *costs, cost_fn *cost_of, int64_t limit, const int *step, int n, int *genes)
 {
     int over = 0, within = n, at = n;
-    int64_t floor = search_cost(view->costs, genes);
+    int64_t floor = cost_of(costs, genes);
     if (floor < 0 || floor > limit)
         return over_the_floor(floor, limit);
     while (within - over > 1) {
         at = move(genes, step, at, (over + within) / 2);
-        int64_t cost = search_cost(view->costs, genes);
+        int64_t cost = cost_of(costs, genes);
         if (cost < 0)
             return (int)cost;
         *(cost <= limit ? &within : &over) = at;
@@ -83,11 +87,11 @@ static int raise_to(const struct search_view *view, int64_t limit, const int *st
     return BASE_OK;
 }
 
-int search_repair(const struct search_view *view, struct base_rng *rng, int *genes)
+/* Lowers random genes until cost_of says at most `limit`. */
+static int lower(const struct search_view *view, cost_fn *cost_of, int64_t limit, struct base_rng *rng, int *genes)
 {
     const struct search_space *s = view->job->space;
-    int64_t limit = view->job->objective.cycles_limit > 0 ? view->job->objective.cycles_limit : SEARCH_UNBUILDABLE - 1;
-    int64_t cost = search_cost(view->costs, genes);
+    int64_t cost = cost_of(view->costs, genes);
     if (cost < 0 || cost <= limit)
         return cost < 0 ? (int)cost : BASE_OK;
     int steps = 0;
@@ -97,16 +101,52 @@ int search_repair(const struct search_view *view, struct base_rng *rng, int *gen
     if (!step)
         return BASE_NOMEM;
     lower_all(step, s, rng, genes);
-    int rc = raise_to(view, limit, step, steps, genes);
+    int rc = raise_to(view->costs, cost_of, limit, step, steps, genes);
     base_free(step);
     return rc;
 }
 
-static int random_create(void **state, const struct search_view *view)
+int64_t search_limit(const struct search_job *job)
 {
-    (void)view;
-    *state = NULL;
+    return job->objective.cycles_limit > 0 ? job->objective.cycles_limit : SEARCH_UNBUILDABLE - 1;
+}
+
+int search_repair(const struct search_view *view, struct base_rng *rng, int *genes)
+{
+    return lower(view, search_cost, search_limit(view->job), rng, genes);
+}
+
+int search_fit(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes)
+{
+    int rc = lower(view, search_estimate, limit, rng, genes);
+    if (rc != BASE_TARGET)
+        return rc;
+    base_error_clear();                /* by the estimate; what it really takes the driver finds out */
     return BASE_OK;
+}
+
+int search_fill(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes)
+{
+    const struct search_space *s = view->job->space;
+    for (int k = 0; k < s->n; k++) {
+        int i = (int)base_rng_below(rng, (uint32_t)s->n);
+        if (genes[i] == s->dim[i].hi)
+            continue;
+        genes[i]++;
+        int64_t cost = search_estimate(view->costs, genes);
+        if (cost < 0)
+            return (int)cost;
+        genes[i] -= cost > limit;
+    }
+    return BASE_OK;
+}
+
+bool search_known(const struct search_view *view, const int *genes)
+{
+    for (int i = 0; i < view->history->n; i++)
+        if (!memcmp(view->history->trial[i].genes, genes, (size_t)view->job->space->n * sizeof *genes))
+            return true;
+    return false;
 }
 
 static int random_propose(void *state, const struct search_view *view, struct base_rng *rng, int *genes)
@@ -116,17 +156,4 @@ static int random_propose(void *state, const struct search_view *view, struct ba
     return BASE_OK;
 }
 
-static int random_observe(void *state, const struct search_view *view, const struct search_trial *trial)
-{
-    (void)state, (void)view, (void)trial;
-    return BASE_OK;
-}
-
-static void random_destroy(void *state)
-{
-    (void)state;
-}
-
-const struct search_agent search_agent_random = {
-    "random", random_create, random_propose, random_observe, random_destroy,
-};
+const struct search_agent search_agent_random = {.name = "random", .propose = random_propose};

@@ -61,6 +61,4 @@ static void evolve_destroy(void *state)
     base_free(state);
 }
 
-const struct search_agent search_agent_evolve = {
-    "evolve", evolve_create, evolve_propose, evolve_observe, evolve_destroy,
-};
+const struct search_agent search_agent_evolve = {"evolve", evolve_propose, evolve_create, evolve_observe, evolve_destroy};

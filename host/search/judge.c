@@ -1,5 +1,5 @@
 /* judge: which trial is better, the best, the Pareto front. */
-#include "search/search.h"
+#include "search/search_internal.h"
 
 static int compare_cycles(const struct search_trial *a, const struct search_trial *b)
 {
@@ -32,6 +32,21 @@ int search_best(const struct search_objective *o, const struct search_trials *t)
             (best < 0 || search_better(o, &t->trial[i], &t->trial[best])))
             best = i;
     return best;
+}
+
+int search_order(const struct search_view *view, int *index)
+{
+    int n = 0;
+    for (int i = 0; i < view->history->n; i++) {
+        const struct search_trial *t = &view->history->trial[i];
+        if (t->state != SEARCH_DONE)
+            continue;
+        int at = n++;
+        for (; at > 0 && search_better(&view->job->objective, t, &view->history->trial[index[at - 1]]); at--)
+            index[at] = index[at - 1];
+        index[at] = i;
+    }
+    return n;
 }
 
 /* At least as good in both and better in one, or the same and earlier. */

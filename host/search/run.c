@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* How often an agent is asked for something new before the space counts as used up. */
-enum { MAX_ASKS = 2000 };
+/* How often an agent is asked for something new, and chance after it, before the space counts as used up. */
+enum { AGENT_ASKS = 50, MAX_ASKS = 2000 };
 
 struct loop {
     struct search_study *study;
@@ -41,29 +41,22 @@ static int check_limit(const struct search_view *view, int *genes)
     return search_repair(view, &rng, genes);
 }
 
-static bool known(const struct loop *l, const int *genes)
-{
-    for (int i = 0; i < l->history.n; i++)
-        if (!memcmp(l->history.trial[i].genes, genes, (size_t)l->job->space->n * sizeof *genes))
-            return true;
-    return false;
-}
-
 /* *found = false: nothing new was proposed. */
 static int propose(struct loop *l, bool *found)
 {
     struct base_rng rng;
     base_rng_stream(&rng, l->job->seed, (uint64_t)l->history.n);
     for (int ask = 0; ask < MAX_ASKS; ask++) {
-        int rc = l->agent->propose(l->state, &l->view, &rng, l->genes);
-        /* An agent that circles around one place gets out by chance. */
-        if (!rc && ask > MAX_ASKS / 2)
+        int rc = BASE_OK;
+        if (ask < AGENT_ASKS)
+            rc = l->agent->propose(l->state, &l->view, &rng, l->genes);
+        else
             search_uniform(l->job->space, &rng, l->genes);
         if (!rc)
             rc = search_repair(&l->view, &rng, l->genes);
         if (rc)
             return rc;
-        if (!known(l, l->genes)) {
+        if (!search_known(&l->view, l->genes)) {
             *found = true;
             return BASE_OK;
         }
@@ -122,6 +115,12 @@ static int evaluate(struct loop *l, struct search_trial *t)
     return BASE_OK;
 }
 
+/* Shows the agent the last trial. */
+static int observe(struct loop *l)
+{
+    return l->agent->observe ? l->agent->observe(l->state, &l->view, &l->history.trial[l->history.n - 1]) : BASE_OK;
+}
+
 static int one_trial(struct loop *l, bool *found)
 {
     int rc = propose(l, found);
@@ -149,7 +148,7 @@ static int one_trial(struct loop *l, bool *found)
         return rc;
     }
     l->history.trial[l->history.n++] = t;
-    return l->agent->observe(l->state, &l->view, &l->history.trial[t.id]);
+    return observe(l);
 }
 
 static void show(const struct loop *l, struct base_progress *p, int begun)
@@ -205,7 +204,7 @@ static int replay(struct loop *l)
     l->capacity = n;
     for (l->history.n = 0; !rc && l->history.n < n;) {
         l->history.n++;
-        rc = l->agent->observe(l->state, &l->view, &l->history.trial[l->history.n - 1]);
+        rc = observe(l);
     }
     return rc;
 }
@@ -225,14 +224,14 @@ int search_run(struct search_study *s, const struct search_job *job)
         rc = (l.genes = BASE_NEW_N(int, job->space->n)) ? check_limit(&l.view, l.genes) : BASE_NOMEM;
     if (!rc)
         rc = search_study_trials(s, &l.history);
-    if (!rc)
+    if (!rc && l.agent->create)
         rc = l.agent->create(&l.state, &l.view);
-    if (!rc) {
+    if (!rc)
         rc = replay(&l);
-        if (!rc)
-            rc = walk(&l);
+    if (!rc)
+        rc = walk(&l);
+    if (l.agent->destroy)
         l.agent->destroy(l.state);
-    }
     search_trials_free(&l.history);
     search_costs_free(costs);
     base_free(l.genes);

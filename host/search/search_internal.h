@@ -13,15 +13,16 @@ struct search_view {
 
 /* One file and one line of the table in agents.c. `propose` fills genes[space.n] from the
  * history and the random stream only; it need not be new nor within the limit: the driver
- * asks again with the stream running on, and repairs. */
+ * asks again with the stream running on, and repairs. An agent that rebuilds something from trial to trial has the other three:
+ * `observe` sees every trial once, in order; `destroy` takes a NULL state. */
 struct search_agent {
     const char *name;
-    int (*create)(void **state, const struct search_view *view);
     int (*propose)(void *state, const struct search_view *view, struct base_rng *rng, int *genes);
+    int (*create)(void **state, const struct search_view *view);
     int (*observe)(void *state, const struct search_view *view, const struct search_trial *trial);
     void (*destroy)(void *state);
 };
-extern const struct search_agent search_agent_random, search_agent_evolve;
+extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe;
 const struct search_agent *search_agent_find(const char *name);
 
 /* ---- what candidates cost (costs.c) */
@@ -46,6 +47,16 @@ void search_uniform(const struct search_space *s, struct base_rng *rng, int *gen
 /* Lowers random genes by one until the cost is within the limit and the candidate can be built. BASE_TARGET if the floor
  * is reached. */
 int search_repair(const struct search_view *view, struct base_rng *rng, int *genes);
+/* The limit in force; where there is none, whatever can be built. */
+int64_t search_limit(const struct search_job *job);
+/* The same by the estimate, for agents that look at many candidates: lowers to `limit`, as far as that goes. */
+int search_fit(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
+/* Raises random genes by one, as many as there are, where the estimate stays within the limit. */
+int search_fill(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
+/* Whether a trial has had these genes. */
+bool search_known(const struct search_view *view, const int *genes);
+/* Finished trials, the best first: index [history->n]; returns how many. */
+int search_order(const struct search_view *view, int *index);
 
 int search_study_begin(struct search_study *s, const struct search_trial *t);
 /* The recorded row of `t` (by id) becomes t's state and results. */

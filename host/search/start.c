@@ -105,14 +105,6 @@ static int seed_pair(struct search_pair *out, bool *found, const struct search_v
     return rc;
 }
 
-static bool was_tried(const struct search_view *view, const int *genes)
-{
-    for (int i = 0; i < view->history->n; i++)
-        if (!memcmp(view->history->trial[i].genes, genes, (size_t)view->job->space->n * sizeof *genes))
-            return true;
-    return false;
-}
-
 int search_start(const struct search_view *view, struct base_rng *rng, int *genes, bool *started)
 {
     int index = view->history->n, done = 0;
@@ -124,7 +116,7 @@ int search_start(const struct search_view *view, struct base_rng *rng, int *gene
         return rc;
     if (found) {
         search_pair_genes(view->job->space, pair.w, pair.a, genes);
-        if (!was_tried(view, genes))
+        if (!search_known(view, genes))
             return BASE_OK;
     }
     for (int i = 0; i < index; i++)

@@ -124,3 +124,8 @@ int tensor_cholesky(double *a, int n, const char *what)
             a[(size_t)i * (size_t)n + (size_t)j] = 0;
     return BASE_OK;
 }
+
+void tensor_solve_lower(double *b, const double *l, bool transposed, int n, int r)
+{
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, transposed ? CblasTrans : CblasNoTrans, CblasNonUnit, n, r, 1.0, l, n, b, r);
+}

@@ -27,5 +27,7 @@ int tensor_least_squares(double *x, const double *a, const double *b, int m, int
 int tensor_solve_spd(double *x, const double *a, const double *b, int n, int r, const char *what);
 /* a [n][n] = l * l^T in place: lower triangle with zeros above. BASE_INPUT as above. */
 int tensor_cholesky(double *a, int n, const char *what);
+/* b [n][r] := l^-1 * b, or l^-T * b with `transposed`; l [n][n] is lower triangular with a diagonal free of zeros. */
+void tensor_solve_lower(double *b, const double *l, bool transposed, int n, int r);
 
 #endif
