@@ -376,6 +376,11 @@ bench-train: $(BUILD)/bench-train ## speed of training and inference against the
 bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRESS_MODELS, BITPRESS_CIFAR10)
 	@dir=$$(mktemp -d); SCRATCH=$$dir BITPRESS=$(abspath $(BUILD))/bitpress bash tests/e2e/long/ptq.sh; rc=$$?; rm -rf $$dir; exit $$rc
 
+# ---- agents of the search -----------------------------------------------------
+.PHONY: bench-agents
+bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe")
+	@BITPRESS_BENCH="$(or $(AGENTS),all)" $< 2>&1 | sed -un 's/^# //p'
+
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress

@@ -8,11 +8,14 @@ static const struct search_agent *const agents[] = {
     &search_agent_evolve,
     &search_agent_gp,
     &search_agent_tpe,
+    &search_agent_amc,
+    &search_agent_haq,
+    &search_agent_pocketflow,
 };
 
 const char *search_agents(void)
 {
-    return "random evolve gp tpe";
+    return "random evolve gp tpe ddpg-amc ddpg-haq ddpg-pocketflow";
 }
 
 const struct search_agent *search_agent_find(const char *name)

@@ -12,7 +12,7 @@
 
 #include "tensor/tensor.h"
 
-enum { MAX_POINTS = 300, CANDIDATES = 384, ROUNDS = 3, ELITE = 8, KINDS = 3, GRID = 5, SWEEPS = 2, HYPERS = KINDS + 2 };
+enum { MAX_POINTS = 200, CANDIDATES = 256, ROUNDS = 3, ELITE = 8, KINDS = 3, GRID = 5, SWEEPS = 1, HYPERS = KINDS + 2 };
 
 /* length[kind] in ranges of a gene; share of the kernel over all genes together; noise, of the amplitude. */
 static const double grid[HYPERS][GRID] = {

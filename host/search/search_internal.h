@@ -22,7 +22,7 @@ struct search_agent {
     int (*observe)(void *state, const struct search_view *view, const struct search_trial *trial);
     void (*destroy)(void *state);
 };
-extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe;
+extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe, search_agent_amc, search_agent_haq, search_agent_pocketflow;
 const struct search_agent *search_agent_find(const char *name);
 
 /* ---- what candidates cost (costs.c) */

@@ -1,4 +1,4 @@
-/* search agents on planted problems: each beats random at equal budget. BITPRESS_BENCH=1 (make bench-agents) prints the
+/* search agents on planted problems: each beats random at equal budget. BITPRESS_BENCH=all (make bench-agents) prints the
  * whole table of docs/search.md. */
 #define _GNU_SOURCE
 #include "search_planted.h"
@@ -39,16 +39,111 @@ static void every_agent_beats_random(void **state)
         assert_true(mean_best(&deviation, job_of, agents[i], 60) > random);
 }
 
+/* ---- DDPG on a problem that is small enough to try everything ------------------------------------------ */
+
+enum { FEW = 8, FEW_BITS = 4 };        /* genes, 2..5 each: 65,536 candidates */
+
+static const struct search_dim few_dims[FEW] = {
+    {"l0", "w_bits", 2, 5}, {"l1", "w_bits", 2, 5}, {"l2", "w_bits", 2, 5}, {"l3", "w_bits", 2, 5},
+    {"l4", "w_bits", 2, 5}, {"l5", "w_bits", 2, 5}, {"l6", "w_bits", 2, 5}, {"l7", "w_bits", 2, 5},
+};
+static const struct search_space few_space = {FEW, few_dims};
+
+static int64_t few_cost(void *ctx, const int *g)
+{
+    static const int price_of[FEW] = {5, 30, 30, 10, 40, 40, 5, 20};
+    int64_t c = 0;
+    (void)ctx;
+    for (int i = 0; i < FEW; i++)
+        c += price_of[i] * g[i];
+    return c;
+}
+
+static double few_top1(const int *g)
+{
+    static const double worth_of[FEW] = {8, 1, 6, 2, 1, 5, 9, 2};
+    double loss = 0;
+    for (int i = 0; i < FEW; i++)
+        loss += worth_of[i] * exp2(-g[i]) / 16;
+    return 0.95 - loss;
+}
+
+static int few_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
+{
+    (void)ctx, (void)seed;
+    out->top1 = few_top1(g);
+    out->cycles = few_cost(NULL, g);
+    return BASE_OK;
+}
+
+enum { FEW_LIMIT = 560 };              /* everything at 2 bits takes 360, at 5 bits 900 */
+
+static struct search_job few_job(const char *agent, uint64_t seed, int budget, struct planted *p)
+{
+    return (struct search_job){.space = &few_space, .objective = {SEARCH_MAX_TOP1, FEW_LIMIT, 0}, .agent = agent, .seed = seed, .budget = budget,
+                               .ctx = p, .evaluate = few_evaluate, .cost = few_cost};
+}
+
+static double few_optimum(void)
+{
+    double best = 0;
+    for (int code = 0; code < 1 << 2 * FEW; code++) {
+        int g[FEW];
+        for (int i = 0; i < FEW; i++)
+            g[i] = 2 + (code >> 2 * i) % FEW_BITS;
+        if (few_cost(NULL, g) <= FEW_LIMIT)
+            best = BASE_MAX(best, few_top1(g));
+    }
+    return best;
+}
+
+/* Of 100 trials, means over 5 seeds: the best accuracy, that of the first 25 proposals and that of the last. */
+struct course { double best, early, late; };
+
+static struct course course_of(const char *agent)
+{
+    enum { BUDGET = 100, WINDOW = 25 };
+    const char *dir = unit_scratch();
+    struct course c = {0};
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct planted p = {0};
+        struct search_job job = few_job(agent, seed, BUDGET, &p);
+        struct search_trials t;
+        planted_run(&t, dir, &job);
+        c.best += t.trial[search_best(&job.objective, &t)].top1 / SEEDS;
+        for (int i = 0; i < WINDOW; i++) {
+            c.early += t.trial[i].top1 / (WINDOW * SEEDS);
+            c.late += t.trial[BUDGET - WINDOW + i].top1 / (WINDOW * SEEDS);
+        }
+        search_trials_free(&t);
+    }
+    unit_remove(dir);
+    return c;
+}
+
+static void ddpg_learns(void **state)
+{
+    (void)state;
+    static const char *const agents[] = {"ddpg-amc", "ddpg-haq", "ddpg-pocketflow"};
+    double optimum = few_optimum(), random = course_of("random").best;
+    print_message("# best of 100 trials: random %.4f; the optimum of 65,536: %.4f\n", random, optimum);
+    for (int i = 0; i < BASE_COUNT(agents); i++) {
+        struct course c = course_of(agents[i]);
+        print_message("# %s: best %.4f, proposals %.4f on average at first, %.4f at last\n", agents[i], c.best, c.early, c.late);
+        assert_true(c.best > random && c.best <= optimum);
+        assert_true(c.late > c.early + (optimum - c.early) / 3);
+    }
+}
+
 static void table(void **state)
 {
     (void)state;
-    static const int budgets[] = {50, 100, 200};
+    static const int budgets[] = {50, 100};
     static const struct { const char *name; make_job *make; } problem[] = {{"six layers, 3000 cycles", job_of}, {"eighteen layers, 9000 cycles", wide_job}};
-    if (!getenv("BITPRESS_BENCH"))
-        skip();
+    const char *which = getenv("BITPRESS_BENCH");   /* names, or all */
     for (int k = 0; k < BASE_COUNT(problem); k++) {
         char names[256], *save;
-        snprintf(names, sizeof names, "%s", search_agents());
+        snprintf(names, sizeof names, "%s", strcmp(which, "all") != 0 ? which : search_agents());
         print_message("# %s\n", problem[k].name);
         for (char *a = strtok_r(names, " ", &save); a; a = strtok_r(NULL, " ", &save))
             for (int b = 0; b < BASE_COUNT(budgets); b++) {
@@ -62,7 +157,8 @@ int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(table),
+        cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(ddpg_learns),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest bench[] = {cmocka_unit_test(table)};
+    return getenv("BITPRESS_BENCH") ? cmocka_run_group_tests(bench, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
 }

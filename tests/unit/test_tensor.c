@@ -91,6 +91,13 @@ static void positive_definite(void **state)
             assert_true(fabs(sum - a[3 * i + j]) < 1e-12);
             assert_true(j <= i || l[3 * i + j] == 0);
         }
+    memcpy(x, b, sizeof b);            /* l^-T l^-1 b is what tensor_solve_spd gives */
+    tensor_solve_lower(x, l, false, 3, 2);
+    tensor_solve_lower(x, l, true, 3, 2);
+    double whole[6];
+    assert_ok(tensor_solve_spd(whole, a, b, 3, 2, "a"));
+    for (int i = 0; i < 6; i++)
+        assert_true(fabs(x[i] - whole[i]) < 1e-12);
     assert_survives_nomem(tensor_solve_spd(x, a, b, 3, 2, "a"), );
     a[0] = -1;
     assert_error(tensor_solve_spd(x, a, b, 3, 2, "Hessian of 'conv1'"), BASE_INPUT, "Hessian of 'conv1'");
