@@ -28,7 +28,7 @@ endif
 DEPS := gcc g++ make pkg-config \
         verilator yosys \
         libyaml-dev libcyaml-dev \
-        libopenblas-dev \
+        libopenblas-dev libglpk-dev \
         protobuf-c-compiler libprotobuf-c-dev protobuf-compiler libonnx-dev \
         libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
         libpng-dev libjpeg-dev \
@@ -72,6 +72,7 @@ CPPFLAGS += -MMD -MP               # header dependencies beside each object
 CPPFLAGS += -DBITPRESS_SHARE_DIR='"$(PREFIX)/share/bitpress"'
 LDLIBS := -lcyaml -lyaml           # configuration
 LDLIBS += -lopenblas               # BLAS and LAPACK
+LDLIBS += -lglpk                   # agent ilp
 LDLIBS += -lprotobuf-c             # ONNX
 LDLIBS += -ljansson                # JSON
 LDLIBS += -lpng -ljpeg             # image folders

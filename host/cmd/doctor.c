@@ -1,6 +1,7 @@
 /* doctor: what the product uses on this machine: there or not, what for, and how to get it. */
 #include <cblas.h>
 #include <dlfcn.h>
+#include <glpk.h>
 #include <png.h>
 #include <protobuf-c/protobuf-c.h>
 #include <sqlite3.h>
@@ -180,8 +181,8 @@ static bool libraries(const struct item *it, char what[256])
 {
     (void)it;
     png_uint_32 png = png_access_version_number();
-    snprintf(what, 256, "zlib %s, libpng %u.%u.%u, SQLite %s, jansson %s, libyaml %s, protobuf-c %s", zlibVersion(), png / 10000, png / 100 % 100, png % 100,
-             sqlite3_libversion(), jansson_version_str(), yaml_get_version_string(), protobuf_c_version());
+    snprintf(what, 256, "zlib %s, libpng %u.%u.%u, SQLite %s, jansson %s, libyaml %s, protobuf-c %s, GLPK %s", zlibVersion(), png / 10000, png / 100 % 100, png % 100,
+             sqlite3_libversion(), jansson_version_str(), yaml_get_version_string(), protobuf_c_version(), glp_version());
     return true;
 }
 

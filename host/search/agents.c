@@ -11,11 +11,12 @@ static const struct search_agent *const agents[] = {
     &search_agent_amc,
     &search_agent_haq,
     &search_agent_pocketflow,
+    &search_agent_ilp,
 };
 
 const char *search_agents(void)
 {
-    return "random evolve gp tpe ddpg-amc ddpg-haq ddpg-pocketflow";
+    return "random evolve gp tpe ddpg-amc ddpg-haq ddpg-pocketflow ilp";
 }
 
 const struct search_agent *search_agent_find(const char *name)
@@ -114,9 +115,14 @@ int64_t search_limit(const struct search_job *job)
     return job->objective.cycles_limit > 0 ? job->objective.cycles_limit : SEARCH_UNBUILDABLE - 1;
 }
 
+int search_lower(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes)
+{
+    return lower(view, search_cost, limit, rng, genes);
+}
+
 int search_repair(const struct search_view *view, struct base_rng *rng, int *genes)
 {
-    return lower(view, search_cost, search_limit(view->job), rng, genes);
+    return search_lower(view, search_limit(view->job), rng, genes);
 }
 
 int search_fit(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes)

@@ -54,7 +54,7 @@ static int propose(struct loop *l, bool *found)
             search_uniform(l->job->space, &rng, l->genes);
         if (!rc)
             rc = search_repair(&l->view, &rng, l->genes);
-        if (rc)
+        if (rc < 0)
             return rc;
         if (!search_known(&l->view, l->genes)) {
             *found = true;

@@ -13,8 +13,9 @@ struct search_view {
 
 /* One file and one line of the table in agents.c. `propose` fills genes[space.n] from the
  * history and the random stream only; it need not be new nor within the limit: the driver
- * asks again with the stream running on, and repairs. An agent that rebuilds something from trial to trial has the other three:
+ * asks again with the stream running on, and repairs, unless `propose` returns SEARCH_AS_IT_IS: a measurement that no limit binds. An agent that rebuilds something from trial to trial has the other three:
  * `observe` sees every trial once, in order; `destroy` takes a NULL state. */
+enum { SEARCH_AS_IT_IS = 1 };
 struct search_agent {
     const char *name;
     int (*propose)(void *state, const struct search_view *view, struct base_rng *rng, int *genes);
@@ -22,7 +23,7 @@ struct search_agent {
     int (*observe)(void *state, const struct search_view *view, const struct search_trial *trial);
     void (*destroy)(void *state);
 };
-extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe, search_agent_amc, search_agent_haq, search_agent_pocketflow;
+extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe, search_agent_amc, search_agent_haq, search_agent_pocketflow, search_agent_ilp;
 const struct search_agent *search_agent_find(const char *name);
 
 /* ---- what candidates cost (costs.c) */
@@ -46,6 +47,8 @@ void search_mutate(const struct search_space *s, struct base_rng *rng, int *gene
 void search_uniform(const struct search_space *s, struct base_rng *rng, int *genes);
 /* Lowers random genes by one until the cost is within the limit and the candidate can be built. BASE_TARGET if the floor
  * is reached. */
+int search_lower(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
+/* The same for the limit in force. */
 int search_repair(const struct search_view *view, struct base_rng *rng, int *genes);
 /* The limit in force; where there is none, whatever can be built. */
 int64_t search_limit(const struct search_job *job);

@@ -33,7 +33,7 @@ static double mean_best(double *deviation, make_job *make, const char *agent, in
 static void every_agent_beats_random(void **state)
 {
     (void)state;
-    static const char *const agents[] = {"evolve", "gp", "tpe"};
+    static const char *const agents[] = {"evolve", "gp", "tpe", "ilp"};
     double deviation, random = mean_best(&deviation, job_of, "random", 60);
     for (int i = 0; i < BASE_COUNT(agents); i++)
         assert_true(mean_best(&deviation, job_of, agents[i], 60) > random);
