@@ -1,7 +1,8 @@
 // Image unpacker, the INPUT layer: bytes of a raw NHWC image -> bit-planes in the activation
 // memory. At most 16 channels. A step takes at most 8 bytes: 8, 4 or 2 pixels of 1, 2 or 3..4
 // channels, else one pixel, or half of one of more than 8. After every N pixels (and at a row's
-// end) the 8 / P plane words of the block are written with their halos, one a cycle.
+// end) the block is copied, and its 8 / P plane words are written with their halos, one a cycle,
+// while the next block's pixels come in.
 // Plane word j: slot b * CS + c holds bit j * P + b of channel c, CS = 16 / P.
 module bp_input #(
   parameter int unsigned N        = 8,
@@ -43,7 +44,7 @@ module bp_input #(
     $error("bp_input: blocks of 8, 16 or 32 pixels and groups of 16 channels only");
   end
 
-  typedef enum logic [1:0] {StIdle, StFill, StWrite, StDone} state_e;
+  typedef enum logic [1:0] {StIdle, StFill, StDone} state_e;
   state_e state_q, state_d;
 
   // ---- descriptor ----
@@ -71,8 +72,11 @@ module bp_input #(
   logic       last_px_q, pixel_done, block_done, word_last;
   logic [3:0] words;
 
-  // The N pixels, 16 channels of 8 bits each.
-  logic [N*CG*8-1:0] px_q;
+  // The N pixels, 16 channels of 8 bits each: those that come in, and the block that is written.
+  logic [N*CG*8-1:0] px_q, block_q;
+  logic              full_q;         // px_q is a whole block, not yet copied
+  logic              write_q;        // block_q is being written
+  logic              copy, filled;   // filled: the image's last pixels are in px_q or further
 
   assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
 
@@ -108,7 +112,9 @@ module bp_input #(
     end
   end
 
-  assign take = state_q == StFill && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
+  assign copy = full_q && (!write_q || word_last);
+  assign filled = x_q == '0 && y_q == rows_q;
+  assign take = state_q == StFill && (!full_q || copy) && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
   assign x_after = x_q + 10'(pixels_q);
   assign block_done = pixel_done && (x_after[LgN-1:0] == '0 || last_px_q);
@@ -166,24 +172,15 @@ module bp_input #(
         end
       end
       StFill: begin
-        if (left_q < 32'(want_q)) begin  // the image is smaller than the layer
+        if (!filled && left_q < 32'(want_q)) begin  // the image is smaller than the layer
           error_d = bp_shell_pkg::ErrIo;
           state_d = StDone;
-        end else if (block_done) begin
-          state_d = StWrite;
-        end
-      end
-      StWrite: begin
-        if (addr_o[15:Aw] != '0) begin
+        end else if (write_q && addr_o[15:Aw] != '0) begin
           error_d = bp_shell_pkg::ErrAct;
           state_d = StDone;
-        end else if (word_last) begin
-          if (x_q == '0 && y_q == rows_q) begin
-            state_d = StDone;
-            if (left_q != '0) error_d = bp_shell_pkg::ErrIo;
-          end else begin
-            state_d = StFill;
-          end
+        end else if (write_q && word_last && filled && !full_q) begin
+          state_d = StDone;
+          if (left_q != '0) error_d = bp_shell_pkg::ErrIo;
         end
       end
       StDone: state_d = StIdle;
@@ -202,8 +199,8 @@ module bp_input #(
     end
   end
 
-  logic       wr_first_q, wr_last_q; // the block is the row's first / last
-  logic [1:0] wr_bank_q;
+  logic       px_first_q, px_last_q, wr_first_q, wr_last_q; // the block is the row's first / last
+  logic [1:0] px_bank_q, wr_bank_q;
 
   always_ff @(posedge clk_i) begin
     if (state_q == StIdle) begin
@@ -221,6 +218,8 @@ module bp_input #(
       x_q          <= '0;
       upper_q      <= 1'b0;
       word_q       <= '0;
+      full_q       <= 1'b0;
+      write_q      <= 1'b0;
     end else begin
       if (take) begin
         left_q  <= left_q - 32'(want_q);
@@ -230,14 +229,21 @@ module bp_input #(
         x_q <= last_px_q ? '0 : x_after;
         if (last_px_q) y_q <= y_q + 10'd1;
       end
+      full_q <= block_done || (full_q && !copy);
       if (block_done) begin
-        wr_first_q <= x_q[9:LgN] == '0;
-        wr_last_q  <= last_px_q;
-        wr_bank_q  <= y_q[1:0];
-        word_q     <= '0;
+        px_first_q <= x_q[9:LgN] == '0;
+        px_last_q  <= last_px_q;
+        px_bank_q  <= y_q[1:0];
       end
-      if (state_q == StWrite) begin
-        word_q <= word_q + 4'd1;
+      if (copy) begin
+        wr_first_q <= px_first_q;
+        wr_last_q  <= px_last_q;
+        wr_bank_q  <= px_bank_q;
+      end
+      write_q <= copy || (write_q && !word_last);
+      if (copy) word_q <= '0;
+      else if (write_q) word_q <= word_q + 4'd1;
+      if (write_q) begin
         if (word_last) begin
           if (!wr_last_q) begin
             blk_addr_q <= blk_addr_q + px_stride_q;
@@ -258,6 +264,10 @@ module bp_input #(
   assign mask = ~(64'hffff_ffff_ffff_ffff << {(chan_q <= 5'd4) ? chan_q[3:0] : want_q, 3'd0});
   assign bytes = head & mask;
   assign second = (chan_q[0] ? head[55:24] : head[63:32]) & mask[31:0];
+
+  always_ff @(posedge clk_i) begin
+    if (copy) block_q <= px_q;
+  end
 
   for (genvar q = 0; q < N; q++) begin : gen_px
     logic [31:0] mine;               // the pixel's first 4 bytes, first channel lowest; the others are in `bytes`
@@ -286,16 +296,16 @@ module bp_input #(
     // The word's 16 slots of this pixel, for each P.
     for (genvar s = 0; s < CG; s++) begin : gen_slot
       logic [7:0] ch1, ch2, ch4;
-      assign ch1 = px_q[(q*CG+s)*8 +: 8];
-      assign ch2 = px_q[(q*CG+s%8)*8 +: 8];
-      assign ch4 = px_q[(q*CG+s%4)*8 +: 8];
+      assign ch1 = block_q[(q*CG+s)*8 +: 8];
+      assign ch2 = block_q[(q*CG+s%8)*8 +: 8];
+      assign ch4 = block_q[(q*CG+s%4)*8 +: 8];
       bp_slot #(.Slot(s)) u_slot (
-        .ch1_i(ch1), .ch2_i(ch2), .ch4_i(ch4), .ch8_i(px_q[(q*CG+s%2)*8+s/2]), .p_i(p_q), .word_i(word_q[2:0]),
+        .ch1_i(ch1), .ch2_i(ch2), .ch4_i(ch4), .ch8_i(block_q[(q*CG+s%2)*8+s/2]), .p_i(p_q), .word_i(word_q[2:0]),
         .bit_o(data_o[q*CG+s]));
     end
   end
 
-  assign we_o         = state_q == StWrite && addr_o[15:Aw] == '0;
+  assign we_o         = state_q == StFill && write_q && addr_o[15:Aw] == '0;
   assign bank_o       = wr_bank_q;
   assign addr_o       = blk_addr_q + 16'(word_q);
   assign left_we_o    = we_o && !wr_first_q;

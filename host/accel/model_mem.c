@@ -255,21 +255,21 @@ int64_t accel_port_input(struct accel_port *p, int64_t start)
                         .cols = (int)field(layer[0], 48, 16) };
     int pack = (int)field(layer[1], 16, 16);
     u.words = 8 / (pack > 0 && pack <= 8 ? pack : 8);
-    bool writing = false;
+    bool full = false, writing = false;
     /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 1. A port
      * that is slower than anything real still ends: every beat comes. */
     for (;;) {
         int64_t now = p->read.now;
-        if (writing) {
-            if (++u.word == u.words) {
-                writing = false;
-                if (u.x == 0 && u.y == u.rows)
-                    return now + 1;
-            }
-        } else if (now >= start + 1 && u.have >= unpack_want(&u)) {
+        bool last = writing && u.word + 1 == u.words, copy = full && (!writing || last), filled = u.x == 0 && u.y == u.rows;
+        bool take = !filled && now >= start + 1 && (!full || copy) && u.have >= unpack_want(&u);
+        if (last && filled && !full)
+            return now + 1;
+        full &= !copy;
+        u.word = copy ? 0 : u.word + writing;
+        writing = copy || (writing && !last);
+        if (take) {
             u.have -= unpack_want(&u);
-            writing = unpack_take(&u);
-            u.word = 0;
+            full |= unpack_take(&u);
         }
         if (port_step(p, u.have <= 8))
             u.have += 8;
