@@ -89,7 +89,7 @@ struct hls_layer {
 
 struct hls_kword {
     int map, wn, columns, group, oy, ox, waddr, coef;
-    bool group_mode, stride2, last;
+    bool group_mode, repeat, stride2, last;
 };
 
 static inline uint32_t hls_bits(uint64_t word, int hi, int lo)
@@ -127,7 +127,7 @@ uint32_t hls_stream_layer(struct hls_layer *l, struct hls_engine *e, const uint6
 void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
                const uint64_t *input);
 /* fetch.c: window of output row y, block xb: 16 channels of one plane for each pixel and tap. */
-int hls_parts(const struct hls_kword *k);
+int hls_parts(const struct hls_kword *k, const struct hls_map *map);
 void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map,
                const struct hls_kword *k, int y, int xb, int plane, uint16_t pad);
 /* array.c: for `planes` weight planes from waddr on: sum[q][m] += coef[m] * popcount(window[q] & weight[m]). */

@@ -59,6 +59,7 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
     uint32_t flags = hls_bits(w0, 15, 8);
     k->map = (int)hls_bits(w0, 7, 0);
     k->group_mode = flags & PROGRAM_KW_GROUP;
+    k->repeat = flags & PROGRAM_KW_REPEAT;
     k->stride2 = flags & PROGRAM_KW_STRIDE2;
     k->last = flags & PROGRAM_KW_LAST;
     k->wn = (int)hls_bits(w0, 23, 16);
@@ -68,7 +69,7 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
     k->ox = (int)hls_signed(w0 >> 56, 8);
     k->waddr = (int)hls_bits(w1, 15, 0);
     k->coef = (int)hls_bits(w1, 31, 16);
-    if (k->wn < 1 || k->wn > 15 || flags > 7 || (k->group_mode && (k->columns < 1 || k->columns > 3)))
+    if (k->wn < 1 || k->wn > 15 || flags > 15 || (k->group_mode ? k->columns < 1 || k->columns > 3 : k->repeat))
         return PROGRAM_ERR_KWORD;
     uint32_t error = hls_read_map(map, e, k->map);
     if (error)

@@ -18,7 +18,7 @@ static int64_t list(const struct hls_engine *e, int *index)
         struct hls_map map;
         if (hls_read_kword(&k, &map, e, *index))
             return -1;
-        cycles += map.planes * most(k.wn, hls_parts(&k));
+        cycles += map.planes * most(k.wn, hls_parts(&k, &map));
         last = k.last;
     }
     return cycles;
@@ -43,7 +43,7 @@ static int64_t estimate_maxpool(const struct hls_engine *e, const struct hls_lay
 {
     struct hls_map in, out;
     const struct hls_kword k = { .ox = l->ox, .stride2 = l->stride2 };
-    return hls_check_maxpool(&in, &out, e, l) ? 0 : l->count * tiles(l) * in.planes * hls_parts(&k);
+    return hls_check_maxpool(&in, &out, e, l) ? 0 : l->count * tiles(l) * in.planes * hls_parts(&k, &in);
 }
 
 /* A byte a cycle, then the plane words of the block. */

@@ -21,11 +21,11 @@ static struct view view_of(const struct hls_kword *k, const struct hls_map *map,
     v.last_block = (map->w - 1) >> 3;
     v.block = slot < 0 ? 0 : slot >> 3 > v.last_block ? v.last_block : slot >> 3;
     v.shift = slot - HLS_N * v.block;
-    v.parts = hls_parts(k);
+    v.parts = hls_parts(k, map);
     return v;
 }
 
-int hls_parts(const struct hls_kword *k)
+int hls_parts(const struct hls_kword *k, const struct hls_map *map)
 {
 #pragma HLS INLINE
     int shift = (k->ox + 1) & 7;
@@ -33,8 +33,12 @@ int hls_parts(const struct hls_kword *k)
         return k->stride2 ? 2 * k->columns : k->columns;
     if (k->stride2)
         return shift <= 1 ? 2 : 3;
-    return shift == 0 ? 1 : 2;
+    return shift == 0 || (map->w <= HLS_N && k->ox >= 0) ? 1 : 2;
 }
+
+/* Channel groups from a tap column to the next, and from a row of it to the next. */
+static int column_groups(const struct hls_kword *k) { return !k->group_mode ? 0 : k->repeat ? 1 : 3; }
+static int row_groups(const struct hls_kword *k) { return k->group_mode && !k->repeat ? 1 : 0; }
 
 /* Tap column and block of a part. */
 static int column_of(const struct hls_kword *k, int part)
@@ -58,11 +62,11 @@ static void read_part(uint16_t word[3][HLS_SLOTS], const uint16_t act[HLS_BANKS]
     int address[HLS_BANKS] = { 0, 0, 0, 0 };
     bool inside[HLS_BANKS] = { false, false, false, false };
     int block = v->block + block_of(k, part), column = column_of(k, part);
-    int first_bank = v->row + k->group + (k->group_mode ? 3 * column : 0);
+    int first_bank = v->row + k->group + column_groups(k) * column;
 rows:
     for (int r = 0; r < 3; r++) {
 #pragma HLS UNROLL
-        int row = v->row + (k->group_mode ? 0 : r), group = k->group + (k->group_mode ? 3 * column + r : 0);
+        int row = v->row + (k->group_mode ? 0 : r), group = k->group + column_groups(k) * column + row_groups(k) * r;
         int bank = (row + group) & 3;
         inside[bank] = row >= 0 && row < map->h && block <= v->last_block && group < map->groups;
         address[bank] = map->base + (row >> 2) * map->row_stride + block * map->px_stride + group * map->planes + plane;
@@ -82,7 +86,7 @@ order:
     order_slots:
         for (int s = 0; s < HLS_SLOTS; s++) {
 #pragma HLS UNROLL
-            word[r][s] = bank_word[(first_bank + r) & 3][s];
+            word[r][s] = bank_word[(first_bank + (k->repeat ? 0 : r)) & 3][s];
         }
     }
 }

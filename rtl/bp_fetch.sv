@@ -3,7 +3,7 @@
 // order (bank), columns rotated by the shift and masked by padding; the window is complete and
 // waits to be taken. A window of L reads can follow another every L cycles.
 //   part: number of the read of a plane. Spatial: block. Group mode: tap column, and at stride 2
-//   the first half of the lanes, then the other half of each.
+//   the first half of the lanes, then the other half of each. A map of one block is read once.
 module bp_fetch #(
   parameter int unsigned N        = 8,
   parameter int unsigned CG       = 16,
@@ -69,7 +69,7 @@ module bp_fetch #(
   always_comb begin
     if ((place_i.behind[1] || place_i.ahead[0]) && part_q == 3'd0) off_step = '0;
     else if (!place_i.group || (place_i.stride2 && !half)) off_step = AddrW'(place_i.px_stride);
-    else off_step = AddrW'(place_i.planes * 6'd3) - (half ? AddrW'(place_i.px_stride) : '0);
+    else off_step = AddrW'(place_i.planes * (place_i.repeats ? 6'd1 : 6'd3)) - (half ? AddrW'(place_i.px_stride) : '0);
   end
 
   always_ff @(posedge clk_i) begin
@@ -93,9 +93,9 @@ module bp_fetch #(
   always_comb begin
     row_addr0 = addr;
     if (place_i.group) begin
-      row_addr1 = addr + AddrW'(place_i.planes);
-      row_addr2 = addr + AddrW'({place_i.planes, 1'b0});
-      bank = place_i.bank - column;        // + 3 * column
+      row_addr1 = addr + (place_i.repeats ? '0 : AddrW'(place_i.planes));
+      row_addr2 = addr + (place_i.repeats ? '0 : AddrW'({place_i.planes, 1'b0}));
+      bank = place_i.repeats ? place_i.bank + column : place_i.bank - column;  // + 3 * column
     end else begin
       row_addr1 = addr + ((place_i.row == 2'd3) ? AddrW'(place_i.row_stride) : '0);
       row_addr2 = addr + (place_i.row[1] ? AddrW'(place_i.row_stride) : '0);
@@ -132,7 +132,7 @@ module bp_fetch #(
 
   // ---- words ----
   logic            read_valid_q, read_move;
-  logic            group_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
+  logic            group_q, repeats_q, lone_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
   logic [1:0]      column_q, bank_q;
   logic [2:0]      part_q2, row_ok_q;
   logic [LgN-1:0]  shift_q;
@@ -149,6 +149,8 @@ module bp_fetch #(
     else read_valid_q <= issue | (read_valid_q & !read_move);
     if (issue) begin
       group_q     <= place_i.group;
+      repeats_q   <= place_i.repeats;
+      lone_q      <= place_i.lone;
       stride2_q   <= place_i.stride2;
       last_part_q <= last_part;
       half_q      <= half;
@@ -181,7 +183,7 @@ module bp_fetch #(
   for (genvar r = 0; r < 3; r++) begin : gen_row
     logic [Word-1:0] columns;
     bp_rotate #(.N(N), .CG(CG)) u_rotate (
-      .banks_i(act_rdata_i), .bank_i(bank_q + 2'(r)), .shift_i(shift_q), .behind_i(behind_q), .ahead_i(ahead_q),
+      .banks_i(act_rdata_i), .bank_i(repeats_q ? bank_q : bank_q + 2'(r)), .shift_i(shift_q), .behind_i(behind_q), .ahead_i(ahead_q),
       .columns_o(columns));
   end
 
@@ -212,7 +214,7 @@ module bp_fetch #(
       assign late = stride2_q ? !early[Two] : !early[One];
       assign mine = column_q == 2'(p) && (!stride2_q || half_q == 1'(q >= Half));
       // The first read of group mode clears the taps of the other columns.
-      assign write = read_move & (group_q ? (mine || part_q2 == '0) : part_rel == 3'(late));
+      assign write = read_move & (group_q ? (mine || part_q2 == '0) : part_rel == 3'(late) || lone_q);
       assign ok = group_q ? (stride2_q ? col_ok_q[GroupTwo+Far] : col_ok_q[GroupOne]) :
                             (stride2_q ? col_ok_q[Two+Far] : col_ok_q[One]);
       // Of the columns that are wanted; taps of other columns of group mode are zero, as its padding.

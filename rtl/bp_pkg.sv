@@ -70,6 +70,7 @@ package bp_pkg;
   localparam int unsigned KwGroup   = 0;
   localparam int unsigned KwStride2 = 1;
   localparam int unsigned KwLast    = 2;
+  localparam int unsigned KwRepeat  = 3;  // group mode: the three taps of a column are one group
 
   // Pixels of a block, at most (an array has 8, 16 or 32: what a smaller one leaves is zero).
   localparam int unsigned MaxN = 32;
@@ -82,6 +83,8 @@ package bp_pkg;
     logic             tile_first;
     logic             tile_last;
     logic             group;
+    logic             repeats;    // group mode: each group in the three rows of a column
+    logic             lone;       // spatial: one read is all, what it lacks is padding
     logic             stride2;
     logic             raw;
     logic [3:0]       planes;

@@ -130,8 +130,9 @@ module bp_walk #(
     if (kword_bad) begin
       error_d = bp_pkg::ErrKword;
     end else if (valid_q1) begin
-      if (kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:3] != '0 ||
-          (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)))
+      if (kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:4] != '0 ||
+          (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)) ||
+          (!group_mode && kword_q1.flags[bp_pkg::KwRepeat]))
         error_d = bp_pkg::ErrKword;
       else if (16'(kword_q1.in_map) >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
                map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0)
@@ -215,19 +216,22 @@ module bp_walk #(
     place_d.tile_first = first_q2;
     place_d.tile_last = kword_q2.flags[bp_pkg::KwLast];
     place_d.group = kword_q2.flags[bp_pkg::KwGroup];
-    place_d.stride2 = kword_q2.flags[bp_pkg::KwStride2];
+    place_d.repeats = kword_q2.flags[bp_pkg::KwRepeat];
+    place_d.stride2 = two;
     place_d.raw = map_q2.raw;
     place_d.planes = map_q2.planes;
     place_d.wn = kword_q2.wn[3:0];
     place_d.waddr = kword_q2.waddr;
     place_d.coef = kword_q2.coef;
     place_d.shift = 5'(shift);
+    // The map has one block, and the window begins in it or behind.
+    place_d.lone = spatial && !two && block_last == '0 && !kword_q2.ox[7];
     if (place_d.group) begin
       place_d.parts = place_d.stride2 ? {kword_q2.columns[1:0], 1'b0} : {1'b0, kword_q2.columns[1:0]};
     end else if (place_d.stride2) begin
       place_d.parts = (shift[LgN-1:1] == '0) ? 3'd2 : 3'd3;
     end else begin
-      place_d.parts = (shift == '0) ? 3'd1 : 3'd2;
+      place_d.parts = (shift == '0 || place_d.lone) ? 3'd1 : 3'd2;
     end
     place_d.bank = row_q2[1:0] + kword_q2.group[1:0];
     place_d.row = row_q2[1:0];
@@ -237,7 +241,7 @@ module bp_walk #(
       place_d.col_ok[j] = col_q2 + 13'(j) >= 13'sd0 && cols_left > 13'(j);
     end
     for (int r = 0; r < 9; r++) begin
-      if (place_d.group) place_d.row_ok[r] = groups_left > 16'(r) && rows_left > 13'sd0;
+      if (place_d.group) place_d.row_ok[r] = groups_left > 16'(place_d.repeats ? r / 3 : r) && rows_left > 13'sd0;
       else place_d.row_ok[r] = row_q2 + 13'(r) >= 13'sd0 && rows_left > 13'(r);
     end
     for (int b = 0; b < 3; b++) begin

@@ -12,22 +12,25 @@ struct work { int64_t fetch, array, drain, write, memory; };
 
 static inline int work_bits(uint64_t w, int hi, int lo) { return (int)(w >> lo & ((2ull << (hi - lo)) - 1)); }
 
-/* Memory words that the columns of a window touch, or tap columns. */
-static inline int work_reads(uint64_t kword)
+/* Memory words that the columns of a window touch, or tap columns; words behind a map of one block are not there. */
+static inline int work_reads(const struct hw *hw, const uint64_t *map, uint64_t kword)
 {
     int flags = work_bits(kword, 15, 8), s = flags & PROGRAM_KW_STRIDE2 ? 2 : 1, ox = (int8_t)work_bits(kword, 63, 56);
     if (flags & PROGRAM_KW_GROUP)
         return s * work_bits(kword, 31, 24);
-    int slot = (ox + 17 * 8 + 1) % 8;                      /* a word has slots 0..9 */
-    return (s == 1 ? slot + 9 > 9 : slot + 8 > 9) + s;
+    if (s == 1 && work_bits(map[1], 31, 16) <= hw->n && ox >= 0)
+        return 1;
+    int slot = (ox + 17 * hw->n + 1) % hw->n;              /* a word has slots 0..n + 1 */
+    return (slot >= s) + s;
 }
 
-static inline void work_list(struct work *w, const uint64_t *map, const uint64_t *kword, int *k, int64_t tiles)
+static inline void work_list(struct work *w, const struct hw *hw, const uint64_t *map, const uint64_t *kword, int *k, int64_t tiles)
 {
     for (bool last = false; !last; ++*k) {
         uint64_t word = kword[PROGRAM_KWORD_WORDS * *k];
-        int planes = work_bits(map[PROGRAM_MAP_WORDS * work_bits(word, 7, 0)], 51, 48);
-        w->fetch += tiles * planes * work_reads(word);
+        const uint64_t *in = &map[PROGRAM_MAP_WORDS * work_bits(word, 7, 0)];
+        int planes = work_bits(in[0], 51, 48);
+        w->fetch += tiles * planes * work_reads(hw, in, word);
         w->array += tiles * planes * work_bits(word, 23, 16);
         last = work_bits(word, 15, 8) & PROGRAM_KW_LAST;
     }
@@ -44,14 +47,14 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
         break;
     case PROGRAM_MAXPOOL: {
         uint64_t kw = (uint64_t)work_bits(layer[2], 15, 8) << 56 | (uint64_t)(work_bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0) << 8;
-        w->fetch += tiles * count * planes * work_reads(kw);
+        w->fetch += tiles * count * planes * work_reads(hw, &map[PROGRAM_MAP_WORDS * work_bits(layer[1], 31, 16)], kw);
         w->array += tiles * count * planes;
         w->write += tiles * count * planes;
         break;
     }
     default:
         for (int g = 0; g < count; g++)
-            work_list(w, map, kword, &k, tiles);
+            work_list(w, hw, map, kword, &k, tiles);
         w->drain += tiles * count * (hw->m * hw->n / hw->drain);
         w->write += work_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS ? (work_bits(layer[3], 31, 0) + 1) / 2 : tiles * count * planes;
     }

@@ -188,7 +188,7 @@ static int check_kword(struct check *c, int index, bool *last)
     uint32_t flags = get_bits(w[0], 15, 8);
     int planes = (int)get_bits(w[0], 23, 16), columns = (int)get_bits(w[0], 31, 24);
     bool grouped = flags & PROGRAM_KW_GROUP;
-    if (planes < 1 || planes > 15 || flags > 7 || (grouped && (columns < 1 || columns > 3)))
+    if (planes < 1 || planes > 15 || flags > 15 || (grouped ? columns < 1 || columns > 3 : flags & PROGRAM_KW_REPEAT))
         return PROGRAM_ERR_KWORD;
     rc = read_map(&in, c, get_bits(w[0], 7, 0));
     if (rc)

@@ -34,21 +34,29 @@ static int planes_of(const struct accel_tables *t, uint32_t map)
 
 /* ---- windows ------------------------------------------------------------------------ */
 
-/* Reads of a spatial window: blocks of n that n + 2 (stride 1) or 2 n + 1 (stride 2) columns from ox on touch. */
-static int spatial_reads(int ox, bool stride2, int n)
+static int width_of(const struct accel_tables *t, uint32_t map)
+{
+    return (int)get_bits(t->map[map * PROGRAM_MAP_WORDS + 1], 31, 16);
+}
+
+/* Reads of a spatial window: blocks of n that n + 2 (stride 1) or 2 n + 1 (stride 2) columns from ox on touch. A map of
+ * one block is read once unless the window begins in front of it. */
+static int spatial_reads(int ox, bool stride2, int width, int n)
 {
     int shift = (ox + 1) & (n - 1);
+    if (!stride2 && width <= n && ox >= 0)
+        return 1;
     return stride2 ? (shift <= 1 ? 2 : 3) : (shift == 0 ? 1 : 2);
 }
 
-static int kword_reads(uint64_t word, int n)
+static int kword_reads(const struct accel_tables *t, uint64_t word)
 {
     uint32_t flags = get_bits(word, 15, 8);
     int columns = (int)get_bits(word, 31, 24);
     bool stride2 = flags & PROGRAM_KW_STRIDE2;
     if (flags & PROGRAM_KW_GROUP)
         return stride2 ? 2 * columns : columns;
-    return spatial_reads((int8_t)get_bits(word, 63, 56), stride2, n);
+    return spatial_reads((int8_t)get_bits(word, 63, 56), stride2, width_of(t, get_bits(word, 7, 0)), t->hw->n);
 }
 
 /* `count` windows of the same reads and planes join the tile. */
@@ -69,7 +77,7 @@ static struct tile list_tile(const struct accel_tables *t, int *k)
     struct tile tile = { 0 };
     for (bool last = false; !last; ++*k) {
         uint64_t word = t->kword[(size_t)*k * PROGRAM_KWORD_WORDS];
-        add_windows(&tile, kword_reads(word, t->hw->n), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
+        add_windows(&tile, kword_reads(t, word), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
         last = get_bits(word, 15, 8) & PROGRAM_KW_LAST;
     }
     return tile;
@@ -150,9 +158,10 @@ static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, i
 
 static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
 {
-    int planes = planes_of(t, get_bits(layer[1], 31, 16));
+    uint32_t map = get_bits(layer[1], 31, 16);
+    int planes = planes_of(t, map);
     struct tile tile = { 0 };
-    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), t->hw->n), 1, planes);
+    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), width_of(t, map), t->hw->n), 1, planes);
     struct pace p = many_tiles(layer_start(go), &tile, 1, tiles_of(t, layer) * get_bits(layer[1], 15, 0));
     return p.issue + MAXPOOL;
 }

@@ -21,6 +21,7 @@ enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 #define PROGRAM_KW_GROUP 1u            /* taps are channel groups of one pixel (1x1), not a 3x3 window */
 #define PROGRAM_KW_STRIDE2 2u
 #define PROGRAM_KW_LAST 4u             /* last of its filter group's list */
+#define PROGRAM_KW_REPEAT 8u           /* with GROUP: the three taps of a column are one channel group */
 /* Layer flags */
 #define PROGRAM_LY_LOGITS 1u           /* MAC: results are the int32 logits */
 #define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */

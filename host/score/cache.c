@@ -122,11 +122,11 @@ static uint32_t planes_of(const struct view *v, uint32_t map)
     return bits(v->map[map * PROGRAM_MAP_WORDS], 51, 48);
 }
 
-/* Where a window begins within a block of 8 pixels decides its reads. */
-static uint64_t window_key(uint32_t planes, uint32_t flags, uint32_t wn, uint32_t columns, uint32_t ox)
+/* Where a window begins, and the map's width, decide its reads. */
+static uint64_t window_key(const struct view *v, uint32_t map, uint32_t flags, uint32_t wn, uint32_t columns, uint32_t ox)
 {
-    uint32_t start = flags & PROGRAM_KW_GROUP ? columns : (ox + 1) & 7;
-    return (uint64_t)planes << 32 | flags << 16 | wn << 8 | start;
+    uint32_t start = flags & PROGRAM_KW_GROUP ? columns : ox, width = bits(v->map[map * PROGRAM_MAP_WORDS + 1], 31, 16);
+    return (uint64_t)width << 40 | (uint64_t)planes_of(v, map) << 32 | flags << 16 | wn << 8 | start;
 }
 
 static uint64_t lists_key(uint64_t h, const struct view *v, const uint64_t *layer)
@@ -134,7 +134,7 @@ static uint64_t lists_key(uint64_t h, const struct view *v, const uint64_t *laye
     const uint64_t *k = v->kword + (size_t)bits(layer[1], 31, 16) * PROGRAM_KWORD_WORDS;
     for (uint32_t filters = bits(layer[1], 15, 0); filters > 0; k += PROGRAM_KWORD_WORDS) {
         uint32_t flags = bits(k[0], 15, 8);
-        h = add(h, window_key(planes_of(v, bits(k[0], 7, 0)), flags, bits(k[0], 23, 16), bits(k[0], 31, 24), bits(k[0], 63, 56)));
+        h = add(h, window_key(v, bits(k[0], 7, 0), flags, bits(k[0], 23, 16), bits(k[0], 31, 24), bits(k[0], 63, 56)));
         filters -= (flags & PROGRAM_KW_LAST) != 0;
     }
     return h;
@@ -152,7 +152,7 @@ static uint64_t layer_key(uint64_t h, const struct view *v, const uint64_t *laye
         return add(h, bits(layer[1], 31, 16));
     h = add(h, logits ? bits(layer[3], 31, 0) : planes_of(v, bits(layer[0], 31, 16)));
     if (op == PROGRAM_MAXPOOL)
-        return add(h, window_key(0, bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0, 1, 0, bits(layer[2], 15, 8)));
+        return add(h, window_key(v, bits(layer[1], 31, 16), bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0, 1, 0, bits(layer[2], 15, 8)));
     return lists_key(h, v, layer);
 }
 

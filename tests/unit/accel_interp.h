@@ -195,8 +195,8 @@ static inline void interp_window(const struct interp *p, uint64_t kw, const stru
         for (int c = 0; c < 3; c++)
             if (!(flags & PROGRAM_KW_GROUP))
                 tap[r * 3 + c] = interp_read(p, m, y * s + oy + r, x * s + ox + c, g, ab);
-            else if (c < columns && g + 3 * c + r < m->groups)
-                tap[r * 3 + c] = interp_read(p, m, y * s, x * s, g + 3 * c + r, ab);
+            else if (c < columns && g + (flags & PROGRAM_KW_REPEAT ? c : 3 * c + r) < m->groups)
+                tap[r * 3 + c] = interp_read(p, m, y * s, x * s, g + (flags & PROGRAM_KW_REPEAT ? c : 3 * c + r), ab);
             else
                 tap[r * 3 + c] = 0;
 }

@@ -19,9 +19,12 @@ static void add(struct windows *ws, int reads, int planes, bool last)
     ws->w[ws->n++] = (struct window){ reads, planes, last };
 }
 
-/* Blocks of eight whose words hold the 10 or 17 columns from ox on, slot 0 being column -1. */
-static int reads(int ox, bool stride2)
+/* Blocks of eight whose words hold the 10 or 17 columns from ox on, slot 0 being column -1; behind the only block of a map
+ * nothing is read. */
+static int reads(const uint64_t *map, int ox, bool stride2)
 {
+    if (bits(map[1], 31, 16) <= 8 && ox >= 0 && !stride2)
+        return 1;
     int d = (ox + 1) & 7;
     return stride2 ? 2 + (d >= 2) : 1 + (d >= 1);
 }
@@ -32,9 +35,10 @@ static void add_list(struct windows *ws, const struct program *p, int *k)
 {
     for (bool last = false; !last; ++*k) {
         uint64_t w = p->kword[2 * *k];
-        int flags = (int)bits(w, 15, 8), planes = (int)bits(p->map[2 * bits(w, 7, 0)], 51, 48);
+        const uint64_t *map = &p->map[2 * bits(w, 7, 0)];
+        int flags = (int)bits(w, 15, 8), planes = (int)bits(map[0], 51, 48);
         bool s2 = flags & PROGRAM_KW_STRIDE2;
-        int n = flags & PROGRAM_KW_GROUP ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads((int8_t)bits(w, 63, 56), s2);
+        int n = flags & PROGRAM_KW_GROUP ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads(map, (int8_t)bits(w, 63, 56), s2);
         last = flags & PROGRAM_KW_LAST;
         for (int j = 0; j < planes; j++)
             add(ws, n, (int)bits(w, 23, 16), last && j == planes - 1);
@@ -54,7 +58,7 @@ static struct windows expand(const struct program *p, const uint64_t *l)
                 add_list(&ws, p, &next);
             else
                 for (int planes = (int)bits(p->map[2 * bits(l[1], 31, 16)], 51, 48); planes--;)
-                    add(&ws, reads((int8_t)bits(l[2], 15, 8), bits(l[2], 16, 16)), 1, planes == 0);
+                    add(&ws, reads(&p->map[2 * bits(l[1], 31, 16)], (int8_t)bits(l[2], 15, 8), bits(l[2], 16, 16)), 1, planes == 0);
         }
     }
     return ws;
