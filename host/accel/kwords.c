@@ -3,7 +3,7 @@
 
 /* What one K-word reads: a 3 x 3 window of one group, or up to nine groups of one pixel. */
 struct piece {
-    bool group_mode;
+    bool group_mode, repeat;   /* repeat: group mode with one group a column, in its three rows */
     int group, columns;        /* first channel group; tap columns of group mode */
     int ky, kx, kh, kw;        /* the part of the kernel */
     int oy, ox, shift;         /* window offset; tap column of kx */
@@ -60,6 +60,11 @@ static void put_tap(struct build *b, const struct view *v, int row, int o, int g
 
 static void put_row(struct build *b, const struct view *v, const struct piece *p, int row, int o)
 {
+    if (p->repeat) {
+        for (int column = 0; column < p->columns; column++)
+            put_tap(b, v, row, o, p->group + column, 0, 0, column);
+        return;
+    }
     if (p->group_mode) {
         for (int tap = 0; tap < TAPS; tap++)   /* tap (r, p) = group + 3 p + r */
             put_tap(b, v, row, o, p->group + 3 * (tap % 3) + tap / 3, 0, 0, tap);
@@ -134,6 +139,58 @@ static void put_coefs(struct build *b, const struct view *v, struct rows r, int 
             }
 }
 
+static int tap_bits(const uint64_t *plane, int row, int tap)
+{
+    int bit = row * ROW_BITS + tap * GROUP;
+    return (int)(plane[bit / 64] >> (bit % 64) & 0xffff);
+}
+
+static void add_tap_bits(uint64_t *plane, int row, int tap, int bits)
+{
+    int bit = row * ROW_BITS + tap * GROUP;
+    plane[bit / 64] |= (uint64_t)bits << (bit % 64);
+}
+
+/* Plane j of n counts twice as much as plane i, whatever the row and the activation plane. */
+static bool is_double(const struct build *b, int n, int planes, int i, int j)
+{
+    int m = b->hw->m;
+    for (int ab = 0; ab < planes; ab++)
+        for (int row = 0; row < m; row++)
+            if (b->coefs[(ab * n + j) * m + row] != 2 * b->coefs[(ab * n + i) * m + row])
+                return false;
+    return true;
+}
+
+/* Of n planes in the first row of taps, two whose coefficients are c and 2 c become one: the second goes into the other
+ * two rows, which see the same activations. Returns how many planes are left. */
+static int fold_planes(struct build *b, int n, int planes)
+{
+    size_t words = (size_t)(b->hw->m * b->hw->k / 64), m = (size_t)b->hw->m;
+    int first[FIXED_MAX_PLANES], left = 0;
+    bool used[FIXED_MAX_PLANES] = { false };
+    for (int i = 0; i < n; i++) {
+        if (used[i])
+            continue;
+        uint64_t *plane = b->words + (size_t)i * words;
+        int j = i + 1;
+        while (j < n && (used[j] || !is_double(b, n, planes, i, j)))
+            j++;
+        for (int row = 0; j < n && row < b->hw->m; row++)
+            for (int column = 0; column < 3; column++)
+                for (int r = 1; r < 3; r++)
+                    add_tap_bits(plane, row, 3 * r + column, tap_bits(b->words + (size_t)j * words, row, column));
+        if (j < n)
+            used[j] = true;
+        memmove(b->words + (size_t)left * words, plane, words * sizeof *plane);
+        first[left++] = i;
+    }
+    for (int ab = 0; ab < planes; ab++)
+        for (int i = 0; i < left; i++)
+            memmove(b->coefs + (size_t)(ab * left + i) * m, b->coefs + (size_t)(ab * n + first[i]) * m, m * sizeof *b->coefs);
+    return left;
+}
+
 static int append(struct build *b, uint64_t w0, struct kword names)
 {
     if (b->n_kword == b->cap_kword) {
@@ -161,13 +218,14 @@ static int emit(struct build *b, int edge, const struct piece *p, int n)
     int waddr = pool_add(&b->weight, b->words, n), coef = pool_add(&b->coef, b->coefs, planes * n);
     if (waddr < 0 || coef < 0)
         return BASE_NOMEM;
-    int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
+    int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->repeat ? PROGRAM_KW_REPEAT : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
     uint64_t w0 = put_bits(flags, 15, 8) | put_bits(n, 23, 16) | put_bits(p->columns, 31, 24) |
                   put_bits(p->group, 47, 32) | put_bits(p->oy, 55, 48) | put_bits(p->ox, 63, 56);
     return append(b, w0, (struct kword){ edge, waddr, coef });
 }
 
-static int add_piece(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)
+/* The piece's planes and their coefficients; returns how many. */
+static int make_planes(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)
 {
     const struct fixed_term *t = v->term;
     struct kept kept[FIXED_MAX_PLANES];
@@ -175,14 +233,24 @@ static int add_piece(struct build *b, const struct view *v, const struct piece *
     for (int row = r.first; row < r.first + r.count; row++)
         put_row(b, v, p, row, filter * b->hw->m + row - t->chan);
     int n = keep_planes(b, v, r, filter, kept);
-    if (is_weighted(t)) {
+    put_coefs(b, v, r, filter, kept, n, b->place[t->edge].planes);
+    return n;
+}
+
+/* `n` planes of the term are there; `listed` are left where some were folded. None: the piece is pruned. */
+static int finish_piece(struct build *b, const struct view *v, const struct piece *p, int n, int listed)
+{
+    if (is_weighted(v->term)) {
         b->count->dense += v->planes;
         b->count->listed += n;
     }
-    if (n == 0)
-        return BASE_OK;                        /* pruned */
-    put_coefs(b, v, r, filter, kept, n, b->place[t->edge].planes);
-    return emit(b, t->edge, p, n);
+    return n ? emit(b, v->term->edge, p, listed) : BASE_OK;
+}
+
+static int add_piece(struct build *b, const struct view *v, const struct piece *p, struct rows r, int filter)
+{
+    int n = make_planes(b, v, p, r, filter);
+    return finish_piece(b, v, p, n, n);
 }
 
 /* ---- a term's pieces ------------------------------------------------------------- */
@@ -207,12 +275,11 @@ static void place_piece(struct piece *p, const struct fixed_term *t)
 }
 
 /* Group mode has neither padding nor offsets: every pixel it reads must lie in the map. */
-static bool by_groups(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
+static bool by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
 {
     const struct fixed_edge *e = &b->net->edge[t->edge];
     int s = array_stride(l, t);
-    return !t->depthwise && t->kh == 1 && t->kw == 1 && t->pad_t == 0 && t->pad_l == 0 &&
-           b->place[t->edge].groups > 1 && (l->h - 1) * s < e->h && (l->w - 1) * s < e->w;
+    return !t->depthwise && t->kh == 1 && t->kw == 1 && t->pad_t == 0 && t->pad_l == 0 && (l->h - 1) * s < e->h && (l->w - 1) * s < e->w;
 }
 
 static int spatial_pieces(struct build *b, const struct view *v, int stride, int g, struct rows r, int filter)
@@ -242,6 +309,17 @@ static int group_pieces(struct build *b, const struct view *v, int stride, struc
     return BASE_OK;
 }
 
+/* A 1x1 kernel over up to three groups leaves most of the K slots empty: two planes go into one word if the array then
+ * takes fewer cycles than plane by plane, in which case *folded. A window takes as many reads as columns (at stride 2 twice). */
+static int folded_piece(struct build *b, const struct view *v, int stride, struct rows r, int filter, bool *folded)
+{
+    int edge = v->term->edge, groups = b->place[edge].groups;
+    struct piece p = { .group_mode = true, .repeat = true, .columns = groups, .stride = stride };
+    int n = make_planes(b, v, &p, r, filter), listed = fold_planes(b, n, b->place[edge].planes);
+    *folded = BASE_MAX(listed, groups * stride) < BASE_MAX(n, stride);
+    return *folded ? finish_piece(b, v, &p, n, listed) : BASE_OK;
+}
+
 static int add_term(struct build *b, const struct fixed_layer *l, const struct view *v, int filter)
 {
     const struct fixed_term *t = v->term;
@@ -250,8 +328,16 @@ static int add_term(struct build *b, const struct fixed_layer *l, const struct v
         return BASE_OK;
     struct rows r = { lo - filter * m, hi - lo };
     int stride = array_stride(l, t), first = 0, last = b->place[t->edge].groups - 1;
-    if (by_groups(b, l, t))
-        return group_pieces(b, v, stride, r, filter);
+    if (by_pixels(b, l, t)) {
+        int groups = b->place[t->edge].groups, rc = BASE_OK;
+        bool folded = false;
+        if (groups <= 3 && v->pack == 1)
+            rc = folded_piece(b, v, stride, r, filter, &folded);
+        if (rc || folded)
+            return rc;
+        if (groups > 1)
+            return group_pieces(b, v, stride, r, filter);
+    }
     if (t->depthwise && v->pack == 1) {        /* only the groups of these channels */
         first = (lo - t->chan) / GROUP;
         last = (hi - 1 - t->chan) / GROUP;
