@@ -69,7 +69,7 @@ module bp_fetch #(
   always_comb begin
     if ((place_i.behind[1] || place_i.ahead[0]) && part_q == 3'd0) off_step = '0;
     else if (!place_i.group || (place_i.stride2 && !half)) off_step = AddrW'(place_i.px_stride);
-    else off_step = AddrW'(place_i.planes * (place_i.repeats ? 6'd1 : 6'd3)) - (half ? AddrW'(place_i.px_stride) : '0);
+    else off_step = (place_i.repeats ? AddrW'(place_i.planes) : AddrW'(place_i.planes * 6'd3)) - (half ? AddrW'(place_i.px_stride) : '0);
   end
 
   always_ff @(posedge clk_i) begin

@@ -34,7 +34,7 @@ static uint16_t tap_of(const Map &m, const Kword &k, int y, int x, int plane, in
 {
     int s = k.stride2 ? 2 : 1;
     int row = y * s + (k.group_mode ? 0 : k.oy + r), col = (x * 8 + q) * s + (k.group_mode ? 0 : k.ox + p);
-    int group = k.group + (k.group_mode ? 3 * p + r : 0);
+    int group = k.group + (!k.group_mode ? 0 : k.repeat ? p : 3 * p + r);
     if (k.group_mode && (p >= k.columns || group >= m.groups)) return 0;
     if (row < 0 || row >= m.h || col < 0 || col >= m.w) return k.group_mode ? 0 : outside;
     return pixels[row][col][group][plane];
@@ -69,6 +69,7 @@ static void run_map(Tb &tb, Vbp_fetch *top)
     for (auto &j : jobs) {
         j.k = random_kword(tb, m);
         j.k.group_mode &= !pool;
+        j.k.repeat &= !pool;
         j.y = tb.below(m.h + 2), j.x = tb.below(m.blocks() + 1);
         j.first = tb.chance(50), j.last = tb.chance(50);
     }

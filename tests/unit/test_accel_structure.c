@@ -167,6 +167,27 @@ static void test_group_mode(void **state)
     accel_program_free(p);
 }
 
+/* A dense layer of 16 inputs leaves eight of nine taps empty: planes 0 and 1 of 5-bit weights, 2 and 3, and the sign. */
+static void test_folded(void **state)
+{
+    (void)state;
+    struct accel_program *p = compiled(two_layers(1, 16, 1, 5, 16));
+    const uint64_t *k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
+    assert_int_equal(p->kwords, 2);
+    assert_int_equal(bits(k[0], 15, 8), PROGRAM_KW_GROUP | PROGRAM_KW_REPEAT | PROGRAM_KW_LAST);
+    assert_int_equal(bits(k[0], 23, 16), 3);
+    assert_int_equal(bits(k[0], 31, 24), 1);
+    assert_int_equal(p->layer[2].listed_planes, 5);
+    const uint64_t *w = p->weights + (size_t)bits(k[1], 15, 0) * 36;
+    assert_int_equal(w[0] >> 48 & 0xffff, w[1] >> 32 & 0xffff);        /* row 0: taps 3 and 6 are one plane */
+    accel_program_free(p);
+    p = compiled(two_layers(1, 16, 1, 5, 64));                          /* four groups: plane by plane */
+    k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
+    assert_int_equal(bits(k[0], 15, 8), PROGRAM_KW_GROUP | PROGRAM_KW_LAST);
+    assert_int_equal(bits(k[0], 23, 16), 5);
+    accel_program_free(p);
+}
+
 static void refuse(struct fixed_net *net, const struct hw *hw, const char *part)
 {
     struct accel_program *p;
@@ -310,7 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned), cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_folded), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_hostile),
     };
