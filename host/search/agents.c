@@ -1,6 +1,7 @@
 /* agents: the table of agents, and the random one. */
 #include "search/search_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct search_agent *const agents[] = {
@@ -113,6 +114,12 @@ static int lower(const struct search_view *view, cost_fn *cost_of, int64_t limit
 int64_t search_limit(const struct search_job *job)
 {
     return job->objective.cycles_limit > 0 ? job->objective.cycles_limit : SEARCH_UNBUILDABLE - 1;
+}
+
+int64_t search_draw_limit(const struct search_view *view, int64_t floor, struct base_rng *rng)
+{
+    double lo = (double)BASE_MAX(floor, 1), hi = (double)BASE_MAX(view->job->objective.reference_cycles, floor + 1);
+    return (int64_t)(lo * pow(hi / lo, (double)base_rng_uniform(rng)));
 }
 
 int search_lower(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes)

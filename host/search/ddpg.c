@@ -128,7 +128,7 @@ static void all_least(const struct ddpg *d, int *genes)
 static double reward_of(const struct ddpg *d, const struct search_trial *t)
 {
     const struct search_objective *o = &d->view->job->objective;
-    if (o->goal == SEARCH_MAX_TOP1)
+    if (o->goal != SEARCH_MIN_CYCLES)
         return t->top1;
     return 1 - (double)t->cycles / (double)d->budget - 10 * BASE_MAX(t->loss - o->loss_max, 0);
 }
@@ -154,10 +154,11 @@ static int remember(struct ddpg *d, const struct search_trial *t)
 {
     int rc = grow(d);
     double last = 0, reward = reward_of(d, t);
+    int64_t budget = d->view->job->objective.goal == SEARCH_PARETO ? t->cycles : d->budget;   /* as if it had been asked for */
     all_least(d, d->partial);
     for (int i = 0; !rc && i < d->n; i++) {
         const struct search_dim *dim = &d->view->job->space->dim[i];
-        rc = make_state(d->state + (size_t)d->n_step * (size_t)d->width, d, i, d->partial, last, d->budget);
+        rc = make_state(d->state + (size_t)d->n_step * (size_t)d->width, d, i, d->partial, last, budget);
         last = d->preset->action_of(t->genes[i] - dim->lo, dim->hi - dim->lo + 1);
         d->partial[i] = t->genes[i];
         d->step[d->n_step] = (struct step){i + 1 < d->n ? d->n_step + 1 : -1, (float)last, (float)reward};
@@ -307,22 +308,23 @@ static int sweep(struct ddpg *d, int64_t budget, int *genes)
 static int walk(struct ddpg *d, struct base_rng *rng, int *genes)
 {
     const struct search_space *s = d->view->job->space;
+    int64_t budget = d->view->job->objective.goal == SEARCH_PARETO ? search_draw_limit(d->view, d->floor, rng) : d->budget;
     double last = 0;
     int rc = BASE_OK;
     all_least(d, genes);
     for (int i = 0; !rc && i < d->n; i++) {
         int values = s->dim[i].hi - s->dim[i].lo + 1;
         float state[MAX_STATE];
-        rc = make_state(state, d, i, genes, last, d->budget);
+        rc = make_state(state, d, i, genes, last, budget);
         if (rc)
             break;
         bool takes_rest = d->preset->last_takes_rest && i == d->n - 1;
         genes[i] = s->dim[i].lo + (takes_rest ? values - 1 : d->preset->value_of(choose_action(d, state, rng), values));
         if (!d->preset->wall_at_end)
-            rc = wall(d, i, d->budget, genes);
+            rc = wall(d, i, budget, genes);
         last = d->preset->action_of(genes[i] - s->dim[i].lo, values);
     }
-    return !rc && d->preset->wall_at_end ? sweep(d, d->budget, genes) : rc;
+    return !rc && d->preset->wall_at_end ? sweep(d, budget, genes) : rc;
 }
 
 static int propose(void *state, const struct search_view *view, struct base_rng *rng, int *genes)

@@ -140,11 +140,13 @@ static double value_of(const struct search_objective *o, const struct search_tri
 
 /* The youngest finished trials. Networks that have collapsed say nothing more by how deep: they are raised to where the
  * model still sees the difference between good ones. */
-static void take_points(struct gp *g)
+static int take_points(struct gp *g)
 {
     const struct search_trials *t = g->view->history;
     const struct search_objective *o = &g->view->job->objective;
     g->n_order = search_order(g->view, g->order);
+    if (g->n_order < 0)
+        return g->n_order;
     double best = value_of(o, &t->trial[g->order[0]]), median = value_of(o, &t->trial[g->order[g->n_order / 2]]);
     double floor = best - 4 * fabs(best - median) - 1e-6;
     for (int i = t->n - 1; i >= 0 && g->n < MAX_POINTS; i--)
@@ -152,6 +154,7 @@ static void take_points(struct gp *g)
             g->point[g->n] = t->trial[i].genes;
             g->y[g->n++] = BASE_MAX(value_of(o, &t->trial[i]), floor);
         }
+    return BASE_OK;
 }
 
 /* ---- what a candidate promises ------------------------------------------------------------------ */
@@ -168,12 +171,22 @@ static double expected_gain(double mean, double deviation, double level)
     return deviation * (z * normal_below(z) + exp(-0.5 * z * z) / sqrt(2 * M_PI));
 }
 
+struct belief { double mean, deviation; };
+
+static double gain_over(void *ctx, double level)
+{
+    const struct belief *b = ctx;
+    return expected_gain(b->mean, b->deviation, level);
+}
+
 static double promise(const struct gp *g, double mean, double deviation, int64_t cycles)
 {
     const struct search_objective *o = &g->view->job->objective;
     const struct search_trial *best = &g->view->history->trial[g->order[0]];
     if (o->goal == SEARCH_MAX_TOP1)
         return expected_gain(mean, deviation, best->feasible ? best->top1 : -INFINITY);
+    if (o->goal == SEARCH_PARETO)
+        return search_gain(o, g->view->history, cycles, gain_over, &(struct belief){mean, deviation});
     double meets = normal_below((mean + o->loss_max) / deviation);
     if (!best->feasible)
         return meets;
@@ -218,7 +231,7 @@ static int candidate(const struct gp *g, int *genes, const int *best, int round,
             search_mutate(g->space, rng, genes);
     }
     int rc = search_fit(g->view, limit, rng, genes);
-    if (!rc && base_rng_below(rng, 2))
+    if (!rc && g->view->job->objective.goal != SEARCH_PARETO && base_rng_below(rng, 2))
         rc = search_fill(g->view, limit, rng, genes);
     return rc;
 }
@@ -276,8 +289,9 @@ static int gp_propose(void *state, const struct search_view *view, struct base_r
         !(g.chol = BASE_ARENA_NEW_N(a, double, most * most)) || !(g.near = BASE_ARENA_NEW_N(a, double, dims * (size_t)g.steps)) ||
         !(g.square = BASE_ARENA_NEW_N(a, double, dims * (size_t)g.steps)) || !(g.order = BASE_ARENA_NEW_N(a, int, view->history->n)))
         rc = BASE_NOMEM;
+    if (!rc)
+        rc = take_points(&g);
     if (!rc) {
-        take_points(&g);
         choose_hyper(&g);
         rc = choose(&g, genes, rng);
     }

@@ -20,6 +20,7 @@ struct ilp {
     const struct search_space *space;
     double *worth;                     /* [genes] loss from widest to least */
     int *wide, *work;                  /* [genes] the widest candidate that can be built; scratch */
+    int64_t floor;                     /* cycles with all genes at their least */
     int n_column;                      /* of the program */
     struct { int group, index; } *column;
     glp_prob *program;
@@ -104,7 +105,7 @@ static double combined_loss(const struct ilp *p, int group, const int *genes)
 }
 
 /* Combinations of a layer that no other one beats in both: list [MAX_COMBINATIONS]. */
-static int list_combinations(struct combination *list, int *n, struct ilp *p, int group, int64_t floor)
+static int list_combinations(struct combination *list, int *n, struct ilp *p, int group)
 {
     *n = 0;
     for (int index = 0; combine(p, group, index, p->work); index++) {
@@ -113,7 +114,7 @@ static int list_combinations(struct combination *list, int *n, struct ilp *p, in
             return (int)cycles;
         if (cycles == SEARCH_UNBUILDABLE)
             continue;
-        struct combination c = {index, combined_loss(p, group, p->work), (double)(cycles - floor)};
+        struct combination c = {index, combined_loss(p, group, p->work), (double)(cycles - p->floor)};
         bool beaten = false;
         for (int k = 0; k < *n && !beaten; k++)
             beaten = list[k].loss <= c.loss && list[k].cycles <= c.cycles;
@@ -133,10 +134,10 @@ static int list_combinations(struct combination *list, int *n, struct ilp *p, in
 }
 
 /* Row 1 is the limit (or the loss), row 2 + g says that layer g takes one combination. */
-static int add_layer(struct ilp *p, struct combination *list, int group, int64_t floor)
+static int add_layer(struct ilp *p, struct combination *list, int group)
 {
     const struct search_objective *o = &p->view->job->objective;
-    int n, rc = list_combinations(list, &n, p, group, floor);
+    int n, rc = list_combinations(list, &n, p, group);
     if (rc || !n)
         return rc;
     bool fastest = o->goal == SEARCH_MIN_CYCLES;
@@ -184,17 +185,16 @@ static int solve(struct ilp *p, double allowed, int *genes)
     search_groups(p->view->costs, &n_group);
     for (int i = 0; i < p->space->n; i++)
         p->work[i] = p->space->dim[i].lo;
-    int64_t floor = search_estimate(p->view->costs, p->work);
     struct combination *list = BASE_NEW_N(struct combination, MAX_COMBINATIONS);
-    int rc = floor < 0 ? (int)floor : list ? BASE_OK : BASE_NOMEM;
+    int rc = list ? BASE_OK : BASE_NOMEM;
     bool fastest = p->view->job->objective.goal == SEARCH_MIN_CYCLES;
     glp_term_out(GLP_OFF);
     p->program = glp_create_prob();
     glp_set_obj_dir(p->program, GLP_MIN);
     glp_add_rows(p->program, 1);
-    glp_set_row_bnds(p->program, 1, GLP_UP, 0, fastest ? allowed : allowed - (double)floor);
+    glp_set_row_bnds(p->program, 1, GLP_UP, 0, fastest ? allowed : allowed - (double)p->floor);
     for (int g = 0; !rc && g < n_group; g++)
-        rc = add_layer(p, list, g, floor);
+        rc = add_layer(p, list, g);
     if (!rc)
         rc = read_answer(p, genes);
     glp_delete_prob(p->program);
@@ -215,9 +215,16 @@ static int solved(struct ilp *p, int past, struct base_rng *rng, int *genes)
     double doubt = past ? BASE_MIN(0.2 + 0.02 * past, 1) : 0;
     read_worth(p);
     for (int i = 0; i < p->space->n; i++)
+        p->work[i] = p->space->dim[i].lo;
+    p->floor = search_estimate(p->view->costs, p->work);
+    if (p->floor < 0)
+        return (int)p->floor;
+    for (int i = 0; i < p->space->n; i++)
         p->worth[i] *= exp(doubt * (double)base_rng_normal(rng));
     if (job->objective.goal == SEARCH_MIN_CYCLES)
         return solve(p, job->objective.loss_max, genes);
+    if (job->objective.goal == SEARCH_PARETO)
+        return solve(p, (double)search_draw_limit(p->view, p->floor, rng), genes);
     return solve(p, (double)search_limit(job), genes);
 }
 

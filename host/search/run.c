@@ -84,7 +84,7 @@ static void judge(const struct search_objective *o, struct search_trial *t)
 {
     if (o->cycles_limit > 0 && t->cycles > o->cycles_limit)
         t->feasible = 0;
-    if (o->goal == SEARCH_MIN_CYCLES && t->loss > o->loss_max)
+    if (o->goal != SEARCH_MAX_TOP1 && t->loss > o->loss_max)
         t->feasible = 0;
 }
 

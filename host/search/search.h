@@ -24,11 +24,14 @@ struct search_space { int n; const struct search_dim *dim; };
 enum search_goal {
     SEARCH_MAX_TOP1,               /* the most accurate with cycles <= cycles_limit */
     SEARCH_MIN_CYCLES,             /* the fastest with loss <= loss_max */
+    SEARCH_PARETO,                 /* the trade-off of accuracy against cycles; limit and loss_max hold */
 };
 struct search_objective {
     enum search_goal goal;
-    int64_t cycles_limit;          /* 0 = none; holds for both goals */
-    double loss_max;               /* same unit as search_result.loss; SEARCH_MIN_CYCLES only */
+    int64_t cycles_limit;          /* 0 = none; holds for all goals */
+    double loss_max;               /* same unit as search_result.loss; not for SEARCH_MAX_TOP1 */
+    double reference_top1;         /* SEARCH_PARETO: the point that hypervolume is measured from, which no */
+    int64_t reference_cycles;      /* useful network is worse than in either */
 };
 
 /* ---- one candidate's outcome ---------------------------------------------- */
@@ -100,11 +103,13 @@ int search_study_json(struct search_study *s, struct base_text *out);
 /* ---- judging trials ------------------------------------------------------- */
 /* True if `a` is better than `b`. Ties go to fewer cycles, then to the earlier trial. */
 bool search_better(const struct search_objective *o, const struct search_trial *a, const struct search_trial *b);
-/* Index of the best feasible finished trial, -1 if there is none. */
+/* Index of the best feasible finished trial, of SEARCH_PARETO the front's knee; -1 if there is none. */
 int search_best(const struct search_objective *o, const struct search_trials *t);
 /* flag[i] = trial i is finished and no finished one has both more accuracy and fewer cycles
  * (of equal ones the first). Returns how many. */
 int search_pareto(const struct search_trials *t, bool *flag);
+/* Share, 0..1, of the rectangle from the reference to (0 cycles, accuracy 1) that the feasible trials dominate. */
+double search_hypervolume(const struct search_objective *o, const struct search_trials *t);
 
 /* ---- running -------------------------------------------------------------- */
 struct search_job {
@@ -122,7 +127,7 @@ struct search_job {
  * signal, with a study that can be resumed. */
 int search_run(struct search_study *s, const struct search_job *job);
 /* Uniform pairs of widths worth knowing, dearest first: of those within the limit the ones that no wider pair within it
- * contains; without a limit those whose two widths differ by at most one. */
+ * contains; without a limit, and for SEARCH_PARETO, those whose two widths differ by at most one. */
 enum { SEARCH_MAX_BITS = 8, SEARCH_MAX_PAIRS = SEARCH_MAX_BITS * SEARCH_MAX_BITS };
 struct search_pair { int w, a; int64_t cycles; };
 int search_pairs(struct search_pair out[SEARCH_MAX_PAIRS], int *n, const struct search_job *job);

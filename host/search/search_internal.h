@@ -58,8 +58,14 @@ int search_fit(const struct search_view *view, int64_t limit, struct base_rng *r
 int search_fill(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
 /* Whether a trial has had these genes. */
 bool search_known(const struct search_view *view, const int *genes);
-/* Finished trials, the best first: index [history->n]; returns how many. */
+/* Finished trials, the best first (SEARCH_PARETO: front by front): index [history->n]; returns how many, negative = base_code. */
 int search_order(const struct search_view *view, int *index);
+/* SEARCH_PARETO: what a candidate of so many cycles adds to the hypervolume, `gain` saying what one above `level`, the best
+ * accuracy so far of what is no slower, is worth. */
+typedef double search_gain_fn(void *ctx, double level);
+double search_gain(const struct search_objective *o, const struct search_trials *t, int64_t cycles, search_gain_fn *gain, void *ctx);
+/* SEARCH_PARETO: an upper limit of cycles for one proposal, between `floor` and the reference, even in their logarithm. */
+int64_t search_draw_limit(const struct search_view *view, int64_t floor, struct base_rng *rng);
 
 int search_study_begin(struct search_study *s, const struct search_trial *t);
 /* The recorded row of `t` (by id) becomes t's state and results. */

@@ -44,17 +44,25 @@ static int dearest_first(const void *x, const void *y)
     return a->w != b->w ? a->w - b->w : a->a - b->a;
 }
 
-/* Kept: of what is within a limit, the pairs that no wider one within it contains; without a limit, those whose two
- * widths are not far apart. */
-static bool is_kept(int64_t cycles[SEARCH_MAX_BITS + 2][SEARCH_MAX_BITS + 2], int64_t limit, int w, int a)
+/* Whether it is only what is near the limit that is wanted. */
+static bool at_the_limit(const struct search_job *job)
 {
-    if (!limit)
-        return cycles[w][a] < SEARCH_UNBUILDABLE && w - a <= 1 && a - w <= 1;
+    return job->objective.cycles_limit > 0 && job->objective.goal != SEARCH_PARETO;
+}
+
+/* Kept: of what is within a limit, the pairs that no wider one within it contains; where all prices are wanted, those
+ * whose two widths are not far apart. */
+static bool is_kept(int64_t cycles[SEARCH_MAX_BITS + 2][SEARCH_MAX_BITS + 2], const struct search_job *job, int w, int a)
+{
+    int64_t limit = search_limit(job);
+    if (!at_the_limit(job))
+        return cycles[w][a] <= limit && w - a <= 1 && a - w <= 1;
     return cycles[w][a] <= limit && cycles[w + 1][a] > limit && cycles[w][a + 1] > limit;
 }
 
-static int pairs_by(struct search_pair *out, int *n, const struct search_space *s, int64_t limit, search_cost_fn *cost, void *ctx)
+static int pairs_by(struct search_pair *out, int *n, const struct search_job *job, search_cost_fn *cost, void *ctx)
 {
+    const struct search_space *s = job->space;
     int64_t cycles[SEARCH_MAX_BITS + 2][SEARCH_MAX_BITS + 2];
     int w_lo, w_hi, a_lo, a_hi, *genes = BASE_NEW_N(int, s->n);
     *n = 0;
@@ -77,7 +85,7 @@ static int pairs_by(struct search_pair *out, int *n, const struct search_space *
     base_free(genes);
     for (int w = w_lo; w <= w_hi; w++)
         for (int a = a_lo; a <= a_hi; a++)
-            if (is_kept(cycles, limit, w, a))
+            if (is_kept(cycles, job, w, a))
                 out[(*n)++] = (struct search_pair){w, a, cycles[w][a]};
     qsort(out, (size_t)*n, sizeof *out, dearest_first);
     return BASE_OK;
@@ -85,7 +93,7 @@ static int pairs_by(struct search_pair *out, int *n, const struct search_space *
 
 int search_pairs(struct search_pair out[SEARCH_MAX_PAIRS], int *n, const struct search_job *job)
 {
-    return pairs_by(out, n, job->space, job->objective.cycles_limit, job->cost, job->ctx);
+    return pairs_by(out, n, job, job->cost, job->ctx);
 }
 
 static int64_t known_cost(void *costs, const int *genes)
@@ -93,15 +101,15 @@ static int64_t known_cost(void *costs, const int *genes)
     return search_cost(costs, genes);
 }
 
-/* With a limit the dearest ones, which use most of it; without, some of all prices. */
+/* The dearest ones, which use most of the limit; or some of all prices. */
 static int seed_pair(struct search_pair *out, bool *found, const struct search_view *view, int index)
 {
     struct search_pair pair[SEARCH_MAX_PAIRS];
-    int n, rc = pairs_by(pair, &n, view->job->space, view->job->objective.cycles_limit, known_cost, view->costs);
+    int n, rc = pairs_by(pair, &n, view->job, known_cost, view->costs);
     int seeds = BASE_MIN(n, SEEDS);
     *found = !rc && index < seeds;
     if (*found)
-        *out = pair[view->job->objective.cycles_limit || seeds < 2 ? index : index * (n - 1) / (seeds - 1)];
+        *out = pair[at_the_limit(view->job) || seeds < 2 ? index : index * (n - 1) / (seeds - 1)];
     return rc;
 }
 

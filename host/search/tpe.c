@@ -45,16 +45,19 @@ static int draw(const double *p, int n, struct base_rng *rng)
 /* l and g of every gene, one behind the other: offset [genes]. */
 struct model { double *l, *g; int *offset, *order; };
 
-static void fit_model(struct model *m, const struct search_view *view)
+static int fit_model(struct model *m, const struct search_view *view)
 {
     const struct search_space *s = view->job->space;
     int n = search_order(view, m->order), good = BASE_MIN((int)ceil(GOOD * n), MAX_GOOD);
+    if (n < 0)
+        return n;
     for (int i = 0, at = 0; i < s->n; i++) {
         histogram(m->l + at, view, i, m->order, good);
         histogram(m->g + at, view, i, m->order + good, n - good);
         m->offset[i] = at;
         at += s->dim[i].hi - s->dim[i].lo + 1;
     }
+    return BASE_OK;
 }
 
 static int best_candidate(const struct model *m, const struct search_view *view, struct base_rng *rng, int *genes, int *candidate)
@@ -94,10 +97,10 @@ static int tpe_propose(void *state, const struct search_view *view, struct base_
     struct model m = {BASE_NEW_N(double, values), BASE_NEW_N(double, values), BASE_NEW_N(int, s->n), BASE_NEW_N(int, view->history->n)};
     int *candidate = BASE_NEW_N(int, s->n);
     rc = m.l && m.g && m.offset && m.order && candidate ? BASE_OK : BASE_NOMEM;
-    if (!rc) {
-        fit_model(&m, view);
+    if (!rc)
+        rc = fit_model(&m, view);
+    if (!rc)
         rc = best_candidate(&m, view, rng, genes, candidate);
-    }
     base_free(m.l);
     base_free(m.g);
     base_free(m.offset);

@@ -68,7 +68,7 @@ static inline int planted_evaluate(void *ctx, const int *g, uint64_t seed, struc
 static inline struct search_job job_of(const char *agent, uint64_t seed, int budget, struct planted *p)
 {
     return (struct search_job){
-        .space = &space, .objective = {SEARCH_MAX_TOP1, 3000, 0}, .agent = agent, .seed = seed, .budget = budget,
+        .space = &space, .objective = {.goal = SEARCH_MAX_TOP1, .cycles_limit = 3000}, .agent = agent, .seed = seed, .budget = budget,
         .ctx = p, .evaluate = planted_evaluate, .cost = planted_cost,
     };
 }
@@ -122,7 +122,7 @@ static inline int wide_evaluate(void *ctx, const int *g, uint64_t seed, struct s
 static inline struct search_job wide_job(const char *agent, uint64_t seed, int budget, struct planted *p)
 {
     return (struct search_job){
-        .space = wide_space(), .objective = {SEARCH_MAX_TOP1, 9000, 0}, .agent = agent, .seed = seed, .budget = budget,
+        .space = wide_space(), .objective = {.goal = SEARCH_MAX_TOP1, .cycles_limit = 9000}, .agent = agent, .seed = seed, .budget = budget,
         .ctx = p, .evaluate = wide_evaluate, .cost = wide_cost,
     };
 }

@@ -361,10 +361,30 @@ static void front_and_best(void **state)
     bool flag[6];
     assert_int_equal(search_pareto(&t, flag), 3);
     assert_true(flag[0] && flag[1] && !flag[2] && !flag[3] && flag[4] && !flag[5]);
-    assert_int_equal(search_best(&(struct search_objective){SEARCH_MAX_TOP1, 0, 0}, &t), 0);
-    assert_int_equal(search_best(&(struct search_objective){SEARCH_MIN_CYCLES, 0, 1}, &t), 1);
+    assert_int_equal(search_best(&(struct search_objective){.goal = SEARCH_MAX_TOP1}, &t), 0);
+    assert_int_equal(search_best(&(struct search_objective){.goal = SEARCH_MIN_CYCLES, .loss_max = 1}, &t), 1);
     t.n = 0;
-    assert_int_equal(search_best(&(struct search_objective){SEARCH_MAX_TOP1, 0, 0}, &t), -1);
+    assert_int_equal(search_best(&(struct search_objective){.goal = SEARCH_MAX_TOP1}, &t), -1);
+}
+
+/* Two rectangles by hand; the knee is the corner, not the ends; what is over the limit counts for nothing. */
+static void trade_off(void **state)
+{
+    (void)state;
+    struct search_trial v[] = {point(0, .5, 20), point(1, .8, 40), point(2, .9, 100), point(3, .7, 60), point(4, .99, 10)};
+    struct search_trials t = {.trial = v, .n = 5};
+    const struct search_objective o = {.goal = SEARCH_PARETO, .reference_top1 = .1, .reference_cycles = 100};
+    v[4].feasible = 0;
+    double area = (20 * .4 + 60 * .7) / (.9 * 100);
+    assert_true(fabs(search_hypervolume(&o, &t) - area) < 1e-12);
+    assert_int_equal(search_best(&o, &t), 1);
+    v[1].cycles = 101;                 /* behind the reference */
+    assert_true(fabs(search_hypervolume(&o, &t) - (40 * .4 + 40 * .6) / (.9 * 100)) < 1e-12);
+    t.n = 1;
+    assert_int_equal(search_best(&o, &t), 0);
+    t.n = 0;
+    assert_int_equal(search_best(&o, &t), -1);
+    assert_true(search_hypervolume(&o, &t) == 0);
 }
 
 static void exports(void **state)
@@ -448,7 +468,7 @@ int main(void)
         cmocka_unit_test(used_up_space_ends_the_search),
         cmocka_unit_test(what_cannot_be_built_is_not_tried),
         cmocka_unit_test(notes_and_openings),
-        cmocka_unit_test(front_and_best),
+        cmocka_unit_test(front_and_best), cmocka_unit_test(trade_off),
         cmocka_unit_test(exports),
         cmocka_unit_test(study_of_an_earlier_build),
     };

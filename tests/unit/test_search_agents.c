@@ -39,6 +39,35 @@ static void every_agent_beats_random(void **state)
         assert_true(mean_best(&deviation, job_of, agents[i], 60) > random);
 }
 
+/* ---- the trade-off --------------------------------------------------------------------------------------- */
+
+static double mean_hypervolume(const char *agent, int budget)
+{
+    const char *dir = unit_scratch();
+    double sum = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct planted p = {0};
+        struct search_job job = job_of(agent, seed, budget, &p);
+        struct search_trials t;
+        job.objective = (struct search_objective){.goal = SEARCH_PARETO, .loss_max = 1, .reference_top1 = 0.1, .reference_cycles = 12900};
+        planted_run(&t, dir, &job);
+        sum += search_hypervolume(&job.objective, &t) / SEEDS;
+        search_trials_free(&t);
+    }
+    unit_remove(dir);
+    print_message("# %-15s %d trials: hypervolume %.4f\n", agent, budget, sum);
+    return sum;
+}
+
+static void every_agent_finds_a_better_front_than_random(void **state)
+{
+    (void)state;
+    static const char *const agents[] = {"evolve", "gp", "tpe", "ddpg-amc", "ilp"};
+    double random = mean_hypervolume("random", 50);
+    for (int i = 0; i < BASE_COUNT(agents); i++)
+        assert_true(mean_hypervolume(agents[i], 50) > random);
+}
+
 /* ---- DDPG on a problem that is small enough to try everything ------------------------------------------ */
 
 enum { FEW = 8, FEW_BITS = 4 };        /* genes, 2..5 each: 65,536 candidates */
@@ -80,7 +109,7 @@ enum { FEW_LIMIT = 560 };              /* everything at 2 bits takes 360, at 5 b
 
 static struct search_job few_job(const char *agent, uint64_t seed, int budget, struct planted *p)
 {
-    return (struct search_job){.space = &few_space, .objective = {SEARCH_MAX_TOP1, FEW_LIMIT, 0}, .agent = agent, .seed = seed, .budget = budget,
+    return (struct search_job){.space = &few_space, .objective = {.goal = SEARCH_MAX_TOP1, .cycles_limit = FEW_LIMIT}, .agent = agent, .seed = seed, .budget = budget,
                                .ctx = p, .evaluate = few_evaluate, .cost = few_cost};
 }
 
@@ -157,7 +186,7 @@ int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(ddpg_learns),
+        cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(every_agent_finds_a_better_front_than_random), cmocka_unit_test(ddpg_learns),
     };
     const struct CMUnitTest bench[] = {cmocka_unit_test(table)};
     return getenv("BITPRESS_BENCH") ? cmocka_run_group_tests(bench, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
