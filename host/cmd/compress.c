@@ -241,6 +241,20 @@ static struct search_job search_job_of(struct run *r)
                                 .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
 }
 
+/* Where hypervolume is measured from: chance, and the limit or the dearest uniform recipe. */
+static int set_reference(struct run *r)
+{
+    struct search_objective *o = &r->target.search;
+    struct search_pair pair[SEARCH_MAX_PAIRS];
+    const struct search_job job = search_job_of(r);
+    int n = 0, rc = o->cycles_limit ? BASE_OK : search_pairs(pair, &n, &job);
+    o->reference_top1 = 1.0 / r->data.train.classes;
+    o->reference_cycles = n ? pair[0].cycles : o->cycles_limit;
+    if (!rc && !o->reference_cycles)
+        rc = base_fail(BASE_INPUT, "no uniform recipe of these widths can be built: search.w_max or search.a_max would have to be smaller");
+    return rc;
+}
+
 static int run_search(struct run *r)
 {
     double start = base_seconds();
@@ -251,6 +265,8 @@ static int run_search(struct run *r)
         rc = space_range_of(&range, r);
     if (!rc)
         rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
+    if (!rc && r->target.search.goal == SEARCH_PARETO)
+        rc = set_reference(r);
     const struct search_job job = search_job_of(r);
     if (!rc)
         rc = search_run(r->study, &job);
@@ -272,6 +288,16 @@ static int leave_out(int rc, const char *name)
     return BASE_OK;
 }
 
+/* What a finalist gets beside its widths. */
+static void treat(struct compress_recipe *recipe, const struct run_config *c, enum compress_mode mode)
+{
+    const bool fast = mode == COMPRESS_FAST;
+    recipe->finetune = (struct compress_finetune){ .mode = mode, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
+    recipe->quantize.rounding = fast ? COMPRESS_ADAPTIVE : COMPRESS_NEAREST;       /* whole epochs make up for both (docs/compress.md) */
+    recipe->quantize.bias_correction = fast;
+    recipe->distill = (struct compress_distill){ .weight = fast ? 0 : c->finetune.distill, .temperature = c->finetune.temperature };
+}
+
 static int build_finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe, enum compress_mode mode)
 {
     const struct run_config *c = &r->config;
@@ -279,14 +305,10 @@ static int build_finalist(struct run *r, struct contender *out, const char *name
     o.batchnorm_images = (int)c->search.batchnorm;
     o.label = label;
     o.resume = r->resume;
-    const bool fast = mode == COMPRESS_FAST;
-    recipe->finetune = (struct compress_finetune){ .mode = mode, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
-    recipe->quantize.rounding = fast ? COMPRESS_ADAPTIVE : COMPRESS_NEAREST;       /* whole epochs make up for both (docs/compress.md) */
-    recipe->quantize.bias_correction = fast;
-    recipe->distill = (struct compress_distill){ .weight = fast ? 0 : c->finetune.distill, .temperature = c->finetune.temperature };
+    treat(recipe, c, mode);
     char *text = compress_recipe_text(recipe, layers_of(r));
     char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
-    o.checkpoint = fast ? NULL : checkpoint;
+    o.checkpoint = mode == COMPRESS_FAST ? NULL : checkpoint;
     int rc = checkpoint ? contender_build(out, name, trial, recipe, r->bench.cache, &r->hw, &o) : BASE_NOMEM;
     base_free(checkpoint);
     base_free(text);
@@ -469,8 +491,11 @@ static int finalists_of_search(struct run *r)
         }
     if (n && failed == n)
         return base_fail(BASE_TARGET, "none of %d candidates can be built; the last: %s", n, why);
-    if (goal->goal == SEARCH_MAX_TOP1 && search_best(goal, &r->trials) < 0)
+    int best = search_best(goal, &r->trials);
+    if (goal->goal == SEARCH_MAX_TOP1 && best < 0)
         return base_fail(BASE_TARGET, "none of %d candidates meets the limit of %lld cycles", r->trials.n, (long long)goal->cycles_limit);
+    if (goal->goal == SEARCH_PARETO)
+        return best < 0 ? base_fail(BASE_TARGET, "none of %d candidates keeps the loss", r->trials.n) : finalist_trial(r, &r->searched, best);
     struct choice *choice = BASE_NEW_N(struct choice, n + 1);
     if (!choice)
         return BASE_NOMEM;
@@ -536,18 +561,72 @@ static void adopt_uniform(struct run *r)
     r->searched_is_uniform = true;
 }
 
+/* ---- the trade-off --------------------------------------------------------------------------------- */
+
+/* DIR/front/trial-N.yaml with what a finalist gets, for `bitpress apply`; there is none for a trial off the front. */
+static int write_point(struct run *r, const struct search_trial *t, bool on_front)
+{
+    char *path = base_format("%s/front/trial-%d.yaml", r->config.out, t->id);
+    struct compress_recipe recipe;
+    struct base_text text = { 0 };
+    int rc = path ? BASE_OK : BASE_NOMEM;
+    if (!rc && !on_front)
+        remove(path);                  /* an earlier, shorter search had it there */
+    if (rc || !on_front || (rc = space_recipe(&recipe, &r->space, t->genes))) {
+        base_free(path);
+        return rc;
+    }
+    treat(&recipe, &r->config, r->config.finetune.epochs ? COMPRESS_FULL : COMPRESS_FAST);
+    char *yaml = compress_recipe_text(&recipe, layers_of(r));
+    base_text_add(&text, "# trial %d: %.2f %% of the validation images before fine-tuning, %lld cycles (%s)\n%s", t->id, 100 * t->top1, (long long)t->cycles, t->cycles_source, yaml ? yaml : "");
+    rc = yaml && !text.failed ? base_file_write(path, text.s, text.len) : BASE_NOMEM;
+    base_free(yaml);
+    base_text_free(&text);
+    compress_recipe_free(&recipe);
+    base_free(path);
+    return rc;
+}
+
+static int write_front(struct run *r)
+{
+    const struct search_objective *o = &r->target.search;
+    char *dir = file_in(r, "front");
+    bool *front = BASE_NEW_N(bool, r->trials.n + 1);
+    struct base_text note = { 0 };
+    int count = 0, rc = dir && front ? base_mkdirs(dir) : BASE_NOMEM;
+    if (!rc)
+        search_pareto(&r->trials, front);
+    for (int i = 0; !rc && i < r->trials.n; i++) {
+        bool on_front = front[i] && r->trials.trial[i].feasible;
+        rc = write_point(r, &r->trials.trial[i], on_front);
+        count += on_front;
+    }
+    base_text_add(&note, "%.4f of %lld cycles x %.2f points above %.2f %%", search_hypervolume(o, &r->trials), (long long)o->reference_cycles, 100 * (1 - o->reference_top1), 100 * o->reference_top1);
+    if (!rc)
+        rc = note.failed ? BASE_NOMEM : search_study_set(r->study, "hypervolume", note.s);
+    if (!rc)
+        outcome_front(&r->outcome, count, note.s);
+    base_text_free(&note);
+    base_free(front);
+    base_free(dir);
+    return rc;
+}
+
 static int run_finalists(struct run *r)
 {
     double start = base_seconds();
     int rc = BASE_OK;
     if (has_uniform8(r))
         rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
-    if (!rc)
+    /* uniform recipes are among the trials; of a trade-off none of them is the rival */
+    if (!rc && r->target.search.goal != SEARCH_PARETO)
         rc = finalists_of_uniform(r);
     if (!rc)
         rc = finalists_of_search(r);
     if (!rc)
         adopt_uniform(r);
+    if (!rc && r->target.search.goal == SEARCH_PARETO)
+        rc = write_front(r);
     if (!rc && !r->searched.net)
         rc = base_fail(BASE_TARGET, "none of the fine-tuned candidates can be built: search.w_max or search.a_max would have to be smaller");
     outcome_time(&r->outcome, "fine-tune", base_seconds() - start);
@@ -592,7 +671,11 @@ static int run_test(struct run *r, const struct data_set *test)
     struct base_text chosen = { 0 }, result = { 0 };
     struct contender_exam exam = { 0 };
     int64_t id = 0;
-    base_text_add(&chosen, "trial %d, %.4f of %d held-out images after fine-tuning", r->searched.trial, r->searched.val_top1, r->data.n_val);
+    if (r->searched_is_uniform)
+        base_text_add(&chosen, "%s", r->uniform.name);
+    else
+        base_text_add(&chosen, "trial %d", r->searched.trial);
+    base_text_add(&chosen, ", %.4f of %d held-out images after fine-tuning", r->searched.val_top1, r->data.n_val);
     int rc = chosen.failed ? BASE_NOMEM : search_study_set(r->study, "chosen", chosen.s);
     if (!rc)
         rc = search_study_test_open(r->study, "float, uniform 8 bit, best uniform, searched", &id);
@@ -668,7 +751,7 @@ static int finish(struct run *r, double start)
 /* ---- the command ------------------------------------------------------------------------------------ */
 
 /* What the command line says beside a configuration, or instead of one. */
-struct wishes { const char *data, *input, *board, *out, *latency; double max_loss; long cycles, trials; };
+struct wishes { const char *data, *input, *board, *out, *latency; double max_loss; long cycles, trials; bool pareto; };
 
 static int load_config(struct run *r, const char *arg, const struct wishes *w)
 {
@@ -694,6 +777,8 @@ static int load_config(struct run *r, const char *arg, const struct wishes *w)
         return rc;
     if (w->max_loss >= 0)
         c->target.max_loss = w->max_loss;
+    if (w->pareto)
+        c->target.objective = "pareto";
     if (w->trials > 0)
         c->search.trials = w->trials;
     return BASE_OK;
@@ -781,6 +866,7 @@ int cmd_compress(int argc, char **argv)
         { "latency", CMD_TEXT, &w.latency, "TIME", "the most accurate network within it: 1ms, 250us" },
         { "cycles", CMD_INT, &w.cycles, "N", "the same in clock cycles" },
         { "max-loss", CMD_NUMBER, &w.max_loss, "POINTS", "at most so many points of top-1 less than in float; alone: the fastest such network" },
+        { "pareto", CMD_FLAG, &w.pareto, NULL, "the trade-off of accuracy against cycles: a recipe for each point of the front, the pack of its knee" },
         { "board", CMD_TEXT, &w.board, "NAME", "board description (default pynq-z2)" },
         { "input", CMD_TEXT, &w.input, "FILE", "YAML with `input: {scale, mean, std}`: how pixels become the network's input" },
         { "out", CMD_TEXT, &w.out, "DIR", "where everything goes (default: the configuration's out, run)" },

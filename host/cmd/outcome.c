@@ -17,7 +17,7 @@ struct page {
     struct report_data d;
     struct base_arena *arena;
     struct report_row row[MAX_ROWS];
-    struct report_setting version[8], fact[15 + OUTCOME_MAX_TIMES];
+    struct report_setting version[8], fact[16 + OUTCOME_MAX_TIMES];
 };
 
 void outcome_time(struct outcome *o, const char *name, double seconds)
@@ -26,6 +26,12 @@ void outcome_time(struct outcome *o, const char *name, double seconds)
         o->time[o->n_time].name = name;
         o->time[o->n_time++].s = seconds;
     }
+}
+
+void outcome_front(struct outcome *o, int points, const char *hypervolume)
+{
+    o->n_front = points;
+    snprintf(o->hypervolume, sizeof o->hypervolume, "%s", hypervolume);
 }
 
 static const struct contender *best_of(const struct outcome *o)
@@ -185,6 +191,8 @@ static void add_texts(struct page *p, const struct outcome *o)
     add_fact(p, o->test_openings ? "test images" : "held-out images", text(p, "%d, by the integer reference", o->test_images));
     add_fact(p, "fine-tuning", text(p, "%lld images seen by the best network", (long long)best_of(o)->trained));
     add_fact(p, "processor time", text(p, "%.0f s", base_cpu_seconds()));
+    if (*o->hypervolume)
+        add_fact(p, "front", text(p, "%d networks, recipes in front/; the pack is the knee; hypervolume %s", o->n_front, o->hypervolume));
     if (best_of(o)->pruned)
         add_fact(p, "channels removed", text(p, "%lld of %lld multiply-accumulates, %lld of %lld parameters stay; the float network is pruned.onnx", (long long)p->d.macs,
                                              (long long)p->d.macs_before, (long long)p->d.params, (long long)p->d.params_before));
@@ -301,6 +309,8 @@ static void print_table(const struct outcome *o)
     if (s->bit_exact == 1)
         printf("bit-exact: %d whole images, every logit\n", o->verified);
     print_pruned(o);
+    if (*o->hypervolume)
+        printf("front:  %d recipes in %s/front, the pack is the knee; hypervolume %s\n", o->n_front, o->dir, o->hypervolume);
     if (o->n_time) {
         printf("time:");
         for (int i = 0; i < o->n_time; i++)

@@ -24,11 +24,14 @@ struct outcome {
     struct { const char *name; double s; } time[OUTCOME_MAX_TIMES];
     int n_time;
     double wall_s;
+    int n_front; char hypervolume[120];      /* of a trade-off; "" where none was asked for */
     bool qonnx;                              /* best.qonnx.onnx as well */
 };
 
 /* Remember how long a phase took. */
 void outcome_time(struct outcome *o, const char *name, double seconds);
+/* A trade-off's front has so many points, whose recipes are in DIR/front. */
+void outcome_front(struct outcome *o, int points, const char *hypervolume);
 /* DIR/best.bpk, best.onnx, (best.qonnx.onnx,) summary.json, layers.csv, report.html; pruned.onnx if channels were removed. `pixels`: the pack's self-test image. */
 int outcome_write(const struct outcome *o, const uint8_t *pixels);
 /* The table, or with --json the summary. */

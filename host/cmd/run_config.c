@@ -40,6 +40,7 @@ static const struct key keys[] = {
     { "train", "loss", CHOICE, AT(train.loss), 0, 0, "cross_entropy|mse" },
     { "train", "pad", INT, AT(train.pad), 0, 64, "2" },
     { "train", "flip", BOOL, AT(train.flip), 0, 0, "false" },
+    { "target", "objective", CHOICE, AT(target.objective), 0, 0, "best|pareto" },
     { "target", "cycles", INT, AT(target.cycles), 1, 2147483647, "0" },
     { "target", "latency_ms", NUMBER, AT(target.latency_ms), 1e-6, 1e6, "0" },
     { "target", "max_loss", NUMBER, AT(target.max_loss), 0, 100, "100" },

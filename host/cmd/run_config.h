@@ -24,7 +24,7 @@ struct run_config {
         bool flip;
         double lr, gamma, weight_decay, momentum, label_smoothing;
     } train;
-    struct { long cycles; double latency_ms, max_loss; } target; /* cycles or latency, 0 = not given; points of top-1, 100 = any */
+    struct { const char *objective; long cycles; double latency_ms, max_loss; } target; /* best | pareto; cycles or latency, 0 = not given; points of top-1, 100 = any */
     struct {
         const char *agent, *backend;
         long trials, w_min, w_max, a_min, a_max;

@@ -134,7 +134,7 @@ static int find_trial(const struct study *s, const char *path, const char *text,
 /* Counts, notes and how often the test images were looked at. */
 static int summary(const struct cmd *c, struct study *s)
 {
-    static const char *const notes[] = { "chosen", "float_top1", "config_hash" };
+    static const char *const notes[] = { "chosen", "hypervolume", "float_top1", "config_hash" };
     int done = 0, failed = 0, front = 0, openings = 0;
     for (int i = 0; i < s->trials.n; i++) {
         done += s->trials.trial[i].state == SEARCH_DONE;

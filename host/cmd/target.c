@@ -13,9 +13,12 @@ int target_make(struct target *out, const struct run_config *c, const struct hw 
     *out = (struct target){ .search = { .goal = SEARCH_MAX_TOP1 }, .loss_max = c->target.max_loss / 100 };
     if (limit < 1 && c->target.latency_ms > 0)
         return base_fail(BASE_INPUT, "%s: target: %g ms is less than a cycle", c->path, c->target.latency_ms);
-    if (limit < 1 && out->loss_max >= 1)
-        return base_hint(base_fail(BASE_INPUT, "%s: no target", c->path), "target: {latency_ms: 0.1}, target: {cycles: 10000} or target: {max_loss: 0.5}");
-    if (limit >= 1)
+    bool pareto = !strcmp(c->target.objective, "pareto");
+    if (limit < 1 && out->loss_max >= 1 && !pareto)
+        return base_hint(base_fail(BASE_INPUT, "%s: no target", c->path), "target: {latency_ms: 0.1}, target: {cycles: 10000}, target: {max_loss: 0.5} or target: {objective: pareto}");
+    if (pareto)
+        out->search = (struct search_objective){ .goal = SEARCH_PARETO, .cycles_limit = (int64_t)limit, .loss_max = BASE_MIN(out->loss_max + REGAINED, 1) };
+    else if (limit >= 1)
         out->search.cycles_limit = (int64_t)limit;
     else
         out->search = (struct search_objective){ .goal = SEARCH_MIN_CYCLES, .loss_max = out->loss_max + REGAINED };
@@ -24,14 +27,15 @@ int target_make(struct target *out, const struct run_config *c, const struct hw 
 
 void target_words(char buf[200], const struct target *t, const struct hw *hw)
 {
-    char loss[64] = "";
+    char loss[64] = "", limit[96] = "";
+    if (t->search.cycles_limit)
+        snprintf(limit, sizeof limit, " within %lld cycles an image (%.4f ms at %g MHz, %s)", (long long)t->search.cycles_limit, (double)t->search.cycles_limit / (hw->clock_mhz * 1e3), hw->clock_mhz, hw->clock_is);
     if (t->loss_max < 1)
         snprintf(loss, sizeof loss, "%.3g points less accurate than in float", 100 * t->loss_max);
     if (t->search.goal == SEARCH_MIN_CYCLES)
         snprintf(buf, 200, "The fastest network that is at most %s", loss);
     else
-        snprintf(buf, 200, "The most accurate network within %lld cycles an image (%.4f ms at %g MHz, %s)%s%s", (long long)t->search.cycles_limit,
-                 (double)t->search.cycles_limit / (hw->clock_mhz * 1e3), hw->clock_mhz, hw->clock_is, *loss ? ", at most " : "", loss);
+        snprintf(buf, 200, "%s%s%s%s", t->search.goal == SEARCH_PARETO ? "The trade-off of accuracy against cycles" : "The most accurate network", limit, *loss ? ", at most " : "", loss);
 }
 
 int target_latency(double *ms, const char *text)

@@ -1,5 +1,5 @@
 /* target: what the user wants of `compress`: the most accurate network within a latency, or the fastest within a loss of
- * accuracy, or the first with the second as a condition. */
+ * accuracy, or the first with the second as a condition; or the trade-off of the two, within both. */
 #ifndef CMD_TARGET_H
 #define CMD_TARGET_H
 

@@ -26,4 +26,17 @@ sed -i 's|^model:.*|model: my.onnx|; s|^finetune:.*|finetune: {epochs: 0, top: 1
 "$BITPRESS" compress both.yaml --max-loss 0 --quiet >both.txt 2>both.err || rc=$?
 [ $rc -eq 1 ] && grep -q 'points on the test images' both.err || fail "both: $rc $(cat both.err)"
 [ -s both/best.bpk ] && [ -s both/report.html ] || fail "what was reached is not there"
+
+# The trade-off: every recipe of the front can be applied and costs what the study says; the knee is packed.
+"$BITPRESS" compress my.onnx --data idx:data --pareto --trials 12 -o trade --quiet >trade.txt || fail "trade-off: $(cat trade.txt)"
+n=$(ls trade/front/trial-*.yaml | wc -l)
+[ "$n" -ge 2 ] && grep -q "^front:  $n recipes in trade/front" trade.txt || fail "front: $n $(cat trade.txt)"
+[ "$("$BITPRESS" study show trade/study.db --json | jq -r .hypervolume | cut -c1-2)" = "0." ] || fail "no hypervolume in the study"
+[ -s "trade/front/trial-$(jq .best.trial trade/summary.json).yaml" ] || fail "the knee is not on the front"
+point=$(ls trade/front/trial-*.yaml | head -1)
+id=$(basename "$point" .yaml)
+want=$("$BITPRESS" study list trade/study.db --json | jq ".trials[] | select(.id == ${id#trial-}) | .cycles")
+sed -i 's/mode: full/mode: fast/' "$point"
+"$BITPRESS" apply my.onnx --recipe "$point" --data idx:data --held-out 600 --backend model --verify 1 -o point --quiet >/dev/null || fail "apply $point"
+[ "$(jq .best.cycles point/summary.json)" = "$want" ] || fail "$point: $(jq .best.cycles point/summary.json) cycles, not $want"
 echo "one line ok"
