@@ -109,7 +109,7 @@ static void describe(struct accel_layer_info *info, const struct fixed_net *net,
             info->a_bits = net->edge[t->edge].bits;
         }
         info->macs += n;
-        binary += n * t->w_bits * net->edge[t->edge].bits;
+        binary += n * (t->w_bits == 1 ? 1 : t->n_plane) * net->edge[t->edge].bits;
     }
     info->ideal_cycles = (binary + macs - 1) / macs;
 }

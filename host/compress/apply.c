@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compress/compress.h"
+#include "compress/levels.h"
 #include "compress/prune.h"
 #include "compress/reconstruct.h"
 #include "compress/sparse.h"
@@ -273,6 +274,8 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
         rc = sparse_begin(m, r->finetune.mode != COMPRESS_FAST);
     if (!rc)
         rc = set_scales(c, m->quant, r);
+    if (!rc)
+        rc = levels_begin(m);
     return rc;
 }
 

@@ -19,7 +19,7 @@
 #include "nn/nn.h"
 
 /* ---- recipe ----------------------------------------------------------------- */
-enum compress_levels { COMPRESS_UNIFORM, COMPRESS_CODEBOOK, COMPRESS_POT };
+enum compress_levels { COMPRESS_UNIFORM, COMPRESS_CODEBOOK, COMPRESS_POT, COMPRESS_BASIS };
 enum compress_mode { COMPRESS_FAST, COMPRESS_SHORT, COMPRESS_FULL };   /* fast: no training */
 
 struct compress_choice {
@@ -27,7 +27,8 @@ struct compress_choice {
     int a_bits;              /* 1..8: of the layer's input edge; at least 2 where that is signed */
     double keep;             /* > 0 .. 1: share of the layer's output channels; layers that share channels have one value */
     double sparsity;         /* 0 .. < 1: share of the layer's weights, or blocks of them, that are 0 */
-    enum compress_levels levels;
+    enum compress_levels levels;   /* w_bits: log2 of a codebook's entries (1..4); planes of the others, 1..8 */
+    int planes;              /* codebook: its entries are integers of so many bits, w_bits..8; else 0 */
 };
 
 struct compress_finetune {
@@ -78,11 +79,20 @@ struct compress_sparsify {
 };
 #define COMPRESS_SPARSIFY_INIT { .block = 16, .ramp = 0.5 }
 
+/* Levels that are not uniform; docs/nonuniform.md. */
+enum compress_codebook_init { COMPRESS_INIT_KMEANS, COMPRESS_INIT_QUANTILE, COMPRESS_INIT_UNIFORM };
+enum compress_codebook_train { COMPRESS_TRAIN_BOTH, COMPRESS_TRAIN_WEIGHTS, COMPRESS_TRAIN_LEVELS };
+struct compress_codebook {
+    enum compress_codebook_init init;
+    enum compress_codebook_train train;   /* what fine-tuning moves; powers of two stay */
+};
+
 struct compress_recipe {
     int n;
     struct compress_choice *layer;   /* [n] */
     struct compress_prune prune;
     struct compress_sparsify sparsify;
+    struct compress_codebook codebook;
     struct compress_quantize quantize;
     struct compress_distill distill;
     struct compress_finetune finetune;
@@ -122,6 +132,8 @@ bool compress_recipe_removes(const struct compress_recipe *r);
 int compress_recipe_keep_deciders(int *decider, const struct graph *g, const struct graph_layers *ls);
 /* Multiply-accumulates that a settled recipe's channels leave. */
 int compress_recipe_macs(int64_t *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
+/* A level kind's name; NULL: there is none of this number. */
+const char *compress_levels_name(enum compress_levels l);
 /* The learners' names. find: BASE_INPUT lists them. */
 const char *compress_prune_name(enum compress_prune_method m);
 int compress_prune_find(enum compress_prune_method *out, const char *name);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "compress/compress.h"
+#include "compress/levels.h"
 
 static const double coef_limit = (1 << 17) - 1.5, acc_limit = 2147483647.0 * 0.98;
 
@@ -23,6 +24,8 @@ struct work {
     bool logits;
     double *u[GRAPH_MAX_TERM];      /* [c]: real value of one unit of the term's integer sum; 0: adds nothing there */
     double *bound[GRAPH_MAX_TERM];  /* [c]: largest |integer sum| */
+    double *value[GRAPH_MAX_TERM];  /* [rows][n_plane]: of the term's weight planes */
+    int rows[GRAPH_MAX_TERM];       /* 1: the same for every output */
     double *offset;                 /* [c]: real constant */
     double *unit;                   /* [c]: U */
 };
@@ -98,10 +101,72 @@ static int lower_edges(struct fixed_net *net, const struct graph *g, const struc
 
 /* ---- terms ------------------------------------------------------------------- */
 
-/* A 1-bit weight that is 0 is in neither plane. */
-static uint16_t plane_code(int q, int bits)
+/* Planes of weights and what each stands for; codes are found row by row. */
+struct planes {
+    const struct nn_quant_term *q;
+    int n;
+    uint16_t set[LEVELS_MAX_ENTRIES];   /* of a codebook's entries */
+    struct nn_level table[NN_MAX_LEVELS];
+    int levels;
+};
+
+static int uniform_planes(struct work *w, int k, struct planes *p)
 {
-    return (uint16_t)(bits > 1 ? q & ((1 << bits) - 1) : q ? 2 | (q > 0) : 0);
+    int bits = p->q->w_bits;
+    p->n = bits == 1 ? 2 : bits;
+    w->rows[k] = 1;
+    double *v = w->value[k] = BASE_ARENA_NEW_N(w->net->arena, double, p->n);
+    for (int t = 0; v && t < p->n; t++)
+        v[t] = bits == 1 ? (t ? -1 : 2) : ldexp(t == bits - 1 ? -1 : 1, t);
+    return v ? BASE_OK : BASE_NOMEM;
+}
+
+/* A codebook's entries out of as few planes as hold them. */
+static int codebook_planes(struct work *w, int k, struct planes *p)
+{
+    int entry[LEVELS_MAX_ENTRIES], value[LEVELS_MAX_PLANES];
+    for (int i = 0; i < p->q->levels->planes; i++)
+        entry[i] = (int)floorf(p->q->levels->value[i] + 0.5f);
+    p->n = levels_planes(value, p->set, entry, p->q->levels->planes);
+    w->rows[k] = 1;
+    double *v = w->value[k] = BASE_ARENA_NEW_N(w->net->arena, double, p->n);
+    for (int t = 0; v && t < p->n; t++)
+        v[t] = value[t];
+    return v ? BASE_OK : BASE_NOMEM;
+}
+
+static int basis_planes(struct work *w, int k, struct planes *p)
+{
+    const struct nn_levels *l = p->q->levels;
+    p->n = l->planes;
+    w->rows[k] = l->rows;
+    double *v = w->value[k] = BASE_ARENA_NEW_N(w->net->arena, double, l->rows * l->planes);
+    for (int i = 0; v && i < l->rows * l->planes; i++)
+        v[i] = (double)floorf(l->value[i] + 0.5f);
+    return v ? BASE_OK : BASE_NOMEM;
+}
+
+/* One plane an entry, as compress_apply makes it: those planes are not the ones that run. */
+static bool is_codebook(const struct nn_quant_term *q)
+{
+    return q->levels && q->levels->planes == q->levels->n_code && q->levels->code[0] == 1;
+}
+
+static int find_planes(struct work *w, int k, struct planes *p)
+{
+    return !p->q->levels ? uniform_planes(w, k, p) : is_codebook(p->q) ? codebook_planes(w, k, p) : basis_planes(w, k, p);
+}
+
+/* Planes of a weight whose integer is v. A masked one is in none, also where 0 is no level. */
+static uint16_t plane_code(const struct planes *p, float v, bool masked)
+{
+    int bits = p->q->w_bits, q = (int)v;
+    if (masked)
+        return 0;
+    if (!p->q->levels)
+        return (uint16_t)(bits > 1 ? q & ((1 << bits) - 1) : 2 | (q > 0));
+    uint16_t code = p->table[nn_level_nearest(p->table, p->levels, v)].code;
+    return is_codebook(p->q) ? p->set[__builtin_ctz(code)] : code;
 }
 
 static void batchnorm(double *factor, double *shift, const struct graph *g, const struct graph_term *t, int o)
@@ -128,7 +193,12 @@ static int weighted_term(struct work *w, int k)
         return base_fail(BASE_INPUT, "layer '%s': its weights were not quantized (w_bits %d)", w->from->name, qt->w_bits);
     *f = (struct fixed_term){ .edge = t->edge, .kh = n->kh, .kw = n->kw, .stride = n->op == GRAPH_DENSE ? 1 : n->stride, .pad_t = n->pad_t, .pad_l = n->pad_l,
                               .depthwise = n->depthwise, .chan = t->chan, .cout = n->shape.c, .cin = n->depthwise ? 1 : e->c,
-                              .w_bits = qt->w_bits, .n_plane = qt->w_bits == 1 ? 2 : qt->w_bits };
+                              .w_bits = qt->w_bits };
+    struct planes p = { .q = qt };
+    int rc = find_planes(w, k, &p);
+    if (rc)
+        return rc;
+    f->n_plane = p.n;
     int64_t per = (int64_t)f->kh * f->kw * f->cin;
     f->code = BASE_ARENA_NEW_N(w->net->arena, uint16_t, per * f->cout);
     float *value = BASE_NEW_N(float, per);
@@ -142,10 +212,11 @@ static int weighted_term(struct work *w, int k)
         double factor, shift, above = 0, below = 0, mean = 0;
         batchnorm(&factor, &shift, w->g, t, o);
         nn_quant_codes(value, qt, n->weight, o, f->kh * f->kw, f->cin, f->depthwise);
+        p.levels = qt->levels ? nn_level_table(p.table, qt->levels, o) : 0;
         for (int64_t i = 0; i < per; i++) {
             int ci = f->depthwise ? o : (int)(i % f->cin);
             int q = (int)value[i];
-            f->code[o * per + i] = plane_code(q, qt->w_bits);
+            f->code[o * per + i] = plane_code(&p, value[i], qt->mask && qt->mask[o * per + i] == 0);
             above += fmax(q * lo, q * hi);
             below -= fmin(q * lo, q * hi);
             if (t->edge == 0)
@@ -181,8 +252,11 @@ static int plain_term(struct work *w, int k)
                          "it cannot be lowered (use windows that tile the map)", w->from->name);
     int per = f->kh * f->kw;
     f->code = BASE_ARENA_NEW_N(w->net->arena, uint16_t, (int64_t)per * f->cout);
-    if (!f->code)
+    w->value[k] = BASE_ARENA_NEW(w->net->arena, double);
+    w->rows[k] = 1;
+    if (!f->code || !w->value[k])
         return BASE_NOMEM;
+    w->value[k][0] = 1;
     for (int i = 0; i < per * f->cout; i++)
         f->code[i] = 1;
     double lo, hi;
@@ -215,8 +289,10 @@ static int lower_terms(struct work *w)
 static double top_coefficient(const struct work *w, int k)
 {
     const struct fixed_term *f = &w->to->term[k];
-    int t = f->n_plane == 2 && f->w_bits == 1 ? 1 : f->n_plane - 1;
-    return ldexp(1, t + w->net->edge[f->edge].bits - 1);
+    double top = 0;
+    for (int i = 0; i < w->rows[k] * f->n_plane; i++)
+        top = fmax(top, fabs(w->value[k][i]));
+    return ldexp(top, w->net->edge[f->edge].bits - 1);
 }
 
 /* Terms of a channel: how many, the first, and the smallest U that fits coefficients and accumulator. */
@@ -292,21 +368,6 @@ static void choose_units(struct work *w)
     }
 }
 
-/* Minus where exactly one of the planes is a sign plane. */
-static double plane_sign(const struct fixed_term *f, const struct fixed_edge *e, int t, int j)
-{
-    bool weight = f->w_bits == 1 ? f->n_plane == 2 && t == 1 : t == f->n_plane - 1;
-    bool activation = e->is_signed && j == e->bits - 1;
-    return weight != activation ? -1 : 1;
-}
-
-static double plane_weight(const struct fixed_term *f, int t)
-{
-    if (f->w_bits == 1)
-        return f->n_plane == 2 && t == 0 ? 2 : 1;
-    return ldexp(1, t);
-}
-
 static int set_coefficients(struct work *w, int k)
 {
     struct fixed_term *f = &w->to->term[k];
@@ -319,10 +380,10 @@ static int set_coefficients(struct work *w, int k)
     for (int o = 0; o < f->cout; o++) {
         double unit = w->unit[f->chan + o];
         double ratio = unit > 0 ? w->u[k][f->chan + o] / unit : ldexp(1, w->to->f); /* a dead channel: m = 0 */
+        const double *value = w->value[k] + (w->rows[k] > 1 ? o * f->n_plane : 0);
         for (int t = 0; t < f->n_plane; t++)
             for (int j = 0; j < e->bits; j++)
-                f->coef[o * row + t * e->bits + j] =
-                    (int32_t)floor(ratio * plane_weight(f, t) * ldexp(plane_sign(f, e, t, j), j) + 0.5);
+                f->coef[o * row + t * e->bits + j] = (int32_t)floor(ratio * value[t] * ldexp(e->is_signed && j == e->bits - 1 ? -1 : 1, j) + 0.5);
         shared &= memcmp(f->coef, f->coef + o * row, sizeof *f->coef * (size_t)row) == 0;
     }
     f->coef_shared = shared;

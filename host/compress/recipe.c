@@ -33,6 +33,7 @@ int compress_recipe_copy(struct compress_recipe *out, const struct compress_reci
     out->distill = r->distill;
     out->prune = r->prune;
     out->sparsify = r->sparsify;
+    out->codebook = r->codebook;
     out->finetune = r->finetune;
     return BASE_OK;
 }
@@ -153,8 +154,9 @@ static int check_layer(const struct compress_recipe *r, const struct graph *g, c
         return base_fail(BASE_INPUT, weights ? "recipe: layer '%s': w_bits %d is outside 1..8" : "recipe: layer '%s' has no weights: w_bits %d has no meaning there", name, c->w_bits);
     if (c->a_bits < 1 || c->a_bits > 8)
         return base_fail(BASE_INPUT, "recipe: layer '%s': a_bits %d is outside 1..8", name, c->a_bits);
-    if (c->levels != COMPRESS_UNIFORM)
-        return base_fail(BASE_INPUT, "recipe: layer '%s': levels other than uniform are not available yet", name);
+    int rc = compress_check_levels(c, name);
+    if (rc)
+        return rc;
     int d = compress_recipe_decider(g, ls, i), root = compress_main_edge(g, ls, i);
     if (d < 0 && c->a_bits != 8)
         return base_fail(BASE_INPUT, "recipe: layer '%s' reads the raw image: its a_bits is 8, not %d", name, c->a_bits);

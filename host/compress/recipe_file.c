@@ -5,6 +5,7 @@
  *   layers: {NAME: {w_bits: 2, keep: 0.5}}   # overrides these
  *   prune: {method: lasso, round: 16, macs: 0.5}
  *   sparsify: {structure: block}  # recipe_sparse.c
+ *   codebook: {init: kmeans}      # recipe_levels.c
  *   quantize: {weights: mse}      # recipe_quantize.c, as is `distill`
  *   finetune: {mode: short, epochs: 2, images: 20000, lr: 0.01, scales: fixed}
  * Only `default` is required. A width that a file leaves to the defaults follows the layer it is tied
@@ -26,8 +27,7 @@ struct reader {
     bool keep_said;                    /* anywhere */
 };
 
-static const char *const choice_keys[] = { "w_bits", "a_bits", "keep", "sparsity", "levels", NULL };
-static const char *const level_names[] = { "uniform", "codebook", "pot", NULL };
+static const char *const choice_keys[] = { "w_bits", "a_bits", "keep", "sparsity", "levels", "planes", NULL };
 static const char *const mode_names[] = { "fast", "short", "full", NULL };
 
 static int read_bits(const struct config_tree *t, const struct config_node *n, int *out)
@@ -61,13 +61,7 @@ static int read_choice(const struct config_tree *t, const struct config_node *ma
         if (!rc && c->sparsity == 1)
             rc = config_fail(t, n, "no weight would be left (0 or more, less than 1)");
     }
-    if (!rc && (n = config_get(map, "levels"))) {
-        int level = 0;
-        rc = compress_read_name(t, n, level_names, &level);
-        if (!rc && level != COMPRESS_UNIFORM)
-            rc = config_fail(t, n, "levels '%s' are not available yet (uniform is)", level_names[level]);
-    }
-    return rc;
+    return rc ? rc : compress_read_levels(t, map, c);
 }
 
 /* Levenshtein distance; long names count as far. */
@@ -115,8 +109,9 @@ static int read_layers(struct reader *rd, const struct config_node *map)
         int i, rc = find_layer(rd, n, &i);
         if (!rc)
             rc = read_choice(rd->t, n, &rd->r->layer[i], &rd->said[i]);
-        if (!rc && config_get(n, "w_bits") && !rd->ls->layer[i].has_weights)
-            rc = config_fail(rd->t, config_get(n, "w_bits"), "this layer has no weights (leave w_bits out)");
+        const struct config_node *widths = config_get(n, "w_bits") ? config_get(n, "w_bits") : config_get(n, "levels") ? config_get(n, "levels") : config_get(n, "planes");
+        if (!rc && widths && !rd->ls->layer[i].has_weights)
+            rc = config_fail(rd->t, widths, "this layer has no weights (leave %s out)", widths->key);
         rd->keep_said |= rd->said[i].keep != NULL;
         if (rc)
             return rc;
@@ -223,7 +218,7 @@ static int settle_ties(struct reader *rd)
 
 static int read_tree(struct reader *rd)
 {
-    static const char *const keys[] = { "default", "first", "last", "layers", "prune", "sparsify", "quantize", "distill", "finetune", NULL };
+    static const char *const keys[] = { "default", "first", "last", "layers", "prune", "sparsify", "codebook", "quantize", "distill", "finetune", NULL };
     const struct config_node *root = rd->t->root, *n;
     struct said said = { 0 };
     int rc = config_check_keys(rd->t, root, keys);
@@ -240,6 +235,10 @@ static int read_tree(struct reader *rd)
         rd->r->layer[i] = usual;
         if (!compress_sparse_by_default(rd->g, rd->ls, i))
             rd->r->layer[i].sparsity = 0;
+        if (!rd->ls->layer[i].has_weights) {
+            rd->r->layer[i].levels = COMPRESS_UNIFORM;
+            rd->r->layer[i].planes = 0;
+        }
     }
     rd->keep_said = said.keep != NULL;
     int at[2] = { compress_first_weighted(rd->ls), compress_last_weighted(rd->ls) };
@@ -259,6 +258,8 @@ static int read_tree(struct reader *rd)
     if ((n = config_get(root, "prune")) && (rc = read_prune(rd, n)))
         return rc;
     if ((n = config_get(root, "sparsify")) && (rc = compress_read_sparsify(rd->t, n, &rd->r->sparsify)))
+        return rc;
+    if ((n = config_get(root, "codebook")) && (rc = compress_read_codebook(rd->t, n, &rd->r->codebook)))
         return rc;
     if (rd->keep_said && (rc = settle_keep(rd)))
         return rc;
@@ -353,10 +354,12 @@ char *compress_recipe_text(const struct compress_recipe *r, const struct graph_l
             base_text_add(&t, "keep: %.9g, ", r->layer[i].keep);
         if (r->layer[i].sparsity > 0)
             base_text_add(&t, "sparsity: %.9g, ", r->layer[i].sparsity);
+        compress_add_levels(&t, &r->layer[i]);
         base_text_add(&t, "a_bits: %d}\n", r->layer[i].a_bits);
     }
     add_prune(&t, r);
     compress_add_sparsify(&t, r);
+    compress_add_codebook(&t, r);
     compress_add_quantize(&t, &r->quantize);
     compress_add_distill(&t, &r->distill);
     const struct compress_finetune *f = &r->finetune;

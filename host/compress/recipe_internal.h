@@ -19,6 +19,12 @@ int compress_read_distill(const struct config_tree *t, const struct config_node 
 void compress_add_quantize(struct base_text *t, const struct compress_quantize *q);
 void compress_add_distill(struct base_text *t, const struct compress_distill *d);
 int compress_check_quantize(const struct compress_quantize *q, const struct compress_distill *d);
+/* recipe_levels.c: `levels`, `planes` and the section `codebook`. */
+int compress_read_levels(const struct config_tree *t, const struct config_node *map, struct compress_choice *c);
+void compress_add_levels(struct base_text *t, const struct compress_choice *c);
+int compress_check_levels(const struct compress_choice *c, const char *layer);
+int compress_read_codebook(const struct config_tree *t, const struct config_node *map, struct compress_codebook *b);
+void compress_add_codebook(struct base_text *t, const struct compress_recipe *r);
 /* recipe_sparse.c: `sparsity` and the section `sparsify`. By default only dense convolutions and dense layers are sparse. */
 bool compress_sparse_by_default(const struct graph *g, const struct graph_layers *ls, int layer);
 int compress_read_sparsify(const struct config_tree *t, const struct config_node *map, struct compress_sparsify *s);

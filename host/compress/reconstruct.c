@@ -150,11 +150,13 @@ static double round_group(const struct rounding *r, int *code, double *scratch, 
 {
     int k = r->q->k;
     double *step = scratch + 2 * k, error = 0;
+    const struct nn_levels *levels = r->p->quant->levels;
+    struct nn_level table[NN_MAX_LEVELS];
     for (int o = from; o < to; o++) {
         size_t block = r->q->blocks > 1 ? (size_t)o * (size_t)(k * k) : 0;
         for (int i = 0; i < k; i++)
             step[i] = grid_step(r->p, o, i) * factor;
-        const struct compress_grid grid = { r->p->quant->w_bits, mask_of(r, o) };
+        const struct compress_grid grid = { r->p->quant->w_bits, mask_of(r, o), levels ? table : NULL, levels ? nn_level_table(table, levels, o) : 0 };
         error += compress_round(code + (size_t)(o - from) * (size_t)k, r->h + block, r->l + block, r->want + (size_t)o * (size_t)k, step, k, &grid, scratch);
     }
     return error;

@@ -6,8 +6,8 @@
 #include "compress/compress.h"
 
 /* ---- round.c: one output's weights ---------------------------------------------- */
-/* What a code may be: `bits` bits, one bit is -1 and +1; 0 where mask [k] is (NULL: nowhere). */
-struct compress_grid { int bits; const float *mask; };
+/* What a code may be: `bits` bits, one bit is -1 and +1; or one of `levels` values, ascending; 0 where mask [k] is (NULL: nowhere). */
+struct compress_grid { int bits; const float *mask; const struct nn_level *level; int levels; };
 /* Codes q of k weights w_i = q_i * step_i that make (w - want)' H (w - want) small; returns that value. h [k][k]
  * positive definite, l its Cholesky factor (lower, zeros above); scratch [2 k]. Each weight in turn takes up the errors
  * of those rounded before it; then single codes change as long as one that does helps. */

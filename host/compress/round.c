@@ -16,6 +16,8 @@ static int nearest(double u, const struct compress_grid *g, int i)
     double half = 1 << (g->bits - 1);
     if (g->mask && g->mask[i] == 0)
         return 0;
+    if (g->level)
+        return (int)g->level[nn_level_nearest(g->level, g->levels, (float)u)].value;
     return g->bits == 1 ? (u < 0 ? -1 : 1) : (int)fmin(fmax(floor(u + 0.5), -half), half - 1);
 }
 

@@ -27,6 +27,11 @@ static void visit_scales(const struct nn *m, visit_fn *visit, void *ctx)
         const struct nn_term *t = m->weighted[i];
         if (t->quant && t->quant->w_bits) {
             visit(ctx, t->quant->w_scale, t->cout);
+            if (t->quant->levels) {
+                visit(ctx, t->quant->levels->value, t->quant->levels->rows * t->quant->levels->planes);
+                if (m->training)
+                    visit(ctx, t->level_velocity, t->quant->levels->rows * t->quant->levels->planes);
+            }
             if (t->quant->mask)
                 visit(ctx, t->quant->mask, (int64_t)t->cout * t->conv.kh * t->conv.kw * t->cin);
             if (m->training)

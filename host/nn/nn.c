@@ -250,6 +250,8 @@ const float *nn_gradient_of(const struct nn *m, int node, char which)
 
 static void sgd_param(struct nn_param *p, const struct nn_sgd *o)
 {
+    if (p->frozen)
+        return;
     float decay = p->decay ? o->weight_decay : 0;
     for (int64_t i = 0; i < p->n; i++) {
         float g = p->grad[i] + decay * p->value[i];
@@ -267,6 +269,8 @@ void nn_sgd_step(struct nn *m, const struct nn_sgd *o)
 
 static void adam_param(struct nn_param *p, const struct nn_adam *o, double unbias1, double unbias2)
 {
+    if (p->frozen)
+        return;
     float decay = p->decay ? o->lr * o->weight_decay : 0, rate = (float)((double)o->lr / unbias1), root = (float)(1 / sqrt(unbias2));
     for (int64_t i = 0; i < p->n; i++) {
         float g = p->grad[i];

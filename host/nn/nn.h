@@ -143,7 +143,7 @@ struct nn_train_options {
  * finite, or a checkpoint that is damaged or belongs to another network. */
 int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_options *o, struct nn_train_report *out);
 
-/* Parameters, running statistics, momentum, learned scales and masks with the step: atomic, CRC-checked.
+/* Parameters, running statistics, momentum, learned scales, levels and masks with the step: atomic, CRC-checked.
  * Reading changes nothing unless the whole file is right and of the same network, widths and
  * kind of engine (training or not). */
 int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step);
@@ -164,9 +164,26 @@ int nn_checkpoint_read(struct nn *m, const char *path, int64_t *step);
  * signed q = clamp(round(x / s), -2^(b-1), 2^(b-1) - 1), value q * s. Edge 0 is never touched.
  *
  * Batch norm stays as it is in the graph: batch statistics in training, running ones else. */
+/* Non-uniform levels: a weight is in some planes, and stands for the sum of their values. `code` lists the sets of planes that
+ * there are; q is the nearest of their sums to w * g / s[c]. A value counts as the nearest integer. */
+enum { NN_MAX_PLANES = 16, NN_MAX_LEVELS = 256 };
+struct nn_levels {
+    int planes, n_code, rows;        /* rows: 1, values of all outputs, or the outputs */
+    const uint16_t *code;            /* [n_code], bit t: in plane t */
+    float *value;                    /* [rows][planes], in steps of w_scale, -128..128 */
+    bool learned;                    /* values are trained */
+    bool fixed_weights;              /* weights are not: which level each has stays */
+};
+struct nn_level { float value; uint16_t code; };
+/* Levels of output o, ascending, each value once; how many. */
+int nn_level_table(struct nn_level table[NN_MAX_LEVELS], const struct nn_levels *l, int o);
+int nn_level_nearest(const struct nn_level *table, int n, float u);      /* index */
+const float *nn_level_values(const struct nn_levels *l, int o);         /* [planes] of output o */
+
 struct nn_quant_term {
     int w_bits;                      /* 0: float */
     float *w_scale, *in_factor;
+    struct nn_levels *levels;        /* NULL: uniform ones */
     float *mask;                     /* [cout][kh][kw][cin] of 1 and 0; NULL: every weight is in force */
     int group;                       /* channels in a row whose scales are one, also while they are learned; 0 and 1: each its own */
 };

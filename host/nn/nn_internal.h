@@ -17,7 +17,7 @@ enum { NN_CHUNKS = 16 };
 enum nn_term_kind { NN_IDENTITY, NN_CONV, NN_DENSE, NN_DEPTHWISE, NN_AVGPOOL, NN_SHORTCUT };
 
 /* One trained array: the graph's values, their gradient, its momentum, and for Adam the mean of its square. */
-struct nn_param { float *value, *grad, *velocity, *square; int64_t n; bool decay; int node; char which; };
+struct nn_param { float *value, *grad, *velocity, *square; int64_t n; bool decay, frozen; int node; char which; };
 
 struct nn_term {
     enum nn_term_kind kind;
@@ -45,6 +45,8 @@ struct nn_term {
     struct nn_quant_term *quant;         /* NULL: float */
     float *w_run;                        /* fake-quantized weights */
     float *scale_grad, *scale_velocity;  /* [cout] */
+    float *level_grad, *level_velocity;  /* as levels' values */
+    float *level_norm;                   /* [rows]: sum of squares of d value / d level */
 };
 
 struct nn_edge {
@@ -155,6 +157,13 @@ int nn_quant_slopes(struct nn *m);                /* memory that learned edge sc
 void nn_quant_weights(struct nn_term *t, const float *weight, int taps);
 void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps);
 void nn_quant_step(struct nn *m, const struct nn_sgd *o);
+/* levels.c */
+int nn_levels_check(const struct nn_levels *l, const char *name);
+int nn_levels_plan(struct nn *m, struct nn_term *t);
+void nn_levels_clear(struct nn_term *t);
+/* A weight of output o with that code; `step`: its real value for one of the level's. */
+void nn_levels_add(struct nn_term *t, int o, uint16_t code, float grad, float step);
+void nn_levels_step(struct nn_term *t, double weights, const struct nn_sgd *o, float rate);
 /* loss.c, nn.c */
 const float *nn_batch_logits(const struct nn *m, int index);
 void nn_forward_batch(struct nn *m, const uint8_t *pixels, int n);

@@ -130,7 +130,7 @@ static int check_term(const struct nn *m, const struct nn_quant_term *q, const s
     for (int o = 0; q->w_bits && o < t->cout; o++)
         if (!usable(q->w_scale[o]))
             return base_fail(BASE_INPUT, "layer '%s': the weight scale of channel %d is %g (it must be positive)", name, o, (double)q->w_scale[o]);
-    return BASE_OK;
+    return q->levels ? nn_levels_check(q->levels, name) : BASE_OK;
 }
 
 static int check_edge(const struct nn *m, const struct nn_quant_edge *q, int layer)
@@ -178,6 +178,8 @@ static void attach(struct nn *m, struct nn_quant *q)
     for (int i = 0; i < m->n_weighted; i++) {
         struct nn_term *t = m->weighted[i];
         t->quant = q ? &q->layer[t->layer].term[t->index] : NULL;
+        if (t->weight)
+            t->weight->frozen = q && t->quant->levels && t->quant->levels->fixed_weights;
         for (int o = 0; t->scale_velocity && o < t->cout; o++)
             t->scale_velocity[o] = 0;
     }
@@ -190,8 +192,11 @@ int nn_set_quant(struct nn *m, struct nn_quant *q)
     int rc = q ? check_quant(m, q) : BASE_OK;
     for (int i = 0; q && !rc && i < m->n_weighted; i++)
         rc = plan_term(m, m->weighted[i]);
-    if (!rc)
-        attach(m, q);
+    if (rc)
+        return rc;
+    attach(m, q);
+    for (int i = 0; q && !rc && i < m->n_weighted; i++)
+        rc = nn_levels_plan(m, m->weighted[i]);
     return rc;
 }
 
@@ -245,12 +250,14 @@ void nn_quant_codes(float *code, const struct nn_quant_term *q, const float *wei
 {
     int64_t n = (int64_t)taps * cin;
     const float *mask = q->mask ? q->mask + o * n : NULL;
+    struct nn_level table[NN_MAX_LEVELS];
+    int levels = q->levels ? nn_level_table(table, q->levels, o) : 0;
     bool inside;
     weight += o * n;
     for (int64_t k = 0; k < n; k += cin)
         for (int i = 0; i < cin; i++) {
             float u = weight[k + i] * factor_of(q, depthwise, o, i) / q->w_scale[o];
-            code[k + i] = mask && mask[k + i] == 0 ? 0 : weight_code(u, q->w_bits, &inside);
+            code[k + i] = mask && mask[k + i] == 0 ? 0 : levels ? table[nn_level_nearest(table, levels, u)].value : weight_code(u, q->w_bits, &inside);
         }
 }
 
@@ -267,8 +274,34 @@ void nn_quant_weights(struct nn_term *t, const float *weight, int taps)
 }
 
 /* value = q s / f, u = w f / s: d value / d s = (q - u) / f where it was not clipped, q / f where it was; 0 of a masked one. */
+static void levels_gradient(struct nn_term *t, const float *weight, const float *grad)
+{
+    const struct nn_quant_term *q = t->quant;
+    int64_t n = weights_per_channel(t), at = 0;
+    struct nn_level table[NN_MAX_LEVELS];
+    nn_levels_clear(t);
+    for (int o = 0; o < t->cout; o++) {
+        int levels = nn_level_table(table, q->levels, o);
+        double sum = 0;
+        for (int64_t end = at + n; at < end; at++) {
+            float f = factor_of(q, t->kind == NN_DEPTHWISE, o, (int)(at % t->cin)), u = weight[at] * f / q->w_scale[o];
+            if (q->mask && q->mask[at] == 0)
+                continue;
+            const struct nn_level *l = &table[nn_level_nearest(table, levels, u)];
+            bool inside = u >= table[0].value && u <= table[levels - 1].value;
+            sum += (double)(grad[at] * (inside ? l->value - u : l->value) / f);
+            nn_levels_add(t, o, l->code, grad[at], q->w_scale[o] / f);
+        }
+        t->scale_grad[o] = (float)sum;
+    }
+}
+
 void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps)
 {
+    if (t->quant->levels) {
+        levels_gradient(t, weight, grad);
+        return;
+    }
     int bits = t->quant->w_bits;
     const float *mask = t->quant->mask;
     for (int o = 0; o < t->cout; o++) {
@@ -306,7 +339,7 @@ static void step_weight_scales(struct nn *m, struct nn_term *t, const struct nn_
         n = BASE_MIN(BASE_MAX(t->quant->group, 1), t->cout - c);
         for (int i = c; i < c + n; i++)
             grad += (double)t->scale_grad[i];
-        scale_step(&t->quant->w_scale[c], &t->scale_velocity[c], grad, (double)(weights_per_channel(t) * n), (double)signed_range(t->quant->w_bits).hi, o, m->quant->scale_lr);
+        scale_step(&t->quant->w_scale[c], &t->scale_velocity[c], grad, (double)(weights_per_channel(t) * n), t->quant->levels ? 127 : (double)signed_range(t->quant->w_bits).hi, o, m->quant->scale_lr);
         for (int i = c + 1; i < c + n; i++)
             t->quant->w_scale[i] = t->quant->w_scale[c];
     }
@@ -329,6 +362,9 @@ void nn_quant_step(struct nn *m, const struct nn_sgd *o)
     const struct nn_quant *q = m->quant;
     for (int i = 0; q && q->learn_weight_scale && i < m->n_weighted; i++)
         step_weight_scales(m, m->weighted[i], o);
+    for (int i = 0; q && i < m->n_weighted; i++)
+        if (m->weighted[i]->quant->levels)
+            nn_levels_step(m->weighted[i], (double)weights_per_channel(m->weighted[i]) * m->weighted[i]->cout, o, q->scale_lr);
     for (int e = 1; q && q->learn_edge_scale && e < m->layers.n_edge; e++)
         step_edge_scale(m, e, o);
 }

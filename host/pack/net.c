@@ -240,8 +240,9 @@ static int get_codes(struct reader *r, struct fixed_term *t, const struct fixed_
     for (int p = 0; p < t->n_plane; p++)
         if (kind[p] >= PACK_PLANE_KINDS)
             return bad(r, "layer '%s': plane of unknown kind %d", l->name, kind[p]);
-    if (!pack_planes_get(r->planes, t, kind))
-        return bad(r, "layer '%s': its planes have maps of two kinds", l->name);
+    const char *wrong = pack_planes_get(r->planes, t, kind);
+    if (wrong)
+        return bad(r, "layer '%s': %s", l->name, wrong);
     return r->planes->ended ? pack_damaged(r->name, PACK_PLANES, "ends within layer '%s'", l->name) : BASE_OK;
 }
 

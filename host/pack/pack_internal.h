@@ -68,14 +68,15 @@ enum pack_plane {
     PACK_PLANE_ROWS,    /* one bit an output channel, then the weights of those whose bit is 1 */
     PACK_PLANE_WEIGHTS, /* one bit for each weight whose code is not 0; the term's map of them stands before its first such plane */
     PACK_PLANE_RUNS,    /* the same by runs of 16 weights */
+    PACK_PLANE_TABLE,   /* nothing stored: the planes in front number the codes of a table, which stands before them */
     PACK_PLANE_KINDS
 };
 static inline int64_t pack_row(const struct fixed_term *t) { return (int64_t)t->kh * t->kw * t->cin; }
 /* The kinds that take the fewest bytes; how many. */
 size_t pack_plane_kinds(uint8_t kind[FIXED_MAX_PLANES], const struct fixed_term *t);
 void pack_planes_put(struct base_text *to, const struct fixed_term *t, const uint8_t *kind);
-/* Adds the planes, of known kinds, to t->code. False: maps of two kinds in one term. */
-bool pack_planes_get(struct pack_source *from, struct fixed_term *t, const uint8_t *kind);
+/* Adds the planes, of known kinds, to t->code, all 0. NULL, or what is wrong with them. */
+const char *pack_planes_get(struct pack_source *from, struct fixed_term *t, const uint8_t *kind);
 
 /* net.c: the network as bytes: structure and, apart, its weight planes. */
 void pack_net_put(struct base_text *net, struct base_text *planes, const struct fixed_net *n);

@@ -637,16 +637,36 @@ static void size_of_sparse_weights(void **state)
     fixed_net_free(b);
 }
 
-/* A term has one map. */
-static void two_maps_are_refused(void **state)
+/* Four of 256 codes: their table and two planes. */
+static void size_of_a_codebook(void **state)
+{
+    (void)state;
+    enum { COUT = 64, N = COUT * 16 };
+    static const uint16_t entry[4] = { 3, 77, 130, 255 };
+    uint16_t code[N];
+    for (int i = 0; i < N; i++)
+        code[i] = entry[(i * 7 + i / 5) % 4];
+    struct fixed_net *a = dense(COUT, 8, code);
+    assert_int_equal(pack_weight_bytes(a), 1 + 2 * 4 + 2 * N / 8);
+    assert_true(uses(a, PACK_PLANE_TABLE));
+    fixed_net_free(a);
+}
+
+/* A term has one map, and a table behind all planes that number its codes. */
+static void impossible_planes_are_refused(void **state)
 {
     (void)state;
     uint8_t zeros[64] = { 0 }, kind[4] = { PACK_PLANE_WEIGHTS, PACK_PLANE_ZEROS, PACK_PLANE_WEIGHTS, PACK_PLANE_RUNS };
     uint16_t code[64] = { 0 };
     struct fixed_term t = { .kh = 1, .kw = 1, .cin = 16, .cout = 4, .n_plane = 3, .code = code };
-    assert_true(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind));
+    assert_null(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind));
     t.n_plane = 4;
-    assert_false(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind));
+    assert_non_null(strstr(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, kind), "two kinds"));
+    const uint8_t beyond[2] = { PACK_PLANE_ONES, PACK_PLANE_TABLE }, between[3] = { PACK_PLANE_TABLE, PACK_PLANE_ONES, PACK_PLANE_TABLE };
+    t.n_plane = 2;                        /* a table of one code, and the number 1 */
+    assert_non_null(strstr(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, beyond), "beyond its table"));
+    t.n_plane = 3;
+    assert_non_null(strstr(pack_planes_get(&(struct pack_source){ .p = zeros, .left = sizeof zeros }, &t, between), "behind its table's"));
 }
 
 static void size_equals_the_section(void **state)
@@ -797,7 +817,8 @@ int main(void)
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(size_counts_the_bits_that_are_needed),
         cmocka_unit_test(size_of_sparse_weights),
-        cmocka_unit_test(two_maps_are_refused),
+        cmocka_unit_test(size_of_a_codebook),
+        cmocka_unit_test(impossible_planes_are_refused),
         cmocka_unit_test(size_equals_the_section),
         cmocka_unit_test(the_header_compiles_and_agrees),
         cmocka_unit_test(golden_still_runs),
