@@ -8,6 +8,9 @@ BOARD   ?= pynq-z2
 PREFIX  ?= /usr/local
 DESTDIR ?=
 JOBS    ?= $(shell nproc)
+LD      ?= ld
+NM      ?= nm
+OBJCOPY ?= objcopy
 SAN     ?=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -23,6 +26,8 @@ ifeq ($(FUZZ),1)
 override BUILD := build-fuzz
 override CC := clang
 endif
+
+, := ,
 
 # ---- packages (Debian 12) ---------------------------------------------------
 DEPS := gcc g++ make pkg-config \
@@ -80,6 +85,19 @@ LDLIBS += -lz -lxxhash             # gzip, hashes
 LDLIBS += -lsqlite3                # the study
 LDLIBS += -lpthread -lm -ldl
 
+# ON_BOARD=1: what a board needs (serve, run, score, pack, board; the runtime) without the float engine and what only
+# that links. With a SYSROOT (make cross) for another processor, and with libc as the only library.
+ifneq (,$(SYSROOT))
+ON_BOARD := 1
+CPPFLAGS += -isystem $(SYSROOT)/usr/include -isystem $(SYSROOT)/usr/include/$(TRIPLE)
+CPPFLAGS += -D_FILE_OFFSET_BITS=64 # 32-bit boards read large files, too
+LDFLAGS  += -L$(SYSROOT)/usr/lib/$(TRIPLE) -L$(SYSROOT)/lib/$(TRIPLE)
+endif
+ifeq ($(ON_BOARD),1)
+CPPFLAGS += -DBITPRESS_ON_BOARD
+LDLIBS := $(if $(SYSROOT),-Wl$(,)-Bstatic) -lcyaml -lyaml -ljansson -lpng -ljpeg -lz $(if $(SYSROOT),-Wl$(,)-Bdynamic) -lpthread -lm -ldl
+endif
+
 # V=1 shows whole commands.
 ifneq ($(V),1)
 Q := @
@@ -95,17 +113,22 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 BOARDS   := $(notdir $(patsubst %/board.yaml,%,$(wildcard boards/*/board.yaml)))
 ONNX_PROTO := /usr/include/onnx/onnx.proto
 
+ifeq ($(ON_BOARD),1)
+ROOM_SRC := $(filter $(foreach r,base config fixed hw pack data accel device score runtime,host/$(r)/%) hls/%,$(ROOM_SRC))
+CMD_SRC  := $(patsubst %,host/cmd/%.c,main options output remote serve run score pack board)
+endif
+
 ROOM_OBJ := $(ROOM_SRC:%.c=$(BUILD)/obj/%.o)
 CMD_OBJ  := $(CMD_SRC:%.c=$(BUILD)/obj/%.o)
-GEN_OBJ  := $(BUILD)/obj/gen/onnx.pb-c.o
+GEN_OBJ  := $(if $(ON_BOARD),,$(BUILD)/obj/gen/onnx.pb-c.o)
 LIB      := $(BUILD)/libbitpress-all.a
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
-GEN_HDR  := $(BUILD)/gen/onnx/onnx.pb-c.h
+GEN_HDR  := $(if $(ON_BOARD),,$(BUILD)/gen/onnx/onnx.pb-c.h)
 GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
 .PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib sim-long \
-        lint synth bench-sim bench-area bench-train asan install clean gen FORCE
+        lint synth bench-sim bench-area bench-train cross asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -163,15 +186,22 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 # ---- runtime: the library for programs that run packs, the workers that drive a device for bitpress, and the
 # emulated device. On a board this is all there is to build; without XRT's headers it is left out.
 XRT_HDR := $(wildcard /usr/include/xrt/xrt/xrt_device.h $(XILINX_XRT)/include/xrt/xrt_device.h)
-OCL_HDR := $(wildcard /usr/include/CL/cl.h)
+OCL_HDR := $(if $(SYSROOT),,$(wildcard /usr/include/CL/cl.h))
 RT_SRC  := $(wildcard host/base/*.c host/pack/*.c) host/fixed/fixed.c $(addprefix host/runtime/,runtime.c wait.c percentile.c)
 RT_OBJ  := $(RT_SRC:%.c=$(BUILD)/obj-pic/%.o)
 RT_LIB  := $(BUILD)/libbitpress-runtime.so.1
-RT_OUT  := $(BUILD)/bitpress-simdev $(BUILD)/libbitpress-emu.so
+RT_OUT  := $(if $(ON_BOARD),,$(BUILD)/bitpress-simdev $(BUILD)/libbitpress-emu.so)
 RT_OUT  += $(if $(XRT_HDR),$(RT_LIB) $(BUILD)/libbitpress-runtime.a $(BUILD)/bitpress-runtime.pc $(BUILD)/bitpress-xrt)
 RT_OUT  += $(if $(XRT_HDR),$(if $(OCL_HDR),$(BUILD)/bitpress-opencl))
 XRT_INC := -isystem $(if $(XILINX_XRT),$(XILINX_XRT)/include,/usr/include/xrt)
 XRT_LD  := $(if $(XILINX_XRT),-L$(XILINX_XRT)/lib) -lxrt_coreutil   # never -lxrt_core beside it: then emulation finds no device
+ifneq (,$(SYSROOT))
+# To link against: a library with the names of XRT's that the runtime calls. The board has its own, which then is loaded.
+XRT_STUB := $(BUILD)/stub/libxrt_coreutil.so
+XRT_LD   := $(XRT_STUB) -L$(SYSROOT)/lib/$(TRIPLE)
+RT_Z     := -l:libz.so.1
+endif
+RT_Z    ?= -lz
 RT_OBJ_ALL := $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main opencl opencl_main)
 SIMDEV_OBJ := $(patsubst %.c,$(BUILD)/obj-pic/%.o,$(filter-out %/shim.c,$(wildcard sim/simdev/*.c)))
 
@@ -184,25 +214,25 @@ $(BUILD)/obj-pic/%.o: %.c $(BUILD)/flags
 	@echo "  CC   $@"
 	$(Q)$(CC) $(CPPFLAGS) $(XRT_INC) $(CFLAGS) -fPIC -c -o $@ $<
 
-$(RT_LIB): $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o host/runtime/runtime.map
+$(RT_LIB): $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o host/runtime/runtime.map $(XRT_STUB)
 	@echo "  CC   $@"
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script,host/runtime/runtime.map -o $@ $(filter %.o,$^) $(XRT_LD) -lz -lpthread -lm
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script,host/runtime/runtime.map -o $@ $(filter %.o,$^) $(XRT_LD) $(RT_Z) -lpthread -lm
 	$(Q)ln -sf $(@F) $(BUILD)/libbitpress-runtime.so
 
 # One object whose other names are its own affair, so that they cannot clash with the program's.
 $(BUILD)/libbitpress-runtime.a: $(RT_OBJ) $(BUILD)/obj-pic/host/runtime/xrt.o
 	@echo "  AR   $@"
-	$(Q)ld -r -o $(BUILD)/obj-pic/runtime.o $^
-	$(Q)objcopy --wildcard --keep-global-symbol='bitpress_*' $(BUILD)/obj-pic/runtime.o
+	$(Q)$(LD) -r -o $(BUILD)/obj-pic/runtime.o $^
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='bitpress_*' $(BUILD)/obj-pic/runtime.o
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(BUILD)/obj-pic/runtime.o
 
 $(BUILD)/bitpress-runtime.pc: host/runtime/bitpress-runtime.pc.in $(BUILD)/version $(BUILD)/flags
 	$(Q)sed -e 's|@VERSION@|$(VERSION)|' $< > $@
 
-$(BUILD)/bitpress-xrt: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main)
+$(BUILD)/bitpress-xrt: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,xrt worker xrt_main) $(XRT_STUB)
 	@echo "  CC   $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(XRT_LD) -lz -lpthread -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(XRT_LD) $(RT_Z) -lpthread -lm
 
 $(BUILD)/bitpress-opencl: $(RT_OBJ) $(patsubst %,$(BUILD)/obj-pic/host/runtime/%.o,opencl worker opencl_main)
 	@echo "  CC   $@"
@@ -215,6 +245,27 @@ $(BUILD)/bitpress-simdev: $(SIMDEV_OBJ)
 $(BUILD)/libbitpress-emu.so: $(BUILD)/obj-pic/sim/simdev/shim.o
 	@echo "  CC   $@"
 	$(Q)$(CC) $(LDFLAGS) -shared -o $@ $^
+
+$(XRT_STUB): $(BUILD)/obj-pic/host/runtime/xrt.o
+	@mkdir -p $(@D)
+	$(Q)$(NM) -u $< | awk '$$NF ~ /^xrt/ { print "void " $$NF "(void); void " $$NF "(void) { }" }' > $(@D)/stub.c
+	$(Q)$(CC) -shared -Wl,-soname,libxrt_coreutil.so.2 -o $@ $(@D)/stub.c
+
+# ---- for another processor ---------------------------------------------------
+cross: $(BUILD)/hwgen ## the board's programs for another processor (ARCH=aarch64|armhf), build-ARCH and a tar file
+	@scripts/cross.sh '$(ARCH)' $(BUILD)
+
+$(BUILD)/board.tar.gz: $(BUILD)/bitpress $(RT_OUT)
+	@echo "  TAR  $@"
+	@rm -rf $(BUILD)/tar
+	$(Q)install -D -m 755 -t $(BUILD)/tar/bin $(BUILD)/bitpress
+	$(Q)install -D -m 755 -t $(BUILD)/tar/lib/bitpress $(BUILD)/bitpress-xrt
+	$(Q)install -D -m 755 -t $(BUILD)/tar/lib $(RT_LIB)
+	$(Q)ln -s $(notdir $(RT_LIB)) $(BUILD)/tar/lib/libbitpress-runtime.so
+	$(Q)install -D -m 644 -t $(BUILD)/tar/include host/runtime/bitpress_runtime.h
+	$(Q)install -D -m 644 -t $(BUILD)/tar/lib/pkgconfig $(BUILD)/bitpress-runtime.pc
+	$(Q)for b in $(BOARDS); do install -D -m 644 -t $(BUILD)/tar/share/bitpress/boards/$$b boards/$$b/board.yaml; done
+	$(Q)tar -C $(BUILD)/tar --owner=0 --group=0 --sort=name -czf $@ bin lib include share
 
 # ---- generated sources ------------------------------------------------------
 gen: $(GEN_HDR) $(GEN_HW)
@@ -231,14 +282,15 @@ $(GEN_OBJ): $(BUILD)/gen/onnx/onnx.pb-c.c $(BUILD)/flags
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -I$(BUILD)/gen/onnx -c -o $@ $<
 
 # One hardware description, many readers: the SystemVerilog package and the C header.
+HWGEN ?= $(BUILD)/hwgen
 $(BUILD)/hwgen: $(HWGEN_OBJ)
 	@echo "  CC   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/gen/%/bitpress_hw_pkg.sv $(BUILD)/gen/%/bitpress_hw.h &: boards/%/board.yaml $(BUILD)/hwgen
+$(BUILD)/gen/%/bitpress_hw_pkg.sv $(BUILD)/gen/%/bitpress_hw.h &: boards/%/board.yaml $(HWGEN)
 	@mkdir -p $(BUILD)/gen/$*
 	@echo "  GEN  $@"
-	$(Q)$(BUILD)/hwgen $< $(BUILD)/gen/$*
+	$(Q)$(HWGEN) $< $(BUILD)/gen/$*
 
 # ---- tests ------------------------------------------------------------------
 # Every part appends `PASS name`, `FAIL name` or `SKIP name: reason` to $(RESULTS).
@@ -407,6 +459,6 @@ endif
 	 install -D -m 755 $(BUILD)/$$lib $(DESTDIR)$(PREFIX)/share/bitpress/$$lib; done
 
 clean: ## remove everything that was built
-	rm -rf build build-asan build-fuzz $(BUILD)
+	rm -rf build build-asan build-fuzz build-aarch64 build-armhf $(BUILD)
 
 -include $(TOOLS:=.d) $(RT_OBJ_ALL:.o=.d) $(SIMDEV_OBJ:.o=.d) $(ROOM_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FUZZ_BIN:=.d) $(BUILD)/obj/host/hw/hwgen_main.d $(BUILD)/obj/host/nn/bench_main.d

@@ -117,7 +117,7 @@ static int apply(struct apply *a)
     char title[160];
     double start = base_seconds();
     uint64_t seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
-    int rc = pipeline_check_name("backend", a->scorer.backend, score_backends());
+    int rc = cmd_check_name("backend", a->scorer.backend, score_backends());
     if (!rc)
         rc = cmd_remote(&a->scorer, &a->remote);
     if (!rc)

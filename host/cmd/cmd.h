@@ -39,11 +39,14 @@ struct cmd_usage {
 /* One line on what a subcommand does; "" if there is none of the name. */
 const char *cmd_summary(const char *name);
 #define CMD_EXIT_CODES "0 done, 1 target not met, 2 bad usage or input, 3 missing device or tool, 4 internal error, 130 stopped"
-/* `bitpress --version`: this program and what it was built with and finds. */
-int cmd_version(void);
+/* Below the version in `bitpress --version`: what this program was built with and finds. */
+void cmd_version_details(void);
 
 /* Parse argv behind the subcommand's name. 1 if --help was printed (exit 0), 0, or BASE_INPUT. */
 int cmd_parse(struct cmd *c, const struct cmd_usage *u, int argc, char **argv);
+
+/* BASE_INPUT unless `name` is one of the space-separated `list`: bad names are found before hours of work. */
+int cmd_check_name(const char *what, const char *name, const char *list);
 
 /* Exit code by a base_code, message printed. */
 int cmd_fail(int rc);

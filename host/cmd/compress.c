@@ -806,7 +806,7 @@ static int prepare(struct run *r, const char *arg, const struct wishes *w)
         return rc;
     if (r->cmd->seed >= 0)
         r->config.seed = r->cmd->seed;
-    if ((rc = pipeline_check_name("backend", r->config.search.backend, score_backends())) || (rc = pipeline_check_name("agent", r->config.search.agent, search_agents())))
+    if ((rc = cmd_check_name("backend", r->config.search.backend, score_backends())) || (rc = cmd_check_name("agent", r->config.search.agent, search_agents())))
         return rc;
     if ((rc = hw_load(&r->hw, r->config.board)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_mkdirs(r->config.out)))
         return rc;

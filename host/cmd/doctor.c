@@ -244,11 +244,10 @@ static int doctor(const struct cmd *c)
     return base_hint(BASE_MISSING, "%s", first->install);
 }
 
-int cmd_version(void)
+void cmd_version_details(void)
 {
     const struct item verilator = { "verilator", tool, "verilator --version", OPTIONAL, "", "" };
     char what[256], hash[64];
-    printf("bitpress %s\n", BITPRESS_VERSION);
     printf("BLAS       %s\n", openblas_get_config());
     printf("Verilator  %s\n", verilator.check(&verilator, what) ? what : "not found");
     if (simulator(NULL, what)) {
@@ -257,8 +256,6 @@ int cmd_version(void)
     } else {
         puts("RTL        no simulator is built");
     }
-    int rc = cmd_end_output();
-    return rc ? cmd_fail(rc) : 0;
 }
 
 int cmd_doctor(int argc, char **argv)

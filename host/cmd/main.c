@@ -1,24 +1,31 @@
 /* main.c: the table of subcommands. */
 #include <string.h>
 
-#include "cmd/cmd.h"
+#include "cmd/output.h"
+
+/* What a board has no use for is left out of its program (make cross). */
+#ifdef BITPRESS_ON_BOARD
+#define DESK(...)
+#else
+#define DESK(...) __VA_ARGS__,
+#endif
 
 static const struct { const char *name; cmd_fn *run; const char *help; } commands[] = {
-    { "train", cmd_train, "train a built-in network in float" },
-    { "check", cmd_check, "what of a model is supported, what it costs on a board" },
-    { "eval", cmd_eval, "accuracy of a model or a pack on real data" },
-    { "apply", cmd_apply, "compress a model by one recipe, no search" },
-    { "compress", cmd_compress, "the main job: search recipes for a target" },
+    DESK({ "train", cmd_train, "train a built-in network in float" })
+    DESK({ "check", cmd_check, "what of a model is supported, what it costs on a board" })
+    DESK({ "eval", cmd_eval, "accuracy of a model or a pack on real data" })
+    DESK({ "apply", cmd_apply, "compress a model by one recipe, no search" })
+    DESK({ "compress", cmd_compress, "the main job: search recipes for a target" })
     { "score", cmd_score, "cycles of a pack on the accelerator" },
     { "run", cmd_run, "inference through XRT: a board, or an emulated one" },
-    { "sweep", cmd_sweep, "what every width costs: the architect's table" },
+    DESK({ "sweep", cmd_sweep, "what every width costs: the architect's table" })
     { "serve", cmd_serve, "run packs for a host elsewhere: the board's side" },
-    { "study", cmd_study, "the record of a search" },
+    DESK({ "study", cmd_study, "the record of a search" })
     { "pack", cmd_pack, "look into a weight pack" },
-    { "report", cmd_report, "where a run's report is, and its summary" },
+    DESK({ "report", cmd_report, "where a run's report is, and its summary" })
     { "board", cmd_board, "board descriptions" },
-    { "xrt-env", cmd_xrt_env, "the environment in which XRT finds an emulated board" },
-    { "doctor", cmd_doctor, "what is installed, what is missing, how to get it" },
+    DESK({ "xrt-env", cmd_xrt_env, "the environment in which XRT finds an emulated board" })
+    DESK({ "doctor", cmd_doctor, "what is installed, what is missing, how to get it" })
 };
 
 static void usage(FILE *to)
@@ -35,6 +42,16 @@ const char *cmd_summary(const char *name)
         if (!strcmp(commands[i].name, name))
             return commands[i].help;
     return "";
+}
+
+static int version(void)
+{
+    printf("bitpress %s\n", BITPRESS_VERSION);
+#ifndef BITPRESS_ON_BOARD
+    cmd_version_details();
+#endif
+    int rc = cmd_end_output();
+    return rc ? cmd_fail(rc) : 0;
 }
 
 static void names(void)
@@ -67,7 +84,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!strcmp(argv[1], "--version"))
-        return cmd_version();
+        return version();
     base_stop_install();
     for (int i = 0; i < BASE_COUNT(commands); i++)
         if (!strcmp(argv[1], commands[i].name))

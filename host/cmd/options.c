@@ -196,3 +196,12 @@ int cmd_fail(int rc)
         fprintf(stderr, "hint: %s\n", base_error_hint());
     return base_exit_code(rc);
 }
+
+int cmd_check_name(const char *what, const char *name, const char *list)
+{
+    size_t len = strlen(name);
+    for (const char *p = list; *p; p += strcspn(p, " "), p += strspn(p, " "))
+        if (len && strcspn(p, " ") == len && !strncmp(p, name, len))
+            return BASE_OK;
+    return base_fail(BASE_INPUT, "%s '%s' is unknown (there are: %s)", what, name, list);
+}

@@ -79,15 +79,6 @@ int pipeline_check_fit(const struct graph *g, const struct data_set *s, const ch
     return BASE_OK;
 }
 
-int pipeline_check_name(const char *what, const char *name, const char *list)
-{
-    size_t len = strlen(name);
-    for (const char *p = list; *p; p += strcspn(p, " "), p += strspn(p, " "))
-        if (len && strcspn(p, " ") == len && !strncmp(p, name, len))
-            return BASE_OK;
-    return base_fail(BASE_INPUT, "%s '%s' is unknown (there are: %s)", what, name, list);
-}
-
 bool pipeline_is_file(const char *model)
 {
     size_t n = strlen(model);

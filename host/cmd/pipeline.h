@@ -32,8 +32,6 @@ int pipeline_images_check(const struct graph *g, const char *spec, enum data_par
 /* BASE_INPUT unless images and labels fit the network. */
 int pipeline_check_fit(const struct graph *g, const struct data_set *s, const char *spec);
 
-/* BASE_INPUT unless `name` is one of the space-separated `list`: bad names are found before hours of work. */
-int pipeline_check_name(const char *what, const char *name, const char *list);
 bool pipeline_is_file(const char *model);
 /* A built-in network's name or a file *.onnx, which must say how pixels become its input, if `input`,
  * a YAML file with `input: {scale, mean, std}` that goes before the model's own, does not (NULL: none). */

@@ -5,7 +5,6 @@
 
 #include "accel/accel.h"
 #include "cmd/output.h"
-#include "cmd/pipeline.h"
 #include "cmd/remote.h"
 #include "data/data.h"
 #include "pack/pack.h"
@@ -266,7 +265,7 @@ int cmd_score(int argc, char **argv)
     struct scoring *s = BASE_NEW(struct scoring);
     if (!s)
         return cmd_fail(BASE_NOMEM);
-    rc = pipeline_check_name("backend", o.by.backend, score_backends());
+    rc = cmd_check_name("backend", o.by.backend, score_backends());
     if (!rc)
         rc = cmd_remote(&o.by, &o.remote);
     if (!rc)

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "cmd/output.h"
-#include "cmd/pipeline.h"
 #include "device/session.h"
 #include "score/simlib.h"
 
@@ -16,6 +15,7 @@ struct serve {
     struct hw hw;
     char *simulator;           /* NULL: a board */
     struct device *running;
+    struct session_model *model;   /* of --api model */
 };
 
 static struct device_target target_of(const struct serve *s)
@@ -49,18 +49,20 @@ static void unload(void *ctx)
 /* What else writes to standard output must not disturb the protocol. */
 static int serve(struct serve *s)
 {
-    const struct session_engine engine = { s, load, run, unload };
     const struct device_target target = target_of(s);
+    const bool model = !strcmp(s->api, "model");
     int out = -1, rc = hw_load(&s->hw, s->board);
     if (!rc)
-        rc = score_simlib_behind(&s->simulator, &target, s->hw.name);
+        rc = model ? session_model_new(&s->model, &s->hw) : score_simlib_behind(&s->simulator, &target, s->hw.name);
+    const struct session_engine engine = model ? session_model_engine(s->model) : (struct session_engine){ s, load, run, unload };
     if (!rc && ((out = dup(STDOUT_FILENO)) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
         rc = base_fail(BASE_IO, "serve: standard output cannot be moved");
     signal(SIGPIPE, SIG_IGN);
-    struct session *session = rc ? NULL : session_new(&engine, s->hw.name, s->hw.hash, s->simulator != NULL);
+    struct session *session = rc ? NULL : session_new(&engine, s->hw.name, s->hw.hash, model ? FRAME_MODEL : s->simulator ? FRAME_EMULATED : FRAME_BOARD);
     if (!rc)
         rc = session ? session_serve(session, STDIN_FILENO, out) : BASE_NOMEM;
     session_free(session);
+    session_model_free(s->model);
     if (out >= 0)
         close(out);
     return rc;
@@ -72,7 +74,7 @@ int cmd_serve(int argc, char **argv)
     const struct cmd_option options[] = {
         { "stdio", CMD_FLAG, &s.stdio, NULL, "speak on standard input and output (the only way there is)" },
         { "board", CMD_TEXT, &s.board, "B", "the board that this is (default: pynq-z2)" },
-        { "api", CMD_TEXT, &s.api, "NAME", "xrt (default) or opencl" },
+        { "api", CMD_TEXT, &s.api, "NAME", "xrt (default), opencl, or model: no device, the reference and the cycle model answer" },
         { "xclbin", CMD_TEXT, &s.xclbin, "FILE", "the board's xclbin (default: BITPRESS_XCLBIN; without either the board is emulated)" },
         { "device", CMD_INT, &s.device, "N", "index of the device (default 0)" },
     };
@@ -88,7 +90,7 @@ int cmd_serve(int argc, char **argv)
     else if (s.device < 0 || s.device > 255)
         rc = base_fail(BASE_INPUT, "serve: --device must be 0 to 255");
     else
-        rc = pipeline_check_name("api", s.api, "xrt opencl");
+        rc = cmd_check_name("api", s.api, "xrt opencl model");
     if (!rc)
         rc = serve(&s);
     base_free(s.simulator);

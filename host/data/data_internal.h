@@ -10,7 +10,7 @@ enum {
     DATA_MAX_PICTURE = 16384, /* side of a PNG or JPEG file */
 };
 /* Of one array file: a bound against nonsense in a header, not a wish. */
-#define DATA_MAX_BYTES ((size_t)8 << 30)
+#define DATA_MAX_BYTES ((size_t)BASE_MIN(INT64_C(8) << 30, PTRDIFF_MAX))
 
 /* One reader: the argument is what follows "NAME:" in a SPEC. Options are never NULL. `out` NULL: look for
  * the files only (data_check). */

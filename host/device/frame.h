@@ -13,7 +13,7 @@
 enum { FRAME_VERSION = 1, FRAME_HEAD = 24, FRAME_MAX_TEXT = 4096 };
 
 enum frame_kind {
-    FRAME_HELLO = 1,  /* board: u64 array hash, u8 emulated, board's name (1..31 bytes) */
+    FRAME_HELLO = 1,  /* board: u64 array hash, u8 frame_source, board's name (1..31 bytes) */
     FRAME_HAVE,       /* host: u64 pack hash: READY if it is there, else NEED */
     FRAME_NEED,       /* board: nothing */
     FRAME_PACK,       /* host: u64 pack hash, the pack's bytes: READY */
@@ -23,6 +23,9 @@ enum frame_kind {
     FRAME_FAILED,     /* board: i32 base_code, message NUL hint NUL; the number is the request's */
     FRAME_KINDS
 };
+
+/* Where a board's results come from: the accelerator, XRT's emulation of it, or the reference and the cycle model in C. */
+enum frame_source { FRAME_BOARD, FRAME_EMULATED, FRAME_MODEL, FRAME_SOURCES };
 
 struct frame {
     enum frame_kind kind;

@@ -26,7 +26,8 @@ struct board {
     uint32_t number;           /* of the last request */
     char name[32];
     uint64_t hw_hash;
-    bool emulated, alive, busy, ready;
+    bool alive, busy, ready;
+    enum frame_source source;
     uint64_t pack, load_cycles;   /* ready: what is loaded there */
     char why[WHY];             /* not alive any more */
 };
@@ -204,7 +205,7 @@ static int run_on(struct board *b, const struct remote_pack *p, const uint8_t *p
     if (!rc && !*failed)
         rc = take_results(&f, p, n, logits, image, &out->counters);
     out->load_cycles = b->load_cycles;
-    out->emulated = b->emulated;
+    out->source = b->source;
     return rc;
 }
 
@@ -237,17 +238,17 @@ static int start(struct board *b, char *command)
 static int greet(struct board *b, double until)
 {
     struct frame f;
-    uint64_t emulated;
+    uint64_t source;
     int rc = receive(b, until, &f);
     if (rc)
         return rc;
-    if (f.kind != FRAME_HELLO || !frame_take(&f, 8, &b->hw_hash) || !frame_take(&f, 1, &emulated) || f.n < 1 || f.n >= sizeof b->name || memchr(f.bytes, 0, f.n))
+    if (f.kind != FRAME_HELLO || !frame_take(&f, 8, &b->hw_hash) || !frame_take(&f, 1, &source) || source >= FRAME_SOURCES || f.n < 1 || f.n >= sizeof b->name || memchr(f.bytes, 0, f.n))
         return base_fail(BASE_INPUT, "it does not say which board it is");
     memcpy(b->name, f.bytes, f.n);
     for (size_t i = 0; i < f.n; i++)
         if (b->name[i] < ' ' || b->name[i] > '~')
             b->name[i] = '?';
-    b->emulated = emulated;
+    b->source = (enum frame_source)source;
     return BASE_OK;
 }
 

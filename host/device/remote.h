@@ -7,6 +7,7 @@
 #define DEVICE_REMOTE_H
 
 #include "device/device.h"
+#include "device/frame.h"
 
 enum { REMOTE_MAX = 16 };      /* boards */
 
@@ -27,7 +28,7 @@ struct remote_pack {
     size_t image_bytes, classes, layers;
 };
 
-struct remote_result { uint64_t load_cycles; struct device_counters counters; bool emulated; };
+struct remote_result { uint64_t load_cycles; struct device_counters counters; enum frame_source source; };
 
 /* As device_run, on whichever board is free, from any thread; the pack is sent where it is not known. BASE_MISSING: no board
  * is left (all are named with what became of them). */

@@ -15,23 +15,23 @@ struct session {
     const struct session_engine *engine;
     char board[32];
     uint64_t hw_hash;
-    bool emulated;
+    enum frame_source source;
     struct frame_reader in;
     struct kept kept[KEEP];    /* oldest first */
     int n_kept;
     uint64_t ready;            /* hash of the pack that runs */
-    bool loaded;
+    struct pack *loaded;       /* it, or NULL */
     uint64_t load_cycles;
     size_t image_bytes, classes;
 };
 
-struct session *session_new(const struct session_engine *engine, const char *board, uint64_t hw_hash, bool emulated)
+struct session *session_new(const struct session_engine *engine, const char *board, uint64_t hw_hash, enum frame_source source)
 {
     struct session *s = BASE_NEW(struct session);
     if (s) {
         s->engine = engine;
         s->hw_hash = hw_hash;
-        s->emulated = emulated;
+        s->source = source;
         snprintf(s->board, sizeof s->board, "%s", board);
     }
     return s;
@@ -41,7 +41,8 @@ static void unload(struct session *s)
 {
     if (s->loaded)
         s->engine->unload(s->engine->ctx);
-    s->loaded = false;
+    pack_free(s->loaded);
+    s->loaded = NULL;
 }
 
 void session_free(struct session *s)
@@ -59,7 +60,7 @@ void session_hello(struct session *s, struct base_text *out)
 {
     struct base_text t = { 0 };
     frame_put(&t, s->hw_hash, 8);
-    frame_put(&t, s->emulated, 1);
+    frame_put(&t, s->source, 1);
     frame_add(out, FRAME_HELLO, 0, t.s, t.len, s->board, strlen(s->board));
     out->failed |= t.failed;
     base_text_free(&t);
@@ -106,12 +107,13 @@ static int load(struct session *s, const struct kept *k)
         rc = s->engine->load(s->engine->ctx, p, &s->load_cycles);
     if (!rc) {
         const struct fixed_edge *in = &p->net->edge[0];
-        s->loaded = true;
         s->ready = k->hash;
         s->image_bytes = (size_t)in->h * (size_t)in->w * (size_t)in->c;
         s->classes = (size_t)p->net->classes;
+        s->loaded = p;
+    } else {
+        pack_free(p);
     }
-    pack_free(p);
     return rc;
 }
 

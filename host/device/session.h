@@ -8,15 +8,22 @@
 /* What runs packs here. */
 struct session_engine {
     void *ctx;
-    /* Make `pack` the one that runs; *load_cycles, *emulated. The one before has been unloaded. */
+    /* Make `pack`, which is there until `unload`, the one that runs; *load_cycles. The one before has been unloaded. */
     int (*load)(void *ctx, const struct pack *pack, uint64_t *load_cycles);
     int (*run)(void *ctx, const uint8_t *pixels, int n, int32_t *logits, struct device_image *image, struct device_counters *counters);
     void (*unload)(void *ctx);
 };
 
+/* session_model.c: an engine without a device: the integer reference and the cycle model of hw. Ended by session_model_free,
+ * behind the session. BASE_NOMEM. */
+struct session_model;
+int session_model_new(struct session_model **out, const struct hw *hw);
+void session_model_free(struct session_model *m);
+struct session_engine session_model_engine(struct session_model *m);
+
 struct session;
 /* `board` and `hw_hash` are what packs must be compiled for. */
-struct session *session_new(const struct session_engine *engine, const char *board, uint64_t hw_hash, bool emulated);
+struct session *session_new(const struct session_engine *engine, const char *board, uint64_t hw_hash, enum frame_source source);
 void session_free(struct session *s);
 /* The first words, added to `out`. */
 void session_hello(struct session *s, struct base_text *out);

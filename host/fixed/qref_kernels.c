@@ -1,8 +1,9 @@
-/* qref_kernels: the fast path's inner loops (AVX2). Maps are int16 [h][w][c], sums int32 [h][w][c]. */
-#include <immintrin.h>
-#include <string.h>
-
-#include "fixed/fixed_internal.h"
+/* qref_kernels: the fast path's inner loops. Maps are int16 [h][w][c], sums int32 [h][w][c]. */
+#ifdef __AVX2__
+#include "fixed/qref_avx2.h"
+#else
+#include "fixed/qref_plain.h"
+#endif
 
 enum { TILE = 4 /* pixels a product kernel makes together */ };
 
@@ -13,44 +14,26 @@ static const int16_t *window(const struct qref_term *p, const struct qref_view *
 
 /* ---- products -------------------------------------------------------------------- */
 
-static inline __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-static inline void store(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
-
-static inline __m256i pair(const int16_t *p)
-{
-    int32_t two;
-    memcpy(&two, p, sizeof two);
-    return _mm256_set1_epi32(two);
-}
-
-/* n windows times 16 outputs: madd multiplies two neighbouring inputs and adds them. */
+/* n windows times QREF_BLOCK outputs. */
 static inline __attribute__((always_inline)) void
-tile(int n, __m256i sum[TILE][2], const struct qref_term *p, const int16_t *const *at, int64_t row, const int16_t *w)
+tile(int n, struct sums sum[TILE], const struct qref_term *p, const int16_t *const *at, int64_t row, const int16_t *w)
 {
     for (int i = 0; i < n; i++)
-        sum[i][0] = sum[i][1] = _mm256_setzero_si256();
+        sum[i] = (struct sums){ 0 };
     for (int64_t ky = 0; ky < p->t->kh; ky++)
-        for (int64_t k = ky * row, end = k + 2 * p->pairs; k < end; k += 2, w += 2 * QREF_BLOCK) {
-            __m256i w0 = load(w), w1 = load(w + QREF_BLOCK);
-            for (int i = 0; i < n; i++) {
-                __m256i a = pair(at[i] + k);
-                sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(a, w0));
-                sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(a, w1));
-            }
-        }
+        for (int64_t k = ky * row, end = k + 2 * p->pairs; k < end; k += 2, w += 2 * QREF_BLOCK)
+            for (int i = 0; i < n; i++)
+                sums_madd(&sum[i], at[i] + k, w);
 }
 
-static void add_block(int32_t *acc, const __m256i sum[2], const int32_t *unit, int outputs)
+static void add_block(int32_t *acc, const struct sums *sum, const int32_t *unit, int outputs)
 {
-    __m256i s0 = _mm256_mullo_epi32(sum[0], load(unit)), s1 = _mm256_mullo_epi32(sum[1], load(unit + 8));
     if (outputs >= QREF_BLOCK) {
-        store(acc, _mm256_add_epi32(load(acc), s0));
-        store(acc + 8, _mm256_add_epi32(load(acc + 8), s1));
+        sums_add(acc, sum, unit);
         return;
     }
-    int32_t some[QREF_BLOCK];
-    store(some, s0);
-    store(some + 8, s1);
+    int32_t some[QREF_BLOCK] = { 0 };
+    sums_add(some, sum, unit);
     for (int o = 0; o < outputs; o++)
         acc[o] += some[o];
 }
@@ -59,7 +42,7 @@ static void add_block(int32_t *acc, const __m256i sum[2], const int32_t *unit, i
 static void products_of(int32_t *acc, const struct qref_term *p, const struct qref_view *v, int block, int first, int n)
 {
     const int16_t *at[TILE], *w = p->weight + (int64_t)block * p->t->kh * p->pairs * QREF_BLOCK * 2;
-    __m256i sum[TILE][2];
+    struct sums sum[TILE];
     for (int i = 0; i < n; i++)
         at[i] = window(p, v, (first + i) / p->out_w, (first + i) % p->out_w);
     switch (n) {
@@ -69,7 +52,7 @@ static void products_of(int32_t *acc, const struct qref_term *p, const struct qr
     default: tile(4, sum, p, at, v->row, w); break;
     }
     for (int i = 0; i < n; i++)
-        add_block(acc + (int64_t)(first + i) * p->out_c + p->t->chan + block * QREF_BLOCK, sum[i], p->unit + block * QREF_BLOCK,
+        add_block(acc + (int64_t)(first + i) * p->out_c + p->t->chan + block * QREF_BLOCK, &sum[i], p->unit + block * QREF_BLOCK,
                   p->t->cout - block * QREF_BLOCK);
 }
 
@@ -120,14 +103,6 @@ void qref_channels(int32_t *acc, const struct qref_term *p, const struct qref_vi
 
 /* ---- counts ---------------------------------------------------------------------- */
 
-/* Bit j of 32 codes. */
-static uint32_t plane32(const int16_t *a, int j)
-{
-    __m128i up = _mm_cvtsi32_si128(15 - j);
-    __m256i both = _mm256_packs_epi16(_mm256_sll_epi16(load(a), up), _mm256_sll_epi16(load(a + 16), up));
-    return (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(both, 0xd8));
-}
-
 /* The window at `at` as bit planes [bits][kh][words]; bits behind a row's end meet weights of 0. */
 static void pack_window(uint64_t *bits, const struct qref_term *p, const int16_t *at, int64_t row)
 {
@@ -171,28 +146,9 @@ void qref_counts(int32_t *acc, const struct qref_term *p, const struct qref_view
 
 /* ---- requantization and pooling --------------------------------------------------- */
 
-/* Four of qref_requantize in 64-bit lanes. AVX2 has no arithmetic shift of 64 bits: the sign bit
- * is moved along and subtracted. */
-static inline __m256i requantize4(const int32_t *acc, const int32_t *m, const int64_t *b, __m128i s, __m256i sign, __m256i lo, __m256i hi)
-{
-    __m256i a = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)acc)), f = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)m));
-    __m256i y = _mm256_srl_epi64(_mm256_add_epi64(_mm256_mul_epi32(a, f), load(b)), s);
-    y = _mm256_sub_epi64(_mm256_xor_si256(y, sign), sign);
-    y = _mm256_blendv_epi8(y, lo, _mm256_cmpgt_epi64(lo, y));
-    return _mm256_blendv_epi8(y, hi, _mm256_cmpgt_epi64(y, hi));
-}
-
 static void requantize_pixel(int16_t *out, const int32_t *acc, const struct fixed_layer *l)
 {
-    const __m128i s = _mm_cvtsi32_si128(l->s);
-    const __m256i lo = _mm256_set1_epi64x(l->lo), hi = _mm256_set1_epi64x(l->hi), sign = _mm256_set1_epi64x((int64_t)(1ull << 63 >> l->s));
-    int c = 0;
-    for (; c + 4 <= l->c; c += 4) {
-        __m256i y = requantize4(acc + c, l->m + c, l->b + c, s, sign, lo, hi);
-        __m128i low = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(y, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
-        _mm_storel_epi64((__m128i *)(out + c), _mm_packs_epi32(low, low));
-    }
-    for (; c < l->c; c++)
+    for (int c = requantize_lanes(out, acc, l); c < l->c; c++)
         out[c] = (int16_t)qref_requantize(acc[c], l->m[c], l->b[c], l->s, l->lo, l->hi);
 }
 

@@ -1,5 +1,5 @@
 /* remote.c: backend `remote`: boards, or machines that emulate one, at the other end of commands. Every logit is compared
- * with the reference here; emulated cycles with the model. */
+ * with the reference here; cycles that are no board's with the model. */
 #include "device/remote.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ static int run_image(void *device, const struct score_job *job, const uint8_t *p
 static int check(void *device, const struct score_job *job)
 {
     const struct worker *w = device;
-    if (!w->last.emulated)
+    if (w->last.source == FRAME_BOARD)
         return BASE_OK;
     return score_equals_model("remote", job, w->ctx->model, &w->last.counters, w->last.load_cycles);
 }
@@ -44,8 +44,11 @@ static int check(void *device, const struct score_job *job)
 static void measure(struct score_result *out, void *device)
 {
     const struct worker *w = device;
-    out->cycles_source = w->last.emulated ? "xrt-emulation" : "board";
+    static const char *const source[FRAME_SOURCES] = { "board", "xrt-emulation", "model" };
+    out->cycles_source = source[w->last.source];
     score_take_counters(out, &w->last.counters, w->last.load_cycles);
+    if (w->last.source == FRAME_MODEL)
+        out->n_unit = 0;           /* it has no counters */
 }
 
 static void close_worker(void *device)

@@ -227,7 +227,14 @@ int score_simlib_behind(char **path, const struct device_target *target, const c
     char dir[256];
     int rc = device_xrt_libraries(dir);
     *path = NULL;
-    return rc || !device_needs_emulation(target) ? rc : score_simlib_find(path, board);
+    if (rc || !device_needs_emulation(target))
+        return rc;
+    char *simdev = device_program("bitpress-simdev");
+    if (!simdev)
+        return base_hint(base_fail(BASE_MISSING, "%s: no xclbin is named, and bitpress-simdev, which emulates a board, is not built", target->api),
+                         "--xclbin FILE or BITPRESS_XCLBIN names a board's; an emulated one: apt-get install libxrt-dev ocl-icd-opencl-dev && make all");
+    base_free(simdev);
+    return score_simlib_find(path, board);
 }
 
 int score_simlib_open(struct score_simlib *lib, const char *board)

@@ -42,7 +42,7 @@ static void to_board(const uint8_t *bytes, size_t len, size_t step)
 {
     const struct session_engine engine = { NULL, load, run, unload };
     struct base_text out = { 0 };
-    struct session *s = session_new(&engine, "pynq-z2", UINT64_C(0x8877665544332211), true);
+    struct session *s = session_new(&engine, "pynq-z2", UINT64_C(0x8877665544332211), FRAME_EMULATED);
     int rc = BASE_OK;
     for (size_t at = 0; !rc && at < len; at += step)
         rc = session_feed(s, bytes + at, BASE_MIN(step, len - at), &out);

@@ -277,7 +277,7 @@ static void requantize_lanes(void **state)
         }
         fx_run(net, codes, out);
         for (int c = 0; c < 11; c++) {
-            __int128 y = (__int128)512 * codes[c] * l->m[c] + l->b[c], d = (__int128)1 << s;
+            int64_t y = INT64_C(512) * codes[c] * l->m[c] + l->b[c], d = INT64_C(1) << s;
             y = y >= 0 ? y / d : -((-y + d - 1) / d);
             assert_int_equal(out[c], (int)(y < l->lo ? l->lo : y > l->hi ? l->hi : y));
         }

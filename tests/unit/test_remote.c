@@ -129,12 +129,19 @@ static int board_main(const char *mode)
         pause();
     }
     if (!strcmp(mode, "slow-reader"))
-        for (struct session *s = session_new(&engine, hw.name, hw.hash, true);;) {
+        for (struct session *s = session_new(&engine, hw.name, hw.hash, FRAME_EMULATED);;) {
             session_hello(s, &out);
             send(&out, out.len);
             pause();
         }
-    struct session *s = session_new(&engine, hw.name, hw.hash ^ !strcmp(mode, "other-array"), true);
+    struct session_model *model = NULL;
+    if (!strcmp(mode, "model")) {
+        if (session_model_new(&model, &hw))
+            return 4;
+        engine = session_model_engine(model);
+    }
+    enum frame_source source = model ? FRAME_MODEL : strcmp(mode, "source") ? FRAME_EMULATED : FRAME_SOURCES;
+    struct session *s = session_new(&engine, hw.name, hw.hash ^ !strcmp(mode, "other-array"), source);
     session_hello(s, &out);
     if (!strcmp(mode, "version")) {
         uint32_t crc;
@@ -155,6 +162,7 @@ static int board_main(const char *mode)
     }
     base_text_free(&out);
     session_free(s);
+    session_model_free(model);
     return 0;
 }
 
@@ -272,7 +280,7 @@ static void test_hostile_host(void **state)
     const struct session_engine engine = { &toy, toy_load, toy_run, toy_unload };
     for (int i = 0; i < BASE_COUNT(bad); i++) {
         struct base_text in = { 0 }, out = { 0 };
-        struct session *s = session_new(&engine, "pynq-z2", 1, true);
+        struct session *s = session_new(&engine, "pynq-z2", 1, FRAME_EMULATED);
         frame_add(&in, bad[i].kind, 1, "aaaaaaaaaaaaaaaaaaaaaaaa", bad[i].n, NULL, 0);
         assert_error(session_feed(s, in.s, in.len, &out), BASE_INPUT, bad[i].words);
         session_free(s);
@@ -288,7 +296,7 @@ static void test_bad_pack(void **state)
     struct toy toy = { 0 };
     const struct session_engine engine = { &toy, toy_load, toy_run, toy_unload };
     struct base_text in = { 0 }, out = { 0 }, hash = { 0 };
-    struct session *s = session_new(&engine, "pynq-z2", 1, true);
+    struct session *s = session_new(&engine, "pynq-z2", 1, FRAME_EMULATED);
     frame_put(&hash, base_hash64(0, "no pack", 7), 8);
     frame_add(&in, FRAME_PACK, 3, hash.s, 8, "no pack", 7);
     assert_ok(session_feed(s, in.s, in.len, &out));
@@ -320,6 +328,22 @@ static void test_boards(void **state)
     close_job(&j);
 }
 
+/* No device at all: everything a device says but the stages' counters. */
+static void test_model(void **state)
+{
+    (void)state;
+    struct job j;
+    const char *one[] = { board("model") };
+    open_job(&j);
+    assert_ok(score(&j, one, 1, 3, 30));
+    assert_int_equal(j.out->bit_exact, 1);
+    assert_int_equal(j.out->cycles, j.out->model_cycles);
+    assert_true(j.out->load_cycles > 0 && j.out->layer[0].cycles > 0);
+    assert_string_equal(j.out->cycles_source, "model");
+    assert_int_equal(j.out->n_unit, 0);
+    close_job(&j);
+}
+
 /* A board that goes wrong is dropped, its images are done by the other. */
 static void test_dropped(void **state)
 {
@@ -345,7 +369,7 @@ static void test_none_left(void **state)
     (void)state;
     static const struct { const char *mode, *words; } bad[] = {
         { "die", "the board lost its power" }, { "flip", "arrived damaged" }, { "garbage", "not Bitpress's protocol" }, { "version", "version 9" },
-        { "truncate", "has ended" }, { "other-pack", "another pack" }, { "lost", "does not answer" },
+        { "source", "which board it is" }, { "truncate", "has ended" }, { "other-pack", "another pack" }, { "lost", "does not answer" },
     };
     for (int i = 0; i < BASE_COUNT(bad); i++) {
         struct job j;
@@ -416,7 +440,7 @@ int main(int argc, char **argv)
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frames), cmocka_unit_test(test_hostile_host), cmocka_unit_test(test_bad_pack), cmocka_unit_test(test_boards), cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_frames), cmocka_unit_test(test_hostile_host), cmocka_unit_test(test_bad_pack), cmocka_unit_test(test_boards), cmocka_unit_test(test_model), cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_none_left), cmocka_unit_test(test_not_retried), cmocka_unit_test(test_nothing_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
