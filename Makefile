@@ -39,7 +39,7 @@ DEPS := gcc g++ make pkg-config \
         libpng-dev libjpeg-dev \
         libxrt-dev ocl-icd-opencl-dev \
         dataset-fashion-mnist libjs-chart.js
-DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium jq
+DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium jq tcl
 
 # ---- flags, one per line with its reason ------------------------------------
 CFLAGS := -std=gnu11
@@ -128,7 +128,7 @@ GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
 .PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib sim-long \
-        lint synth bench-sim bench-area bench-train cross asan install clean gen FORCE
+        lint synth bench-sim bench-area bench-train bitstream cross asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -410,6 +410,9 @@ bench-area: gen $(BUILD)/bitpress ## Yosys' count of several arrays beside the p
 
 bench-sim: gen ## simulation speed
 	@$(MAKE) -C sim bench BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+
+bitstream: $(BUILD)/gen/$(BOARD)/bitpress_hw_pkg.sv $(BUILD)/bitpress ## BOARD's bitstream by Vivado and Vitis (untested: needs Vivado, Vitis)
+	@scripts/bitstream.sh $(BOARD) $(abspath $(BUILD)) $(abspath $<)
 
 # ---- speed of the float engine ----------------------------------------------
 $(BUILD)/bench-train: $(BUILD)/obj/host/nn/bench_main.o $(LIB)

@@ -1,5 +1,6 @@
 /* board: the board descriptions that are there, one in full, a check of one. */
 #include "cmd/output.h"
+#include "device/device.h"
 #include "hw/hw.h"
 
 enum { MAX_BOARDS = 64 };
@@ -105,17 +106,47 @@ static int check(const struct cmd *c, const void *options)
     return cmd_end_output();
 }
 
+/* ---- what the vendor's tools and XRT are told of the kernel ---------------------------- */
+
+static int kernel(const struct cmd *c, const void *options)
+{
+    (void)options;
+    struct hw h;
+    struct base_text t = { 0 };
+    int rc = hw_load(&h, c->arg[1]);
+    if (rc)
+        return rc;
+    device_kernel_xml(&t, &h);
+    if (!t.failed)
+        fputs(t.s, stdout);
+    rc = t.failed ? BASE_NOMEM : cmd_end_output();
+    base_text_free(&t);
+    return rc;
+}
+
+static int xclbin(const struct cmd *c, const void *options)
+{
+    (void)options;
+    struct hw h;
+    int rc = hw_load(&h, c->arg[1]);
+    return rc ? rc : device_write_overlay_xclbin(c->arg[2], &h);
+}
+
 int cmd_board(int argc, char **argv)
 {
     static const struct cmd_action actions[] = {
         { "list", "", 0, 0, list },
         { "show", "NAME|FILE", 1, 1, show },
         { "check", "NAME|FILE", 1, 1, check },
+        { "kernel", "NAME|FILE", 1, 1, kernel },
+        { "xclbin", "NAME|FILE OUT", 2, 2, xclbin },
     };
-    const struct cmd_usage u = { "list | show NAME|FILE | check NAME|FILE",
+    const struct cmd_usage u = { "list | show NAME|FILE | check NAME|FILE | kernel NAME|FILE | xclbin NAME|FILE OUT",
                                  "list   the boards that are described: in $BITPRESS_BOARDS, ./boards and the installed folder\n"
                                  "show   one in full\n"
-                                 "check  a description (boards/NAME/board.yaml) by every rule",
-                                 NULL, 0, 1, 2 };
+                                 "check  a description (boards/NAME/board.yaml) by every rule\n"
+                                 "kernel the accelerator's ports and registers as kernel.xml, for v++ and package_xo\n"
+                                 "xclbin what XRT must know of a Zynq-7000 that is programmed by other means (docs/boards.md), into OUT",
+                                 NULL, 0, 1, 3 };
     return cmd_act(&u, actions, BASE_COUNT(actions), NULL, argc, argv);
 }

@@ -22,6 +22,14 @@
  * bitstream, so no board takes it. The same bytes for the same hw. */
 int device_write_xclbin(const char *path, const struct hw *hw);
 
+/* For a Zynq-7000 board that is programmed by other means (boards/NAME/overlay.tcl): the kernel at the begin of the PS's
+ * GP0 window, the PS's memory. No bitstream: XRT's driver then leaves the logic alone. BASE_INPUT for another part. */
+#define DEVICE_OVERLAY_CU_BASE UINT64_C(0x40000000)
+#define DEVICE_OVERLAY_MEM_BYTES (UINT64_C(512) << 20)
+int device_write_overlay_xclbin(const char *path, const struct hw *hw);
+/* kernel.xml, which v++ and package_xo take with the RTL; appended to `t`. */
+void device_kernel_xml(struct base_text *t, const struct hw *hw);
+
 /* ---- environment -------------------------------------------------------------------
  * A private folder below /tmp with all that XRT's emulation reads and writes, its sockets too. */
 struct device_env {

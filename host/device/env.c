@@ -148,7 +148,7 @@ static int write_emconfig(const struct device_env *env, const struct hw *hw)
 {
     char platform[64];
     struct base_text t = { 0 };
-    device_platform(platform, hw);
+    device_platform(platform, hw, &device_emulation);
     base_text_add(&t,
                   "{\"Version\": {\"FileVersion\": \"2.0\", \"ToolVersion\": \"1.0\"},\n"
                   " \"Platform\": {\"UnifiedPlatform\": \"true\", \"ExpandedPR\": \"false\", \"Boards\": [{\"NumBoards\": \"1\", \"Devices\": [{\n"

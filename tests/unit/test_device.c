@@ -146,6 +146,71 @@ static void test_xclbin_layout(void **state)
 #endif
 }
 
+/* What v++ packages: the ports of rtl/bp_kernel.sv and the registers of rtl/bp_shell_pkg.sv. */
+static void test_kernel_xml(void **state)
+{
+    (void)state;
+    struct hw hw = board();
+    struct base_text xml = { 0 };
+    uint8_t *package, *top;
+    size_t len;
+    device_kernel_xml(&xml, &hw);
+    assert_false(xml.failed);
+    assert_ok(base_file_read(&package, &len, "rtl/bp_shell_pkg.sv", 1 << 20));
+    assert_ok(base_file_read(&top, &len, "rtl/bp_kernel.sv", 1 << 20));
+    static const char *const args[][2] = {
+        { "mode", "RegMode" }, { "program", "RegProgram" }, { "program_size", "RegProgramSize" }, { "weight", "RegWeight" }, { "weight_size", "RegWeightSize" },
+        { "input", "RegInput" }, { "input_size", "RegInputSize" }, { "output", "RegOutput" }, { "output_size", "RegOutputSize" }, { "limit", "RegLimit" },
+    };
+    const char *at = xml.s;
+    for (int i = 0; i < BASE_COUNT(args); i++) {
+        unsigned offset, reg, id;
+        char name[32], want[64];
+        at = strstr(at, "<arg name=\"");
+        assert_non_null(at);
+        assert_int_equal(sscanf(at, "<arg name=\"%31[a-z_]\" addressQualifier=\"%*d\" id=\"%u\"", name, &id), 2);
+        assert_string_equal(name, args[i][0]);
+        assert_int_equal(id, i);
+        assert_int_equal(sscanf(strstr(at, "offset=\""), "offset=\"0x%x\"", &offset), 1);
+        snprintf(want, sizeof want, " %s ", args[i][1]);
+        assert_non_null(strstr((char *)package, want));
+        assert_int_equal(sscanf(strstr((char *)package, want) + strlen(want), " = 12'h%x", &reg), 1);
+        assert_int_equal(offset, reg);
+        at++;
+    }
+    assert_null(strstr(at, "<arg "));
+    /* 12 address bits are a range of 0x1000 */
+    assert_non_null(strstr((char *)top, "input  logic [11:0] s_axi_control_awaddr"));
+    assert_non_null(strstr(xml.s, "name=\"s_axi_control\" mode=\"slave\" range=\"0x1000\" dataWidth=\"32\""));
+    assert_non_null(strstr((char *)top, "input  logic [63:0] m_axi_gmem_rdata"));
+    assert_non_null(strstr(xml.s, "name=\"m_axi_gmem\" mode=\"master\" range=\"0xFFFFFFFFFFFFFFFF\" dataWidth=\"64\""));
+    base_free(package);
+    base_free(top);
+    base_text_free(&xml);
+}
+
+/* A board that is programmed by other means: no emulation, no bitstream, the PS's addresses. */
+static void test_overlay_xclbin(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "a.xclbin");
+    struct hw hw = board(), other;
+    uint8_t *p;
+    size_t len, n;
+    assert_ok(device_write_overlay_xclbin(path, &hw));
+    assert_ok(base_file_read(&p, &len, path, 1 << 20));
+    assert_int_equal(field(p, 332, 2), 0);
+    assert_string_equal((const char *)p + 352, "bitpress_pynq-z2_overlay_1");
+    const uint8_t *mem = section(p, len, 6, &n), *ip = section(p, len, 8, &n);
+    assert_int_equal(field(mem, 16, 8) << 10, DEVICE_OVERLAY_MEM_BYTES);
+    assert_int_equal(field(mem, 24, 8), 0);
+    assert_int_equal(field(ip, 16, 8), DEVICE_OVERLAY_CU_BASE);
+    assert_ok(hw_load(&other, "zcu104"));
+    assert_error(device_write_overlay_xclbin(path, &other), BASE_INPUT, "no Zynq-7000");
+    base_free(p);
+    unit_remove(dir);
+}
+
 static void test_xclbin_failures(void **state)
 {
     (void)state;
@@ -289,7 +354,7 @@ static void test_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_xclbin),  cmocka_unit_test(test_xclbin_layout), cmocka_unit_test(test_xclbin_failures), cmocka_unit_test(test_env),
+        cmocka_unit_test(test_xclbin),  cmocka_unit_test(test_xclbin_layout), cmocka_unit_test(test_xclbin_failures), cmocka_unit_test(test_kernel_xml), cmocka_unit_test(test_overlay_xclbin), cmocka_unit_test(test_env),
         cmocka_unit_test(test_orphans), cmocka_unit_test(test_merge),         cmocka_unit_test(test_missing),
     };
     return cmocka_run_group_tests_name("device", tests, NULL, NULL);

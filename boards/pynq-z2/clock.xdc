@@ -1,0 +1,3 @@
+# The kernel's clock where it is synthesized by itself: 150 MHz of board.yaml. Within a design the clock is that design's.
+# Untested: needs Vivado.
+create_clock -name ap_clk -period 6.667 [get_ports ap_clk]
