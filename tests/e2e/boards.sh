@@ -66,6 +66,17 @@ ls "$SCRATCH"/build/boards/pynq-z2/bitpress.{bit,bin,hwh,xclbin} >/dev/null || f
 code=0; SLACK=-0.3 kit pynq-z2 >"$SCRATCH/out" 2>&1 || code=$?
 [ $code != 0 ] && grep -q '150 MHz are not reached' "$SCRATCH/out" || fail "$code $(cat "$SCRATCH/out")"
 
+echo "== the HLS bench, by gcc and in the steps of run.tcl"
+: >"$RECORD"
+(cd "$SCRATCH" && "$BITPRESS" pack export "$root/tests/data/golden.bpk" pack.h >/dev/null)
+sources=$(cd "$root" && ls hls/*.c | grep -v estimate)
+for f in $sources; do grep -q "[ {]$(basename "$f" .c)[ }]" "$root/hls/run.tcl" || fail "hls/run.tcl lacks $f"; done
+cc=${CC:-gcc}
+(cd "$root" && $cc -std=gnu11 -O1 -I. -Ihost "-I$build/gen/pynq-z2" "-I$SCRATCH" hls/bench/bench.c $sources -o "$SCRATCH/bench") && "$SCRATCH/bench" || fail "bench"
+(cd "$root" && BOARD=pynq-z2 PART=$(field pynq-z2 part) CLOCK_NS=6.667 PACK_DIR=$SCRATCH tclsh tests/tools/vivado.tcl -source hls/run.tcl) || fail "hls/run.tcl"
+[ "$(grep -c '^add_files hls/' "$RECORD")" = "$(echo "$sources" | wc -l)" ] && grep -q '^add_files -tb hls/bench/bench.c ' "$RECORD" || fail "$(cat "$RECORD")"
+[ "$(tail -n 3 "$RECORD" | tr '\n' ' ')" = "csim_design csynth_design cosim_design " ] || fail "$(cat "$RECORD")"
+
 echo "== run.tcl and whatever else is Tcl is complete; all of it says that nothing here ran it"
 for f in "$root"/boards/*/*.tcl "$root"/boards/*/*.xdc "$root"/boards/*/link.cfg "$root"/hls/*.tcl "$root"/scripts/package.tcl "$root"/scripts/bitstream.sh; do
     head -5 "$f" | grep -qi 'untested: needs Vi' || fail "$f does not say untested"

@@ -1,8 +1,8 @@
-# vivado.tcl: stands for Vivado in tests: `tclsh vivado.tcl -mode batch -source SCRIPT -tclargs ARG...` runs SCRIPT with the commands below in place
+# vivado.tcl: stands for Vivado and Vitis HLS in tests: `tclsh vivado.tcl -mode batch -source SCRIPT -tclargs ARG...` runs SCRIPT with the commands below in place
 # of Vivado's. It knows their names and options and holds them to what it has seen: files exist, pins belong to cells, a run
 # follows its launch. Each call is a line of $RECORD; SLACK is the timing's answer. It says nothing about the real tool.
 set known {
-    create_project {-force -part} add_files {-norecurse -fileset} set_property {-dict} current_fileset {} update_compile_order {-fileset}
+    create_project {-force -part} add_files {-norecurse -fileset -tb -cflags} set_property {-dict} current_fileset {} update_compile_order {-fileset}
     get_files {} ipx::package_project {-root_dir -vendor -library -taxonomy -import_files -set_current} ipx::current_core {}
     ipx::associate_bus_interfaces {-busif -clock} ipx::create_xgui_files {} ipx::update_checksums {} ipx::check_integrity {} ipx::save_core {}
     close_project {} package_xo {-force -xo_path -kernel_name -ip_directory -kernel_xml} current_project {} update_ip_catalog {}
@@ -11,8 +11,9 @@ set known {
     save_bd_design {} generate_target {} make_wrapper {-files -top} launch_runs {-jobs} wait_on_run {} get_property {} get_runs {} open_run {}
     report_timing_summary {-file} report_utilization {-file} get_timing_paths {-delay_type} write_bitstream {-force}
     write_cfgmem {-force -format -interface -disablebitswap -loadbit}
+    open_project {-reset} set_top {} open_solution {-flow_target} set_part {} create_clock {-period} csim_design {} csynth_design {} cosim_design {}
 }
-set flags {-force -norecurse -import_files -top -disablebitswap -dict}
+set flags {-force -norecurse -import_files -top -disablebitswap -dict -reset -tb}
 set files {} ; set cells {} ; set runs {} ; set connected {}
 set record [open $env(RECORD) a]
 
@@ -31,7 +32,7 @@ proc options {name words} {
         set words [lassign $words word]
         if {![regexp {^-[a-z]} $word]} { lappend rest $word; continue }
         if {$word ni [dict get $::known $name]} { fail "$name has no option $word" }
-        if {$word in $::flags && !($word eq "-import_files" && 0)} { dict set options $word 1; continue }
+        if {$word in $::flags} { dict set options $word 1; continue }
         set words [lassign $words value]
         dict set options $word $value
     }
