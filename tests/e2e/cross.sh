@@ -1,5 +1,6 @@
 #!/bin/bash
-# The board's programs for ARM, under qemu: unit tests, and a host here that scores through `serve` there. UNITS: which tests.
+# The board's programs for ARM, under qemu: unit tests, and a host here that scores through `serve` there. ARCHES: of 32 bits, where
+# surprises are; long/cross_units.sh has both and more UNITS.
 . "$(dirname "$0")/common.inc"
 build=$(dirname "$BITPRESS")
 command -v make >/dev/null || skip "make is not installed"
@@ -10,7 +11,7 @@ code=0; PATH=$SCRATCH /bin/sh "$root/scripts/cross.sh" armhf build 2>"$SCRATCH/e
 "$build/tests/random_pack" fmnist-cnn 3 3 pynq-z2 "$SCRATCH/net.bpk"
 "$BITPRESS" score "$SCRATCH/net.bpk" --backend model --json --quiet >"$SCRATCH/model.json"
 cd "$root"
-for arch in aarch64 armhf; do
+for arch in ${ARCHES:-armhf}; do
     case $arch in
     aarch64) triple=aarch64-linux-gnu qemu=qemu-aarch64-static ;;
     armhf) triple=arm-linux-gnueabihf qemu=qemu-arm-static ;;
