@@ -207,19 +207,24 @@ static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_re
     int rc = space_recipe(&recipe, &r->space, genes);
     if (rc)
         return rc;
-    const struct compress_options o = cheap_options(r);
+    struct compress_options o = cheap_options(r);
+    o.hopeless_below = out->hopeless_below;
     out->recipe_yaml = compress_recipe_text(&recipe, layers_of(r));
     rc = contender_build(&c, "candidate", -1, &recipe, r->bench.cache, &r->hw, &o);
     compress_recipe_free(&recipe);
     if (rc)
         return rc;
-    rc = contender_score(&c, &r->scorer, r->data.val_pixels, 1, r->cache_dir);
-    if (!rc) {
-        out->top1 = c.val_top1;
-        out->loss = r->float_val - c.val_top1;
-        out->cycles = c.score->cycles;
-        out->size_bytes = c.size_bytes;
-        out->cycles_source = c.score->cycles_source;
+    out->top1 = c.val_top1;
+    out->loss = r->float_val - c.val_top1;
+    out->size_bytes = c.size_bytes;
+    if (c.val_images < BASE_MIN(o.val_images, r->data.n_val)) {   /* hopeless: not worth a simulation */
+        out->rung = SEARCH_GIVEN_UP;
+        out->cycles = c.model_cycles;
+        out->cycles_source = "model";
+    } else {
+        rc = contender_score(&c, &r->scorer, r->data.val_pixels, 1, r->cache_dir);
+        out->cycles = rc ? 0 : c.score->cycles;
+        out->cycles_source = rc ? "" : c.score->cycles_source;
     }
     contender_free(&c);
     return rc;
@@ -501,7 +506,7 @@ static int finalists_of_search(struct run *r)
         return BASE_NOMEM;
     for (int i = 0; i < n; i++) {
         const struct search_trial *t = &r->trials.trial[i];
-        if (t->state == SEARCH_DONE && (t->feasible || goal->goal == SEARCH_MIN_CYCLES))
+        if (t->state == SEARCH_DONE && t->rung >= SEARCH_CHEAP && (t->feasible || goal->goal == SEARCH_MIN_CYCLES))
             choice[kept++] = (struct choice){ .trial = t->id, .cycles = t->cycles, .val = t->top1 };
     }
     rc = run_choices(r, &r->searched, choice, kept);

@@ -35,6 +35,7 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
     if (rc)
         return rc;
     c->val_top1 = val.n ? val.top1 : -1;
+    c->val_images = val.n;
     c->trained = compress_finetune_images(cache, &c->recipe, o);
     c->size_bytes = (int64_t)pack_weight_bytes(c->net);
     struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);

@@ -12,6 +12,7 @@ struct contender {
     char name[32];
     int trial;                       /* of the study, -1 = none */
     struct compress_recipe recipe;
+    int val_images;                  /* that val_top1 is of */
     double val_top1, test_top1;      /* 0..1; < 0 = not measured */
     struct report_loss loss;         /* against the float network, on the same images as test_top1 */
     struct fixed_net *net;

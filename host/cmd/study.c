@@ -31,9 +31,11 @@ static void close_study(struct study *s)
     search_study_close(s->file);
 }
 
-static const char *state_name(enum search_state s)
+static const char *state_name(const struct search_trial *t)
 {
-    return s == SEARCH_DONE ? "done" : s == SEARCH_FAILED ? "failed" : "running";
+    if (t->state == SEARCH_DONE)
+        return t->rung < SEARCH_CHEAP ? "given up" : "done";
+    return t->state == SEARCH_FAILED ? "failed" : "running";
 }
 
 /* The study as the room exports it; the caller's. */
@@ -52,10 +54,10 @@ static void print_trial_line(const struct search_trial *t, bool pareto)
 {
     char text[256];
     if (t->state == SEARCH_DONE)
-        printf("%5d  %-8s %-8s %7.2f %7.2f %12lld %10lld %8s %6s\n", t->id, state_name(t->state), cmd_clean(text, t->agent), 100 * t->top1, 100 * t->loss,
+        printf("%5d  %-8s %-8s %7.2f %7.2f %12lld %10lld %8s %6s\n", t->id, state_name(t), cmd_clean(text, t->agent), 100 * t->top1, 100 * t->loss,
                (long long)t->cycles, (long long)t->size_bytes, t->feasible ? "yes" : "no", pareto ? "yes" : "");
     else
-        printf("%5d  %-8s %s\n", t->id, state_name(t->state), cmd_clean(text, t->error));
+        printf("%5d  %-8s %s\n", t->id, state_name(t), cmd_clean(text, t->error));
 }
 
 static int list(const struct cmd *c, const void *options)
@@ -92,10 +94,10 @@ static json_t *trial_json(struct study *s, int index, int *rc)
 static void print_trial(const struct search_trial *t, bool pareto)
 {
     char text[256];
-    printf("trial     %d: %s%s%s\n", t->id, state_name(t->state), t->feasible && t->state == SEARCH_DONE ? ", feasible" : "", pareto ? ", on the Pareto front" : "");
+    printf("trial     %d: %s%s%s\n", t->id, state_name(t), t->feasible && t->state == SEARCH_DONE ? ", feasible" : "", pareto ? ", on the Pareto front" : "");
     printf("agent     %s, seed %llu\n", cmd_clean(text, t->agent), (unsigned long long)t->seed);
     if (t->state == SEARCH_DONE) {
-        printf("accuracy  %.2f %% of the validation images, %.2f points lost\n", 100 * t->top1, 100 * t->loss);
+        printf("accuracy  %.2f %% of the %s, %.2f points lost\n", 100 * t->top1, t->rung < SEARCH_CHEAP ? "first quarter of the validation images" : "validation images", 100 * t->loss);
         printf("cycles    %lld (%s)\n", (long long)t->cycles, cmd_clean(text, t->cycles_source));
         printf("size      %lld bytes\n", (long long)t->size_bytes);
         printf("wall      %.1f s\n", t->wall_s);

@@ -375,6 +375,28 @@ static int measure_batchnorms(struct nn *nn, const struct compress_model *m, con
     return images > 0 && c->data.train.fill ? nn_batchnorm_reestimate(nn, &c->data.train, 0, images) : BASE_OK;
 }
 
+/* How far the accuracy on all n images may be above that on the first k of them: three standard errors. */
+static double margin(double top1, int k, int n)
+{
+    return 3 * sqrt(BASE_MAX(top1 * (1 - top1), 0.01) / k * (1 - (double)k / n));
+}
+
+static int measure_accuracy(struct nn *nn, struct compress_model *m, const struct compress_cache *c, const struct compress_options *o)
+{
+    int n = o->val_images > 0 ? BASE_MIN(o->val_images, c->data.n_val) : o->val_images < 0 ? 0 : c->data.n_val;
+    int first = o->hopeless_below > 0 ? n / 4 : 0;
+    const struct graph_shape s = c->graph->node[0].shape;
+    size_t image = (size_t)s.h * (size_t)s.w * (size_t)s.c;
+    struct nn_result rest;
+    int rc = first ? nn_evaluate(nn, c->data.val_pixels, c->data.val_labels, first, &m->val) : BASE_OK;
+    if (rc || first == n || (first && m->val.top1 + margin(m->val.top1, first, n) < o->hopeless_below))
+        return rc;
+    rc = nn_evaluate(nn, c->data.val_pixels + image * (size_t)first, c->data.val_labels + first, n - first, &rest);
+    double share = (double)first / n;
+    m->val = (struct nn_result){ share * m->val.top1 + (1 - share) * rest.top1, share * m->val.top5 + (1 - share) * rest.top5, share * m->val.loss + (1 - share) * rest.loss, n };
+    return rc;
+}
+
 /* Fine-tune (its own memory for backward), then measure on an engine for inference. */
 static int train_and_measure(struct compress_model *m, struct compress_cache *c, const struct compress_options *o, const struct compress_images *images)
 {
@@ -395,9 +417,8 @@ static int train_and_measure(struct compress_model *m, struct compress_cache *c,
         rc = compress_correct_bias(m, c->graph, c->pool, images, batchnorm_images(&m->recipe, o) <= 0 || !c->data.train.fill, &again);
     if (!rc && again)
         rc = measure_batchnorms(nn, m, c, o);
-    int n = o->val_images > 0 ? BASE_MIN(o->val_images, c->data.n_val) : o->val_images < 0 ? 0 : c->data.n_val;
-    if (!rc && n > 0)
-        rc = nn_evaluate(nn, c->data.val_pixels, c->data.val_labels, n, &m->val);
+    if (!rc)
+        rc = measure_accuracy(nn, m, c, o);
     nn_free(nn);
     return rc;
 }

@@ -171,6 +171,8 @@ const struct graph_layers *compress_cache_layers(const struct compress_cache *c)
 struct compress_options {
     int batchnorm_images;        /* to measure batch norms anew; 0 = leave them */
     int val_images;              /* for the accuracy; 0 = all, < 0 = none */
+    double hopeless_below;       /* > 0: no more than a quarter of them where three standard errors above the accuracy on */
+                                 /* that quarter are still below this; nn_result.n says how many it were */
     int batch;                   /* of fine-tuning and evaluation */
     double weight_decay;         /* of fine-tuning */
     const char *checkpoint;      /* of fine-tuning; NULL = none */

@@ -26,6 +26,11 @@ bool search_better(const struct search_objective *o, const struct search_trial *
     return a->id < b->id;
 }
 
+static bool is_judged(const struct search_trial *t)
+{
+    return t->state == SEARCH_DONE && t->rung >= SEARCH_CHEAP;
+}
+
 /* At least as good in both and better in one, or the same and earlier. */
 static bool dominates(const struct search_trial *a, const struct search_trial *b)
 {
@@ -38,9 +43,9 @@ int search_pareto(const struct search_trials *t, bool *flag)
 {
     int count = 0;
     for (int i = 0; i < t->n; i++) {
-        flag[i] = t->trial[i].state == SEARCH_DONE;
+        flag[i] = is_judged(&t->trial[i]);
         for (int k = 0; flag[i] && k < t->n; k++)
-            if (k != i && t->trial[k].state == SEARCH_DONE && dominates(&t->trial[k], &t->trial[i]))
+            if (k != i && is_judged(&t->trial[k]) && dominates(&t->trial[k], &t->trial[i]))
                 flag[i] = false;
         count += flag[i];
     }
@@ -51,7 +56,7 @@ int search_pareto(const struct search_trials *t, bool *flag)
 
 static bool counts(const struct search_trial *t)
 {
-    return t->state == SEARCH_DONE && t->feasible;
+    return is_judged(t) && t->feasible;
 }
 
 static bool is_on_front(const struct search_trials *t, int i)
@@ -115,6 +120,38 @@ static double above_reference(void *reference, double level)
     return level - *(double *)reference;
 }
 
+/* With fewer trials than are fine-tuned nothing is hopeless. */
+static double last_of_best(const struct search_trials *t)
+{
+    enum { FINALISTS = 4 };
+    double top[FINALISTS] = {0};
+    for (int i = 0; i < t->n; i++) {
+        double v = counts(&t->trial[i]) ? t->trial[i].top1 : 0;
+        for (int k = 0; k < FINALISTS; k++)
+            if (v > top[k]) {
+                double was = top[k];
+                top[k] = v;
+                v = was;
+            }
+    }
+    return top[FINALISTS - 1];
+}
+
+double search_hopeless_below(const struct search_objective *o, const struct search_trials *t, int64_t cycles)
+{
+    double least = 0;
+    if (o->goal == SEARCH_MAX_TOP1)
+        return last_of_best(t);
+    for (int i = 0; i < t->n; i++) {
+        const struct search_trial *p = &t->trial[i];
+        if (is_judged(p))              /* top1 + loss is the float network's accuracy */
+            least = BASE_MAX(least, p->top1 + p->loss - o->loss_max);
+        if (o->goal == SEARCH_PARETO && counts(p) && p->cycles <= cycles)
+            least = BASE_MAX(least, p->top1);
+    }
+    return least;
+}
+
 double search_hypervolume(const struct search_objective *o, const struct search_trials *t)
 {
     double reference = o->reference_top1;
@@ -129,7 +166,7 @@ int search_best(const struct search_objective *o, const struct search_trials *t)
     if (o->goal == SEARCH_PARETO)
         return knee(t);
     for (int i = 0; i < t->n; i++)
-        if (t->trial[i].state == SEARCH_DONE && t->trial[i].feasible &&
+        if (counts(&t->trial[i]) &&
             (best < 0 || search_better(o, &t->trial[i], &t->trial[best])))
             best = i;
     return best;

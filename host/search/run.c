@@ -42,7 +42,7 @@ static int check_limit(const struct search_view *view, int *genes)
 }
 
 /* *found = false: nothing new was proposed. */
-static int propose(struct loop *l, bool *found)
+static int propose(struct loop *l, bool *found, bool *measurement)
 {
     struct base_rng rng;
     base_rng_stream(&rng, l->job->seed, (uint64_t)l->history.n);
@@ -58,6 +58,7 @@ static int propose(struct loop *l, bool *found)
             return rc;
         if (!search_known(&l->view, l->genes)) {
             *found = true;
+            *measurement = rc == SEARCH_AS_IT_IS;
             return BASE_OK;
         }
     }
@@ -89,9 +90,14 @@ static void judge(const struct search_objective *o, struct search_trial *t)
 }
 
 /* Evaluates *t. BASE_OK: it is done or failed; else the search ends. */
-static int evaluate(struct loop *l, struct search_trial *t)
+static int evaluate(struct loop *l, struct search_trial *t, bool measurement)
 {
     struct search_result r = {.feasible = 1};
+    int64_t cycles = search_cost(l->view.costs, t->genes);
+    if (cycles < 0)
+        return (int)cycles;
+    if (!measurement)
+        r.hopeless_below = search_hopeless_below(&l->job->objective, &l->history, cycles);
     double start = base_seconds();
     int rc = l->job->evaluate(l->job->ctx, t->genes, t->seed, &r);
     t->recipe = r.recipe_yaml ? base_arena_strdup(l->history.arena, r.recipe_yaml) : "";
@@ -107,7 +113,7 @@ static int evaluate(struct loop *l, struct search_trial *t)
     if (rc)
         return rc;
     t->state = SEARCH_DONE;
-    t->top1 = r.top1, t->loss = r.loss;
+    t->top1 = r.top1, t->loss = r.loss, t->rung = r.rung;
     t->cycles = r.cycles, t->size_bytes = r.size_bytes;
     t->cycles_source = r.cycles_source ? r.cycles_source : "";
     t->feasible = r.feasible;
@@ -123,7 +129,8 @@ static int observe(struct loop *l)
 
 static int one_trial(struct loop *l, bool *found)
 {
-    int rc = propose(l, found);
+    bool measurement = false;
+    int rc = propose(l, found, &measurement);
     if (rc || !*found)
         return rc;
     int n = l->job->space->n;
@@ -140,7 +147,7 @@ static int one_trial(struct loop *l, bool *found)
     rc = search_study_begin(l->study, &t);
     if (rc)
         return rc;
-    rc = evaluate(l, &t);
+    rc = evaluate(l, &t, measurement);
     if (!rc)
         rc = search_study_finish(l->study, &t);
     if (rc) {

@@ -35,7 +35,11 @@ struct search_objective {
 };
 
 /* ---- one candidate's outcome ---------------------------------------------- */
+enum { SEARCH_GIVEN_UP = -1, SEARCH_CHEAP = 0 };   /* rungs of trials */
 struct search_result {
+    double hopeless_below;         /* filled in by the driver: what certainly stays below this accuracy need not be judged in */
+                                   /* full: set rung = SEARCH_GIVEN_UP then; 0: judge in full */
+    int rung;
     double top1;                   /* on the validation split, 0..1 */
     double loss;                   /* accuracy lost against the float network, 0..1 */
     int64_t cycles, size_bytes;
@@ -45,7 +49,7 @@ struct search_result {
     char *recipe_yaml;             /* base_alloc'd; the driver frees it; NULL allowed */
 };
 
-/* Fills *out, which comes zeroed with feasible = 1. BASE_INPUT and BASE_TARGET say that this
+/* Fills *out, which comes zeroed but for hopeless_below and feasible = 1. BASE_INPUT and BASE_TARGET say that this
  * candidate cannot be built: the trial is recorded as failed and the search goes on. Any
  * other error ends the search, and the trial is as if it had never begun. */
 typedef int search_evaluate_fn(void *ctx, const int *genes, uint64_t seed, struct search_result *out);
@@ -89,7 +93,7 @@ struct search_trial {
     int n_genes;
     const char *recipe, *agent, *cycles_source, *error, *started, *ended; /* "" if unknown */
     uint64_t seed;
-    int rung, feasible;
+    int rung, feasible;            /* SEARCH_GIVEN_UP: top1 is of a first slice of the images; never the best, nor on the front */
     double top1, loss, wall_s;
     int64_t cycles, size_bytes;
 };

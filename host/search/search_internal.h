@@ -60,6 +60,9 @@ int search_fill(const struct search_view *view, int64_t limit, struct base_rng *
 bool search_known(const struct search_view *view, const int *genes);
 /* Finished trials, the best first (SEARCH_PARETO: front by front): index [history->n]; returns how many, negative = base_code. */
 int search_order(const struct search_view *view, int *index);
+/* The accuracy that a candidate of so many cycles must be able to reach to matter: for the most accurate that of the fourth
+ * best, for a loss the least that keeps it, for the trade-off that of what is no slower. */
+double search_hopeless_below(const struct search_objective *o, const struct search_trials *t, int64_t cycles);
 /* SEARCH_PARETO: what a candidate of so many cycles adds to the hypervolume, `gain` saying what one above `level`, the best
  * accuracy so far of what is no slower, is worth. */
 typedef double search_gain_fn(void *ctx, double level);

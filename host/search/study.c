@@ -377,9 +377,9 @@ int search_study_finish(struct search_study *s, const struct search_trial *t)
     sqlite3_stmt *st;
     bool done = t->state == SEARCH_DONE;
     int rc = done ? db_prepare(s, &st,
-                               "UPDATE trial SET state='done',recipe=?,feasible=?,top1=?,loss=?,cycles=?,"
+                               "UPDATE trial SET state='done',recipe=?,rung=?,feasible=?,top1=?,loss=?,cycles=?,"
                                "cycles_source=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
-                               "tidditidti", t->recipe, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
+                               "tiidditidti", t->recipe, (int64_t)t->rung, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
                                t->cycles_source, t->size_bytes, t->wall_s, now, (int64_t)t->id)
                   : db_prepare(s, &st,
                                "UPDATE trial SET state='failed',recipe=?,feasible=0,error=?,wall_s=?,ended=? WHERE id=?",

@@ -387,6 +387,52 @@ static void trade_off(void **state)
     assert_true(search_hypervolume(&o, &t) == 0);
 }
 
+/* What the driver says is hopeless: below the fourth best, below what keeps the loss, below what is no slower; and a
+ * candidate given up is neither the best nor on the front, however good the slice. */
+static double floors[40];
+static int giving_up_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
+{
+    int call = ((struct planted *)ctx)->calls;
+    floors[call] = out->hopeless_below;
+    int rc = planted_evaluate(ctx, g, seed, out);
+    if (out->top1 < out->hopeless_below) {
+        out->rung = SEARCH_GIVEN_UP;
+        out->top1 = 0.99;
+    }
+    return rc;
+}
+
+static void hopeless_candidates_are_given_up(void **state)
+{
+    (void)state;
+    static const enum search_goal goals[] = {SEARCH_MAX_TOP1, SEARCH_MIN_CYCLES, SEARCH_PARETO};
+    const char *dir = unit_scratch();
+    for (int k = 0; k < BASE_COUNT(goals); k++) {
+        struct planted p = {0};
+        struct search_job job = job_of("evolve", 1, 40, &p);
+        struct search_trials t;
+        bool front[40];
+        int given_up = 0;
+        job.objective = (struct search_objective){.goal = goals[k], .cycles_limit = 5000, .loss_max = 0.2, .reference_top1 = 0.1, .reference_cycles = 5000};
+        job.evaluate = giving_up_evaluate;
+        planted_run(&t, dir, &job);
+        search_pareto(&t, front);
+        for (int i = 0; i < t.n; i++) {
+            given_up += t.trial[i].rung == SEARCH_GIVEN_UP;
+            assert_false(front[i] && t.trial[i].rung == SEARCH_GIVEN_UP);
+        }
+        assert_in_range(given_up, 1, 36);
+        assert_int_equal(t.trial[search_best(&job.objective, &t)].rung, SEARCH_CHEAP);
+        assert_true(floors[0] == 0);
+        if (goals[k] == SEARCH_MAX_TOP1)
+            assert_true(floors[3] == 0 && floors[4] > 0);
+        if (goals[k] == SEARCH_MIN_CYCLES)
+            assert_true(fabs(floors[39] - 0.75) < 1e-9);
+        search_trials_free(&t);
+    }
+    unit_remove(dir);
+}
+
 static void exports(void **state)
 {
     (void)state;
@@ -468,7 +514,7 @@ int main(void)
         cmocka_unit_test(used_up_space_ends_the_search),
         cmocka_unit_test(what_cannot_be_built_is_not_tried),
         cmocka_unit_test(notes_and_openings),
-        cmocka_unit_test(front_and_best), cmocka_unit_test(trade_off),
+        cmocka_unit_test(front_and_best), cmocka_unit_test(trade_off), cmocka_unit_test(hopeless_candidates_are_given_up),
         cmocka_unit_test(exports),
         cmocka_unit_test(study_of_an_earlier_build),
     };
