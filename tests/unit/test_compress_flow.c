@@ -145,6 +145,29 @@ static void adaptive_weights_lie_on_the_grid(void **state)
     compress_recipe_free(&r);
 }
 
+/* Judged in two parts it is as accurate as in one; what is hopeless is judged on the first part alone. */
+static void hopeless_recipe_is_judged_on_a_quarter(void **state)
+{
+    const struct fixture *f = *state;
+    struct compress_recipe r;
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct compress_cache *cache;
+    struct nn_result whole, parts, quarter;
+    recipe(&r, f, 4, 4, COMPRESS_FAST);
+    assert_ok(compress_cache_new(&cache, f->g, &f->data, NULL));
+    assert_ok(compress_evaluate(&whole, NULL, cache, &r, &o));
+    o.hopeless_below = 1e-9;
+    assert_ok(compress_evaluate(&parts, NULL, cache, &r, &o));
+    o.hopeless_below = 2;
+    assert_ok(compress_evaluate(&quarter, NULL, cache, &r, &o));
+    assert_int_equal(whole.n, f->data.n_val);
+    assert_int_equal(parts.n, f->data.n_val);
+    assert_int_equal(quarter.n, f->data.n_val / 4);
+    assert_true(fabs(parts.top1 - whole.top1) < 1e-9 && fabs(parts.loss - whole.loss) < 1e-5);
+    compress_cache_free(cache);
+    compress_recipe_free(&r);
+}
+
 /* Wherever memory ends, it is said and nothing leaks; a cache without a pool has engines of their own. */
 static void adaptive_rounding_survives_no_memory(void **state)
 {
@@ -381,7 +404,7 @@ int main(void)
         cmocka_unit_test(adaptive_rounding_loses_less),
         cmocka_unit_test(eight_bits_are_nearly_float),
         cmocka_unit_test(adaptive_weights_lie_on_the_grid),
-        cmocka_unit_test(adaptive_rounding_survives_no_memory),
+        cmocka_unit_test(hopeless_recipe_is_judged_on_a_quarter), cmocka_unit_test(adaptive_rounding_survives_no_memory),
         cmocka_unit_test(biases_take_the_mean_error),
         cmocka_unit_test(modes_train_on_what_they_say),
         cmocka_unit_test(scales_are_learned_in_groups),
