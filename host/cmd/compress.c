@@ -235,6 +235,10 @@ static int space_range_of(struct space_range *out, const struct run *r)
     const struct run_config *c = &r->config;
     *out = (struct space_range){ .w_min = (int)c->search.w_min, .w_max = (int)c->search.w_max, .a_min = (int)c->search.a_min, .a_max = (int)c->search.a_max, .n_keep = c->search.keep.n };
     memcpy(out->keep, c->search.keep.v, sizeof *out->keep * (size_t)out->n_keep);
+    out->n_sparsity = c->search.sparsity.n;
+    memcpy(out->sparsity, c->search.sparsity.v, sizeof *out->sparsity * (size_t)out->n_sparsity);
+    out->sparsify = (struct compress_sparsify)COMPRESS_SPARSIFY_INIT;
+    out->sparsify.structure = strcmp(c->search.structure, "block") ? COMPRESS_UNSTRUCTURED : COMPRESS_BLOCK;
     out->prune.round = c->search.round ? (int)c->search.round : contender_channel_step(&r->hw);
     return compress_prune_find(&out->prune.method, c->search.prune);
 }

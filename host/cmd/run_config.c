@@ -56,6 +56,8 @@ static const struct key keys[] = {
     { "search", "keep", NUMBERS, AT(search.keep), 0, 1, "" },
     { "search", "prune", CHOICE, AT(search.prune), 0, 0, "magnitude-l1|magnitude-l2|bn-scale|lasso|dcp" },
     { "search", "round", INT, AT(search.round), 0, 4096, "0" },
+    { "search", "sparsity", NUMBERS, AT(search.sparsity), 0, 0.99, "" },
+    { "search", "structure", CHOICE, AT(search.structure), 0, 0, "block|unstructured" },
     { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
     { "remote", "deadline_s", NUMBER, AT(remote.deadline_s), 0.1, 86400, "120" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },

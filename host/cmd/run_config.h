@@ -32,6 +32,8 @@ struct run_config {
         struct run_numbers keep;     /* shares of channels to choose from; none: every channel stays */
         const char *prune;           /* who chooses which channels go */
         long round;                  /* channels stay in steps of it; 0: the array's */
+        struct run_numbers sparsity; /* shares of zeros to choose from besides none; none: no zeros */
+        const char *structure;       /* of the zeros: block | unstructured */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, top; double lr, distill, temperature; } finetune;   /* distill: share of the float network in the loss */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep";
+static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep", sparsity_field[] = "sparsity";
 
 static int add(struct space *s, int layer, const char *field, int lo, int hi)
 {
@@ -48,6 +48,16 @@ static int add_shares(struct space *s)
     return rc;
 }
 
+static int add_zeros(struct space *s, int first, int last)
+{
+    const struct space_range *r = &s->range;
+    int rc = BASE_OK;
+    for (int i = 0; !rc && i < s->layers->n; i++)
+        if (i != first && i != last && compress_recipe_takes_zeros(&r->sparsify, r->sparsity[r->n_sparsity - 1], s->graph, s->layers, i))
+            rc = add(s, i, sparsity_field, 0, r->n_sparsity);
+    return rc;
+}
+
 int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r)
 {
     memset(s, 0, sizeof *s);
@@ -74,6 +84,8 @@ int space_make(struct space *s, const struct graph *g, const struct graph_layers
     }
     if (!rc && r->n_keep)
         rc = add_shares(s);
+    if (!rc && r->n_sparsity)
+        rc = add_zeros(s, first, last);
     if (!rc && !s->search.n)
         rc = base_fail(BASE_INPUT, "search: network '%s' has no layer between the first and the last: there is nothing to search (use apply)", g->name);
     return rc;
@@ -88,10 +100,13 @@ int space_recipe(struct compress_recipe *out, const struct space *s, const int *
         struct compress_choice *c = &out->layer[s->layer[i]];
         if (s->dim[i].field == keep_field)
             c->keep = s->range.keep[genes[i]];
+        else if (s->dim[i].field == sparsity_field)
+            c->sparsity = genes[i] < s->range.n_sparsity ? s->range.sparsity[s->range.n_sparsity - 1 - genes[i]] : 0;
         else
             *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
     }
     out->prune = s->range.prune;
+    out->sparsify = s->range.sparsify;
     if (compress_recipe_removes(out))
         out->distill.weight = COMPRESS_PRUNE_DISTILL;
     compress_recipe_tie(out, s->graph, s->layers);

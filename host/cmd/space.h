@@ -3,7 +3,8 @@
  * One dimension for the weight bits of each layer with weights, one for each edge's width (the layer
  * that decides it, see compress.h). The first and the last layer with weights keep 8 and 8 bits, as
  * in every uniform recipe. Where there are shares of channels to choose from, one dimension for each group of
- * layers that share channels and would lose some at the smallest share: a gene is an index into the shares. */
+ * layers that share channels and would lose some at the smallest share: a gene is an index into the shares.
+ * Where there are shares of zeros, one for each layer that gets some at the largest: the lower the gene the more zeros. */
 #ifndef CMD_SPACE_H
 #define CMD_SPACE_H
 
@@ -16,6 +17,9 @@ struct space_range {
     int n_keep;                      /* shares of channels, ascending; 0: every channel stays */
     double keep[SPACE_MAX_KEEP];
     struct compress_prune prune;     /* method, and round filled in */
+    int n_sparsity;                  /* shares of zeros to choose from besides none, ascending */
+    double sparsity[SPACE_MAX_KEEP];
+    struct compress_sparsify sparsify;
 };
 
 struct space {

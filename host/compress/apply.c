@@ -196,7 +196,7 @@ static void scales_as(struct compress_cache *c, const struct compress_quantize *
     memset(c->edge_scale, 0, sizeof *c->edge_scale * (size_t)(c->layers.n_edge * WIDTHS));
 }
 
-static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer, int term, int bits)
+static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer, int term, int bits, bool draft)
 {
     struct nn_quant_term *t = &q->layer[layer].term[term];
     const struct graph_node *n = &c->graph->node[c->layers.layer[layer].term[term].node];
@@ -204,7 +204,7 @@ static int weight_scales(struct compress_cache *c, struct nn_quant *q, int layer
     float *kept = c->weight_scale + row * c->max_cout;
     t->w_bits = bits;
     t->group = group_of(&c->how, n->shape.c);
-    if (t->mask)                         /* other shares have other scales */
+    if (t->mask && !draft)               /* other shares have other scales, which cost no cycles */
         return find_weight_scales(t->w_scale, c->graph, n, t, bits, &c->how);
     if (!c->weight_found[row]) {
         int rc = find_weight_scales(kept, c->graph, n, t, bits, &c->how);
@@ -226,7 +226,7 @@ static void edge_scale(struct compress_cache *c, struct nn_quant_edge *e, int ed
 }
 
 /* A max pool's output stays as it is: it picks values that are quantized already. */
-static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct compress_recipe *r)
+static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct compress_recipe *r, bool draft)
 {
     const struct graph_layers *ls = &c->layers;
     scales_as(c, &r->quantize);
@@ -235,7 +235,7 @@ static int set_scales(struct compress_cache *c, struct nn_quant *q, const struct
         for (int t = 0; t < l->n_term; t++) {
             if (l->term[t].node < 0 || !c->graph->node[l->term[t].node].weight)
                 continue;
-            int rc = weight_scales(c, q, i, t, r->layer[i].w_bits);
+            int rc = weight_scales(c, q, i, t, r->layer[i].w_bits, draft);
             if (rc)
                 return rc;
         }
@@ -258,7 +258,7 @@ void compress_model_free(struct compress_model *m)
     base_free(m);
 }
 
-static int model_fill(struct compress_model *m, struct compress_cache *c, const struct compress_recipe *r)
+static int model_fill(struct compress_model *m, struct compress_cache *c, const struct compress_recipe *r, bool draft)
 {
     m->graph = graph_clone(c->graph);
     if (!m->graph)
@@ -273,7 +273,7 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
     if (!rc)
         rc = sparse_begin(m, r->finetune.mode != COMPRESS_FAST);
     if (!rc)
-        rc = set_scales(c, m->quant, r);
+        rc = set_scales(c, m->quant, r, draft);
     if (!rc)
         rc = levels_begin(m);
     return rc;
@@ -459,7 +459,7 @@ int compress_apply(struct compress_model **out, struct compress_cache *c, const 
         return rc;
     }
     struct compress_model *m = BASE_NEW(struct compress_model);
-    rc = m ? model_fill(m, c, &settled) : BASE_NOMEM;
+    rc = m ? model_fill(m, c, &settled, o->draft) : BASE_NOMEM;
     if (!rc)
         rc = model_run(m, c, o);
     compress_recipe_free(&settled);

@@ -121,6 +121,8 @@ int compress_recipe_least_a_bits(const struct graph *g, const struct graph_layer
  * becomes each layer's `keep`, sparsify.ratios each layer's `sparsity`. A vector of free choices becomes legal: layers that share channels get the first
  * one's `keep`, layers without channels of their own 1. Nothing else happens to a recipe that removes nothing. */
 int compress_recipe_settle(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, int step);
+/* Whether a layer that has zeros by default gets any at that share: a layer of one block has none. */
+bool compress_recipe_takes_zeros(const struct compress_sparsify *how, double share, const struct graph *g, const struct graph_layers *ls, int layer);
 /* Whether it asks for zeros anywhere. */
 bool compress_recipe_sparse(const struct compress_recipe *r);
 /* Whether it asks for fewer channels anywhere. */

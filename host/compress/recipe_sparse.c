@@ -36,6 +36,19 @@ bool compress_recipe_sparse(const struct compress_recipe *r)
     return any;
 }
 
+bool compress_recipe_takes_zeros(const struct compress_sparsify *how, double share, const struct graph *g, const struct graph_layers *ls, int layer)
+{
+    const struct graph_layer *l = &ls->layer[layer];
+    for (int k = 0; compress_sparse_by_default(g, ls, layer) && k < l->n_term; k++)
+        if (has_weights(g, &l->term[k])) {
+            struct sparse_shape s = sparse_shape_of(g, &l->term[k]);
+            double parts = (double)sparse_parts(&s, how->structure, how->block);
+            if (parts > 1 && share * parts >= 0.5)
+                return true;
+        }
+    return false;
+}
+
 int compress_read_sparsify(const struct config_tree *t, const struct config_node *map, struct compress_sparsify *s)
 {
     static const char *const keys[] = { "structure", "ratios", "block", "ramp", NULL };

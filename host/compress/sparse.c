@@ -47,6 +47,12 @@ static int blocks_of(const struct cut *c)
     return c->filters * c->groups * c->rows * c->columns;
 }
 
+int64_t sparse_parts(const struct sparse_shape *s, enum compress_structure structure, int block)
+{
+    struct cut c = cut_of(s, block);
+    return structure == COMPRESS_BLOCK ? blocks_of(&c) : sparse_weights(s);
+}
+
 /* Block of weight number `at` of the term. */
 static int block_of(const struct cut *c, const struct sparse_shape *s, int64_t at)
 {
@@ -91,7 +97,7 @@ int sparse_mask(float *mask, const float *weight, const struct sparse_shape *s, 
 {
     struct cut c = cut_of(s, block);
     bool blocks = structure == COMPRESS_BLOCK;
-    int64_t weights = sparse_weights(s), n = blocks ? blocks_of(&c) : weights;
+    int64_t weights = sparse_weights(s), n = sparse_parts(s, structure, block);
     struct ranked *r = BASE_NEW_N(struct ranked, n);
     bool *gone = BASE_NEW_N(bool, n);
     double *count = BASE_NEW_N(double, n);

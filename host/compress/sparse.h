@@ -8,6 +8,8 @@
 struct sparse_shape { int cout, kh, kw, cin, chan; bool padded; };
 struct sparse_shape sparse_shape_of(const struct graph *g, const struct graph_term *t);
 int64_t sparse_weights(const struct sparse_shape *s);
+/* Weights or blocks, of which a share is taken. */
+int64_t sparse_parts(const struct sparse_shape *s, enum compress_structure structure, int block);
 
 /* mask [cout][kh][kw][cin] := 0 for the share of least magnitude (of equal ones the earlier), else 1; one weight or block is left
  * at least. Blocks of `block` outputs x one K-word go by the mean square of their weights. */

@@ -15,7 +15,7 @@ enum { SEARCH_MAX_DIMS = 512 };
 /* ---- the space ------------------------------------------------------------ */
 struct search_dim {
     const char *layer;             /* a layer's name */
-    const char *field;             /* w_bits | a_bits | keep (an index into shares of channels) */
+    const char *field;             /* w_bits | a_bits | keep, sparsity (an index into shares of channels, of zeros) */
     int lo, hi;                    /* inclusive */
 };
 struct search_space { int n; const struct search_dim *dim; };
