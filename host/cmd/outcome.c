@@ -132,6 +132,27 @@ static void add_totals(struct page *p, const struct outcome *o)
     p->d.params_before = graph_params(was);
 }
 
+/* What the integer network and its program have of a layer: weights, zeros, bytes, planes. */
+static void add_weights(struct report_layer *l, const struct contender *c)
+{
+    for (int i = 0; i < c->net->n_layer; i++)
+        for (int k = 0; !strcmp(c->net->layer[i].name, l->name) && k < c->net->layer[i].n_term && c->net->layer[i].kind == FIXED_MAC; k++) {
+            const struct fixed_term *t = &c->net->layer[i].term[k];
+            int64_t n = (int64_t)t->cout * t->kh * t->kw * t->cin;
+            l->weight_bytes += (int64_t)pack_term_bytes(t);
+            if (t->depthwise && t->n_plane == 1)     /* identity, pooling: ones */
+                continue;
+            l->weights += n;
+            for (int64_t w = 0; w < n; w++)
+                l->zeros += t->code[w] == 0;
+        }
+    for (int i = 0; i < c->program->n_layer; i++)
+        if (c->program->layer[i].fixed_layer >= 0 && !strcmp(c->program->layer[i].name, l->name)) {
+            l->planes = c->program->layer[i].listed_planes;
+            l->dense_planes = c->program->layer[i].dense_planes;
+        }
+}
+
 static int add_layers(struct page *p, const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score, *was = o->baseline < 0 ? NULL : o->row[o->baseline]->score;
@@ -145,6 +166,7 @@ static int add_layers(struct page *p, const struct outcome *o)
         l[i].params = count_layer(graph_node_params, o, k->name, false);
         l[i].params_before = count_layer(graph_node_params, o, k->name, true);
         l[i].macs_before = count_layer(graph_macs, o, k->name, true);
+        add_weights(&l[i], best_of(o));
     }
     p->d.layer = l;
     p->d.n_layer = s->n_layer;

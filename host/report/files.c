@@ -48,13 +48,20 @@ static json_t *trial_json(const struct report_trial *t)
                      t->feasible, "agent", text(t->agent));
 }
 
+static double sparsity_of(const struct report_layer *l)
+{
+    return l->weights > 0 ? (double)l->zeros / (double)l->weights : 0;
+}
+
 static json_t *layer_json(const struct report_layer *l)
 {
-    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
+    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
                      "w_bits", l->w_bits, "a_bits", l->a_bits, "macs", count(l->macs, true), "cycles_before",
                      count(l->cycles_before, l->cycles_before > 0), "cycles", count(l->cycles_after, true),
                      "ideal_cycles", count(l->ideal_cycles, true), "params", count(l->params, l->params_before > 0),
-                     "macs_before", count(l->macs_before, l->params_before > 0), "params_before", count(l->params_before, l->params_before > 0));
+                     "macs_before", count(l->macs_before, l->params_before > 0), "params_before", count(l->params_before, l->params_before > 0),
+                     "sparsity", number(sparsity_of(l), l->weights > 0), "planes", count(l->planes, l->dense_planes > 0),
+                     "dense_planes", count(l->dense_planes, l->dense_planes > 0), "weight_bytes", count(l->weight_bytes, l->weights > 0));
 }
 
 static json_t *settings_json(const struct report_setting *v, int n)
@@ -145,15 +152,16 @@ int report_json(const struct report_data *d, const char *path)
 int report_csv(const struct report_data *d, const char *path)
 {
     struct base_text t = {0};
-    base_text_add(&t, "name,kind,w_bits,a_bits,macs,cycles_before,cycles,ideal_cycles,params,macs_before,params_before\n");
+    base_text_add(&t, "name,kind,w_bits,a_bits,macs,cycles_before,cycles,ideal_cycles,params,macs_before,params_before,sparsity,planes,dense_planes,weight_bytes\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add_csv(&t, l->name);
         base_text_add(&t, ",");
         base_text_add_csv(&t, l->kind);
-        base_text_add(&t, ",%d,%d,%lld,%lld,%lld,%lld,%lld,%lld,%lld\n", l->w_bits, l->a_bits, (long long)l->macs,
+        base_text_add(&t, ",%d,%d,%lld,%lld,%lld,%lld,%lld,%lld,%lld,%.4f,%lld,%lld,%lld\n", l->w_bits, l->a_bits, (long long)l->macs,
                       (long long)l->cycles_before, (long long)l->cycles_after, (long long)l->ideal_cycles,
-                      (long long)l->params, (long long)l->macs_before, (long long)l->params_before);
+                      (long long)l->params, (long long)l->macs_before, (long long)l->params_before, sparsity_of(l),
+                      (long long)l->planes, (long long)l->dense_planes, (long long)l->weight_bytes);
     }
     return write_text(&t, BASE_OK, path);
 }

@@ -144,7 +144,7 @@ static void add_layers(struct base_text *o, const struct report_data *d)
         return;
     base_text_add(o, "<section class=\"card\"><h2>Layers</h2><p class=\"note\">Of the best network.</p><div class=\"scroll\">"
                      "<table><thead><tr><th>layer</th><th class=\"kind\">kind</th><th>weight bits</th><th>activation bits</th>"
-                     "<th>MACs</th><th>of float's</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
+                     "<th>zeros</th><th>planes listed</th><th>weight bytes</th><th>MACs</th><th>of float's</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add(o, "<tr>");
@@ -154,6 +154,9 @@ static void add_layers(struct base_text *o, const struct report_data *d)
         base_text_add(o, "</td>");
         td_count(o, l->w_bits);
         td_count(o, l->a_bits);
+        td_share(o, l->zeros, l->weights);
+        td_share(o, l->planes, l->dense_planes);
+        td_count(o, l->weight_bytes);
         td_count(o, l->macs);
         td_share(o, l->macs, l->macs_before);
         td_count(o, l->cycles_before);

@@ -39,6 +39,8 @@ struct report_layer {
     int64_t cycles_before;         /* uniform 8 bits; 0 = unknown */
     int64_t cycles_after, ideal_cycles;
     int64_t params, macs_before, params_before; /* before: of the float network; params_before 0 = unknown */
+    int64_t weights, zeros, weight_bytes;       /* of the integer network; bytes of the pack */
+    int64_t planes, dense_planes;               /* weight planes of all K-words: listed, and if none were left out; dense 0 = unknown */
 };
 
 struct report_setting { const char *key, *value; };

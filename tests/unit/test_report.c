@@ -18,12 +18,12 @@ static const struct report_row rows[] = {
     {"searched", .9128, {0}, 165903, 1.1060, 31104},
 };
 static const struct report_layer layers[] = {
-    {"conv1", "conv 3x3", 8, 8, 112896, 39200, 39200, 31360, 0, 0, 0},
-    {"conv2", "conv 3x3", 5, 4, 1806336, 143000, 46200, 44100, 2304, 3612672, 4608},
-    {"pool1", "max pool", 0, 0, 0, 3136, 3136, 0, 0, 0, 0},
-    {"conv3", "conv 3x3", 3, 4, 903168, 98400, 19800, 18100, 0, 0, 0},
-    {"conv4", "conv 3x3", 4, 3, 1806336, 128400, 38200, 35200, 0, 0, 0},
-    {hostile, "dense", 8, 6, 31360, 9201, 6967, 5000, 0, 0, 0},
+    {"conv1", "conv 3x3", 8, 8, 112896, 39200, 39200, 31360, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"conv2", "conv 3x3", 5, 4, 1806336, 143000, 46200, 44100, 2304, 3612672, 4608, 4608, 1152, 2100, 20, 40},
+    {"pool1", "max pool", 0, 0, 0, 3136, 3136, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"conv3", "conv 3x3", 3, 4, 903168, 98400, 19800, 18100, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"conv4", "conv 3x3", 4, 3, 1806336, 128400, 38200, 35200, 0, 0, 0, 0, 0, 0, 0, 0},
+    {hostile, "dense", 8, 6, 31360, 9201, 6967, 5000, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 static const struct report_setting versions[] = {
     {"bitpress", "0.1.0"}, {"verilator", "5.006"}, {"chart.js", "3.9.1"},
@@ -128,7 +128,7 @@ static void table_quotes_names(void **state)
     const char *dir = unit_scratch(), *path = unit_path(dir, "layers.csv");
     assert_ok(report_csv(&d, path));
     char *csv = slurp(path);
-    assert_non_null(strstr(csv, "\nconv2,conv 3x3,5,4,1806336,143000,46200,44100,2304,3612672,4608\n"));
+    assert_non_null(strstr(csv, "\nconv2,conv 3x3,5,4,1806336,143000,46200,44100,2304,3612672,4608,0.2500,20,40,2100\n"));
     assert_non_null(strstr(csv, "\n\"conv\"\"1'</script>"));
     base_free(csv);
     unit_remove(dir);
