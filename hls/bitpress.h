@@ -27,6 +27,8 @@ enum {
     HLS_PLANES = 8,                            /* most bit-planes of a map */
     HLS_PARTS = 6,                             /* most reads of a window: group mode, stride 2 */
     HLS_LOGITS = 1024,
+    HLS_RESULT_WORDS = PROGRAM_PAGE / 4,                   /* 32-bit, before the scratch */
+    HLS_SCRATCH_WORDS = HLS_N / 2,                         /* 32-bit, of a word of the scratch */
     HLS_WEIGHT_WORDS = BITPRESS_M * BITPRESS_K / 64,
     HLS_IDENTITY = 11,
 };
@@ -45,15 +47,17 @@ _Static_assert(BITPRESS_LAYER_DEPTH <= PROGRAM_MAX_LAYERS, "an error names its l
 struct hls_sizes {
     uint32_t map, layer, kword, coef, scale, weight;       /* records */
     uint32_t input_bytes, output_bytes;
+    uint32_t scratch;                                      /* words of a plane of 8 pixels, a page behind the result */
     uint32_t words, stream_words;                          /* header and tables; the stream behind them */
     uint32_t layers;                                       /* of the program */
 };
 
 /* How far the stream has come in a run. */
 struct hls_stream {
-    uint32_t at, blocks;                                   /* word of the program; blocks that are in */
+    uint32_t at, segment, blocks;                          /* word of the program; end of the segment; blocks that are in */
     uint32_t layers, place;                                /* layer records that are or were in the table; place of the next */
     bool over;                                             /* the block END was read */
+    bool dry;                                              /* for the estimate: no area comes from the scratch */
 };
 
 /* The memories of the engine. Records stay packed; they are checked and unpacked as they are used. */
@@ -73,15 +77,19 @@ struct hls_engine {
     uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS];
     uint32_t n_logits;                                     /* of this run so far */
     bool has_result;                                       /* all of them */
+    uint32_t image;                                        /* bytes of it that INPUT layers so far took */
+    bool image_over;
     int32_t logits[HLS_LOGITS];
 };
 
 /* ---- records, docs/rtl/program.md ------------------------------------------------ */
-struct hls_map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
+struct hls_map { int base, row_stride, px_stride, planes, h, w, groups, top, left; bool raw; };
 
 struct hls_layer {
     int op, out_map, rows, columns, count;                 /* count: filter groups, groups, or channels */
-    bool logits, is_signed, stride2, more;
+    bool logits, is_signed, stride2, more, spill, part;
+    int first_row, first_block;                            /* of the output */
+    uint32_t scratch, pitch, whole;                        /* spill: word; words of a row; rows of the whole map */
     int arg1, arg2, arg3;                                  /* the upper fields of word 1 */
     int shift, lo, hi, oy, ox;
     uint32_t n_logits, need;                               /* need: blocks of the stream */
@@ -108,7 +116,7 @@ static inline int64_t hls_signed(uint64_t word, int bits)
 struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS]);
 uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index);
 uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct hls_engine *e, int index);
-uint32_t hls_check_input(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
+uint32_t hls_check_input(struct hls_map *out, struct hls_engine *e, const struct hls_layer *l);
 uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
 uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l);
 
@@ -122,10 +130,10 @@ uint32_t hls_record_words(uint32_t kind);
 uint32_t hls_table_depth(uint32_t kind);
 /* stream.c: before a run; then, for each layer in order, its record with all the blocks that it waits for. */
 void hls_stream_open(struct hls_engine *e);
-uint32_t hls_stream_layer(struct hls_layer *l, struct hls_engine *e, const uint64_t *program, uint32_t index);
-/* input.c: the raw image -> planes. */
+uint32_t hls_stream_layer(struct hls_layer *l, struct hls_engine *e, const uint64_t *program, const int32_t *output, uint32_t index);
+/* input.c: the raw image from byte `at` on -> planes. */
 void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
-               const uint64_t *input);
+               const uint64_t *input, uint32_t at);
 /* fetch.c: window of output row y, block xb: 16 channels of one plane for each pixel and tap. */
 int hls_parts(const struct hls_kword *k, const struct hls_map *map);
 void hls_fetch(uint16_t window[HLS_N][HLS_TAPS], const uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map,
@@ -144,6 +152,11 @@ void hls_maxpool(uint16_t best[HLS_N], uint16_t race[HLS_N][HLS_TAPS], const uin
 /* store.c: a plane of a block with its halos; a filter group's logits; the result. */
 void hls_store_plane(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_map *map, int y, int xb, int group,
                      int plane, const uint16_t pixel[HLS_N]);
+/* The same to and from the scratch, whose words lie in the output's window: for a group, row and block planes from the top. */
+void hls_spill_plane(int32_t *output, const struct hls_layer *l, const struct hls_map *out, int y, int xb, int group, int plane,
+                     const uint16_t pixel[HLS_N]);
+bool hls_scratch_holds(const struct hls_engine *e, uint32_t first, uint32_t pitch, uint32_t whole, const struct hls_map *map, int groups);
+uint32_t hls_fill(struct hls_engine *e, const int32_t *output, const uint64_t record[PROGRAM_FILL_WORDS]);
 void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], uint32_t n);
 void hls_store_result(const struct hls_engine *e, int32_t *output);
 /* run.c: one image through the program, whose stream is read again; *layer: where it ended. */

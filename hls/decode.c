@@ -26,6 +26,13 @@ struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS])
     l.n_logits = hls_bits(word[3], 31, 0);
     l.need = hls_bits(word[3], 55, 32);
     l.more = flags & PROGRAM_LY_MORE;
+    l.part = flags & PROGRAM_LY_PART;
+    l.spill = l.op == PROGRAM_MAXPOOL && (flags & PROGRAM_LY_SPILL);
+    l.first_row = (int)hls_bits(word[2], 57, 48);
+    l.first_block = (int)hls_bits(word[3], 62, 56);
+    l.scratch = hls_bits(word[3], 31, 0);
+    l.pitch = hls_bits(word[2], 47, 32);
+    l.whole = hls_bits(word[2], 31, 20);
     return l;
 }
 
@@ -43,6 +50,8 @@ uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index
     map->h = (int)hls_bits(w1, 15, 0);
     map->w = (int)hls_bits(w1, 31, 16);
     map->groups = (int)hls_bits(w1, 47, 32);
+    map->top = (int)hls_bits(w0, 62, 53);
+    map->left = (int)hls_bits(w1, 54, 48);
     if (map->planes < 1 || map->planes > HLS_PLANES || map->h < 1 || map->h > 1023 || map->w < 1 || map->w > 1023 || map->groups < 1)
         return PROGRAM_ERR_MAP;
     int last = map->base + ((map->h - 1) >> 2) * map->row_stride + ((map->w - 1) >> 3) * map->px_stride +
@@ -92,7 +101,7 @@ static uint32_t read_output(struct hls_map *out, const struct hls_engine *e, con
     return fits ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
-uint32_t hls_check_input(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l)
+uint32_t hls_check_input(struct hls_map *out, struct hls_engine *e, const struct hls_layer *l)
 {
     int channels = l->count, pack = l->arg1, groups = l->arg2;
     if ((pack != 1 && pack != 2 && pack != 4 && pack != 8) || channels < 1 || channels * pack > HLS_CG || groups != 1 ||
@@ -103,7 +112,11 @@ uint32_t hls_check_input(struct hls_map *out, const struct hls_engine *e, const 
         return error;
     if (out->planes * pack != HLS_PLANES)
         return PROGRAM_ERR_MAP;
-    return (uint32_t)(out->h * out->w * channels) == e->size.input_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
+    uint64_t bytes = (uint64_t)e->image + (uint64_t)(out->h * out->w * channels);
+    if (l->part ? bytes >= e->size.input_bytes : bytes != e->size.input_bytes)
+        return PROGRAM_ERR_IO;
+    e->image_over = !l->part;
+    return PROGRAM_OK;
 }
 
 /* The records of the logits, all but the last with `more`, write them all, once. */
@@ -137,5 +150,7 @@ uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct
     error = read_output(out, e, l, l->arg2, l->count);
     if (error)
         return error;
-    return l->count <= in->groups && in->planes == out->planes ? PROGRAM_OK : PROGRAM_ERR_MAP;
+    if (l->count > in->groups || in->planes != out->planes)
+        return PROGRAM_ERR_MAP;
+    return l->spill && !hls_scratch_holds(e, l->scratch, l->pitch, l->whole, out, l->count) ? PROGRAM_ERR_IO : PROGRAM_OK;
 }

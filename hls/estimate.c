@@ -1,5 +1,7 @@
 /* estimate: cycles of the loops of run.c by their bounds: one issue of the array or one read a cycle, fetch beside
  * the array, a tile's planes behind the next tile's sums. No pipeline depths, no memory port. */
+#include <stddef.h>
+
 #include "hls/bitpress.h"
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -47,13 +49,17 @@ static int64_t estimate_maxpool(const struct hls_engine *e, const struct hls_lay
 }
 
 /* A byte a cycle, then the plane words of the block. */
-static int64_t estimate_input(const struct hls_engine *e, const struct hls_layer *l)
+static int64_t estimate_input(struct hls_engine *e, const struct hls_layer *l)
 {
     struct hls_map out;
-    return hls_check_input(&out, e, l) ? 0 : e->size.input_bytes + tiles(l) * out.planes;
+    if (hls_check_input(&out, e, l))
+        return 0;
+    int bytes = out.h * out.w * l->count;
+    e->image += (uint32_t)bytes;
+    return bytes + tiles(l) * out.planes;
 }
 
-static int64_t estimate_layer(const struct hls_engine *e, const struct hls_layer *l)
+static int64_t estimate_layer(struct hls_engine *e, const struct hls_layer *l)
 {
     switch (l->op) {
     case PROGRAM_INPUT: return estimate_input(e, l);
@@ -72,9 +78,11 @@ void hls_estimate(int64_t *cycles, int n, struct hls_engine *e, const uint64_t *
     if (!e->loaded)
         return;
     hls_stream_open(e);
+    e->stream.dry = true;
+    e->image = 0;
     for (uint32_t i = 0; i < e->size.layers && at < n; i++) {
         struct hls_layer l;
-        if (hls_stream_layer(&l, e, program, i))
+        if (hls_stream_layer(&l, e, program, NULL, i))
             return;
         cycles[at] += estimate_layer(e, &l);
         at += !l.more;

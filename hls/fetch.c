@@ -16,8 +16,8 @@ static struct view view_of(const struct hls_kword *k, const struct hls_map *map,
 #pragma HLS INLINE
     struct view v;
     v.stride = k->stride2 ? 2 : 1;
-    v.row = y * v.stride + (k->group_mode ? 0 : k->oy);
-    int slot = xb * HLS_N * v.stride + (k->group_mode ? 0 : k->ox + 1);    /* in a row of blocks without halos between */
+    v.row = y * v.stride + (k->group_mode ? 0 : k->oy) - map->top;
+    int slot = (xb * v.stride - map->left) * HLS_N + (k->group_mode ? 0 : k->ox + 1);    /* in a row of blocks without halos between */
     v.last_block = (map->w - 1) >> 3;
     v.block = slot < 0 ? 0 : slot >> 3 > v.last_block ? v.last_block : slot >> 3;
     v.shift = slot - HLS_N * v.block;

@@ -47,9 +47,8 @@ lanes:
 }
 
 void hls_input(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], const struct hls_layer *l, const struct hls_map *out,
-               const uint64_t *input)
+               const uint64_t *input, uint32_t at)
 {
-    uint32_t at = 0;
 rows:
     for (int y = 0; y < out->h; y++) {
     blocks:

@@ -27,7 +27,8 @@ static uint32_t check_header(struct hls_sizes *s, const uint64_t head[PROGRAM_HE
     s->scale = hls_bits(head[3], 15, 0);
     s->weight = hls_bits(head[3], 63, 32);
     s->input_bytes = hls_bits(head[4], 31, 0);
-    s->output_bytes = hls_bits(head[4], 63, 32);
+    s->output_bytes = hls_bits(head[4], 47, 32);
+    s->scratch = hls_bits(head[4], 63, 48) * (PROGRAM_PAGE / (2 * HLS_N));
     uint64_t words = words_of(s);
     s->words = hls_bits(head[5], 31, 0);
     s->stream_words = hls_bits(head[5], 63, 32);
@@ -52,6 +53,7 @@ uint32_t hls_record_words(uint32_t kind)
     case PROGRAM_COEF: return HLS_M / 2;
     case PROGRAM_SCALE: return 2 * HLS_M;
     case PROGRAM_WEIGHT: return HLS_WEIGHT_WORDS;
+    case PROGRAM_FILL: return PROGRAM_FILL_WORDS;
     default: return 0;
     }
 }

@@ -85,7 +85,7 @@ filters:
         for (int y = 0; !error && y < l->rows; y++) {
         blocks:
             for (int xb = 0; !error && xb < blocks_of(l->columns); xb++) {
-                error = sum_list(sum, &next, e, first, y, xb);
+                error = sum_list(sum, &next, e, first, y + l->first_row, xb + l->first_block);
                 if (!error)
                     finish_tile(e, l, &out, sum, filter, y, xb);
             }
@@ -98,7 +98,7 @@ filters:
 
 /* ---- MAXPOOL ------------------------------------------------------------------------- */
 
-static void pool_block(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *in, const struct hls_map *out,
+static void pool_block(struct hls_engine *e, int32_t *output, const struct hls_layer *l, const struct hls_map *in, const struct hls_map *out,
                        const struct hls_kword *k, int y, int xb)
 {
     uint16_t race[HLS_N][HLS_TAPS];
@@ -109,13 +109,16 @@ planes:
 #pragma HLS ARRAY_PARTITION variable=window dim=0 complete
 #pragma HLS ARRAY_PARTITION variable=best complete
         bool top = j == in->planes - 1, invert = top && l->is_signed;
-        hls_fetch(window, e->act, in, k, y, xb, j, invert ? 0xffff : 0);    /* padding: the lowest code */
+        hls_fetch(window, e->act, in, k, y + l->first_row, xb + l->first_block, j, invert ? 0xffff : 0);    /* padding: the lowest code */
         hls_maxpool(best, race, window, l->arg3, top, invert);
-        hls_store_plane(e->act, out, y, xb, l->arg2 + k->group, j, best);
+        if (l->spill)
+            hls_spill_plane(output, l, out, y, xb, k->group, j, best);
+        else
+            hls_store_plane(e->act, out, y, xb, l->arg2 + k->group, j, best);
     }
 }
 
-static uint32_t run_maxpool(struct hls_engine *e, const struct hls_layer *l)
+static uint32_t run_maxpool(struct hls_engine *e, int32_t *output, const struct hls_layer *l)
 {
     struct hls_map in, out;
     uint32_t error = hls_check_maxpool(&in, &out, e, l);
@@ -128,7 +131,7 @@ groups:
         for (int y = 0; y < l->rows; y++) {
         blocks:
             for (int xb = 0; xb < blocks_of(l->columns); xb++)
-                pool_block(e, l, &in, &out, &k, y, xb);
+                pool_block(e, output, l, &in, &out, &k, y, xb);
         }
     }
     return PROGRAM_OK;
@@ -140,23 +143,25 @@ static uint32_t run_input(struct hls_engine *e, const struct hls_layer *l, const
 {
     struct hls_map out;
     uint32_t error = hls_check_input(&out, e, l);
-    if (!error)
-        hls_input(e->act, l, &out, input);
-    return error;
-}
-
-static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *program, const uint64_t *input)
-{
-    struct hls_layer l;
-    uint32_t error = hls_stream_layer(&l, e, program, index);
     if (error)
         return error;
-    if ((l.op == PROGRAM_INPUT) != (index == 0))
+    hls_input(e->act, l, &out, input, e->image);
+    e->image += (uint32_t)(out.h * out.w * l->count);
+    return PROGRAM_OK;
+}
+
+static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *program, const uint64_t *input, int32_t *output)
+{
+    struct hls_layer l;
+    uint32_t error = hls_stream_layer(&l, e, program, output, index);
+    if (error)
+        return error;
+    if (l.op == PROGRAM_INPUT ? e->image_over : index == 0)
         return PROGRAM_ERR_OP;
     switch (l.op) {
     case PROGRAM_INPUT: return run_input(e, &l, input);
     case PROGRAM_MAC: return run_mac(e, &l);
-    case PROGRAM_MAXPOOL: return run_maxpool(e, &l);
+    case PROGRAM_MAXPOOL: return run_maxpool(e, output, &l);
     default: return PROGRAM_ERR_OP;
     }
 }
@@ -168,22 +173,25 @@ uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program,
     *layer = 0;
     if (!e->loaded)
         return PROGRAM_ERR_NOT_LOADED;
-    if (input_size < e->size.input_bytes || output_size < e->size.output_bytes)
+    uint64_t window = e->size.scratch ? PROGRAM_PAGE + (uint64_t)e->size.scratch * (2 * HLS_N) : e->size.output_bytes;
+    if (input_size < e->size.input_bytes || output_size < window)
         return PROGRAM_ERR_IO;
     if (e->size.stream_words && program_size / 8 < (uint64_t)e->size.words + e->size.stream_words)
         return PROGRAM_ERR_STREAM;
     e->n_logits = 0;
     e->has_result = false;
+    e->image = 0;
+    e->image_over = false;
     hls_stream_open(e);
 layers:
     for (uint32_t i = 0; i < e->size.layers && !error; i++) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65535
         *layer = i;
-        error = run_layer(e, i, program, input);
+        error = run_layer(e, i, program, input, output);
     }
     if (error)
         return error;
-    if (!e->has_result)
+    if (!e->has_result || !e->image_over)
         return PROGRAM_ERR_IO;
     if (!e->stream.over || e->stream.at != e->size.words + e->size.stream_words)
         return PROGRAM_ERR_STREAM;                         /* a part that no layer waited for */

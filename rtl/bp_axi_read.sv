@@ -10,10 +10,11 @@ module bp_axi_read #(
   input  logic        clk_i,
   input  logic        rst_ni,
 
-  input  logic        start_i,    // only while !busy_o
+  input  logic        start_i,    // only while asked_o
   input  logic [63:0] addr_i,     // 8-byte aligned
   input  logic [31:0] beats_i,
   input  logic        flush_i,
+  output logic        asked_o,    // no burst of the command is to come; its beats may be
   output logic        busy_o,
   output logic        error_o,    // pulse: SLVERR or DECERR
 
@@ -112,6 +113,7 @@ module bp_axi_read #(
   assign araddr_o  = ar_addr_q;
   assign arlen_o   = ar_len_q;
   assign error_o   = arrive & rresp_i[1];
+  assign asked_o   = left_q == '0;
   assign busy_o    = left_q != '0 || ar_valid_q || owed_q != '0;
 
 `ifndef SYNTHESIS

@@ -39,6 +39,7 @@ module bp_core #(
   input  logic [M*K-1:0]  weight_wdata_i,
   input  logic [127:0]    pad_i,
   input  logic [15:0]     n_layer_i,
+  input  logic [15:0]     n_loaded_i,
   input  logic [15:0]     n_map_i,
   input  logic [15:0]     n_kword_i,
   input  logic [15:0]     n_coef_i,
@@ -62,6 +63,7 @@ module bp_core #(
   output logic [127:0]    input_map_o,
   input  logic            input_done_i,
   input  logic [7:0]      input_error_i,
+  output logic            write_o,         // the engine writes its memory: no input_we_i is heard
   input  logic            input_we_i,
   input  logic [1:0]      input_bank_i,
   input  logic [15:0]     input_addr_i,
@@ -70,6 +72,13 @@ module bp_core #(
   input  logic            input_right_we_i,
   input  logic [15:0]     input_right_addr_i,
   input  logic [N*CG-1:0] input_data_i,
+
+  output logic            spill_start_o,   // MAXPOOL to the scratch: input_layer_o, input_map_o; its planes
+  output logic            spill_valid_o,
+  output logic [N*CG-1:0] spill_data_o,
+  input  logic            spill_hold_i,
+  input  logic            spill_done_i,
+  input  logic [7:0]      spill_error_i,
 
   output logic            logit_valid_o,
   input  logic            logit_ready_i,
@@ -106,7 +115,7 @@ module bp_core #(
   bp_pkg::kword_t table_kword;
   logic [6:0]  last_block;
   logic [23:0] tiles;
-  logic input_go, mac_go, pool_go, unit_done, running, clear_q, pool, logits;
+  logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
   logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
   logic [Lw-1:0] layer_raddr;
@@ -117,10 +126,13 @@ module bp_core #(
   always_ff @(posedge clk_i) clear_q <= !rst_ni | start_i | done_o;
   assign pool = layer.op == bp_pkg::OpMaxpool;
   assign logits = layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
-  assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error : write_error;
+  assign spill = pool && layer.flags[bp_pkg::LySpill];
+  assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error :
+                      (write_error != '0) ? write_error : spill_error_i;
+  assign unit_done = spill ? spill_done_i : write_done;
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
-    .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_map_i, .n_scale_i,
+    .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_loaded_i, .n_map_i, .n_scale_i,
     .layers_in_i, .blocks_in_i, .stuck_i, .ended_o,
     .layer_re_o(layer_re), .layer_raddr_o(layer_raddr), .layer_i(table_layer),
     .map_re_o(seq_map_re), .map_raddr_o(seq_map_raddr), .map_i(table_map),
@@ -187,7 +199,7 @@ module bp_core #(
   assign gap = pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
 
   bp_issue u_issue (
-    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .window_valid_i(window_valid),
+    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .hold_i(spill & spill_hold_i), .window_valid_i(window_valid),
     .window_take_o(window_take), .window_i(window_ctl),
     .valid_o(issue_valid), .first_o(issue_first), .last_o(issue_last), .waddr_o(issue_waddr),
     .coef_o(issue_coef), .wait_o(issue_wait));
@@ -227,24 +239,28 @@ module bp_core #(
 
   bp_writeback #(.M(M), .N(N), .CG(CG), .Drain(Drain), .ActDepth(ActDepth)) u_writeback (
     .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go | pool_go), .layer_i(layer), .map_i(map),
-    .last_block_i(last_block), .done_o(unit_done),
+    .last_block_i(last_block), .done_o(write_done),
     .code_valid_i(code_valid), .code_last_i(code_last), .code_step_i(code_step), .code_i(code),
     .logit_i(logit), .pool_valid_i(pool_valid), .pool_plane_i(pool_plane),
-    .we_o(wb_we), .bank_o(wb_bank), .addr_o(wb_addr), .left_we_o(wb_left_we),
+    .write_o(write_o), .we_o(wb_we), .bank_o(wb_bank), .addr_o(wb_addr), .left_we_o(wb_left_we),
     .left_addr_o(wb_left_addr), .right_we_o(wb_right_we), .right_addr_o(wb_right_addr),
     .data_o(wb_data), .logit_valid_o, .logit_ready_i, .logit_data_o, .logit_last_o,
     .error_o(write_error));
 
   bp_act_mem #(.N(N), .CG(CG), .Depth(ActDepth)) u_act_mem (
     .clk_i, .re_i(act_re), .raddr_i(act_raddr), .rdata_o(act_rdata),
-    .we_i        (input_we_i | wb_we),
-    .bank_i      (input_we_i ? input_bank_i : wb_bank),
-    .addr_i      (input_we_i ? input_addr_i[Aw-1:0] : wb_addr),
-    .left_we_i   (input_we_i ? input_left_we_i : wb_left_we),
-    .left_addr_i (input_we_i ? input_left_addr_i[Aw-1:0] : wb_left_addr),
-    .right_we_i  (input_we_i ? input_right_we_i : wb_right_we),
-    .right_addr_i(input_we_i ? input_right_addr_i[Aw-1:0] : wb_right_addr),
-    .data_i      (input_we_i ? input_data_i : wb_data));
+    .we_i        (write_o ? wb_we : input_we_i),
+    .bank_i      (write_o ? wb_bank : input_bank_i),
+    .addr_i      (write_o ? wb_addr : input_addr_i[Aw-1:0]),
+    .left_we_i   (write_o ? wb_left_we : input_left_we_i),
+    .left_addr_i (write_o ? wb_left_addr : input_left_addr_i[Aw-1:0]),
+    .right_we_i  (write_o ? wb_right_we : input_right_we_i),
+    .right_addr_i(write_o ? wb_right_addr : input_right_addr_i[Aw-1:0]),
+    .data_i      (write_o ? wb_data : input_data_i));
+
+  assign spill_start_o = pool_go && spill;
+  assign spill_valid_o = pool_valid && spill;
+  assign spill_data_o  = pool_plane;
 
   // ---- counters: run = moved, stall = had work and waited; counted a cycle later ----
   logic [7:0] count_q;
@@ -252,7 +268,7 @@ module bp_core #(
 
   always_ff @(posedge clk_i) begin
     count_on_q <= running && rst_ni && !start_i;
-    count_q <= {logit_valid_o && !logit_ready_i, input_we_i || wb_we || (logit_valid_o && logit_ready_i),
+    count_q <= {logit_valid_o && !logit_ready_i, (write_o ? wb_we : input_we_i) || (logit_valid_o && logit_ready_i),
                 issue_wait, drain_valid, place_valid && !issue_valid, issue_valid, place_valid && !read, read};
     if (!rst_ni || start_i) begin
       fetch_run_o   <= '0;

@@ -28,7 +28,8 @@ module bp_ctrl (
   output logic        loading_o,       // the read port belongs to the loader
 
   input  logic [31:0] input_bytes_i,
-  input  logic [31:0] output_bytes_i,
+  input  logic [15:0] output_bytes_i,
+  input  logic [15:0] pages_i,         // of the scratch, behind the page of the result
   output logic        run_start_o,     // engine, image read and logit collection begin
   output logic        stop_o,          // level: halt and drop everything
   input  logic        core_done_i,
@@ -37,6 +38,7 @@ module bp_ctrl (
   input  logic [15:0] core_layer_i,
 
   input  logic        stream_error_i,  // pulse: a block is malformed
+  input  logic        image_over_i,
   input  logic        stream_left_i,   // blocks or beats of the stream that no layer waited for
 
   input  logic        read_busy_i,
@@ -66,7 +68,8 @@ module bp_ctrl (
   always_ff @(posedge clk_i) begin
     bad_window_q <= input_addr_i[2:0] != '0 || output_addr_i[2:0] != '0 ||
                     input_size_i < {32'd0, input_bytes_i} ||
-                    output_size_i < {32'd0, output_bytes_i} ||
+                    output_size_i < ((pages_i == '0) ? 64'(output_bytes_i) :
+                                     {35'd0, 17'(pages_i) + 17'd1, {bp_shell_pkg::LgPage{1'b0}}}) ||
                     input_wraps || output_wraps;
   end
 
@@ -93,7 +96,7 @@ module bp_ctrl (
         else if (state_q == StRun && core_failed) fault = core_error_i;
         else if (state_q == StRun && (stream_error_i || (core_done_i && stream_left_i)))
           fault = bp_shell_pkg::ErrStream;
-        else if (state_q == StRun && (out_count_error_i || (core_done_i && !out_got_last_i)))
+        else if (state_q == StRun && (out_count_error_i || (core_done_i && !(out_got_last_i && image_over_i))))
           fault = bp_shell_pkg::ErrIo;
         else if (abort_i) fault = bp_shell_pkg::ErrAbort;
         else if (over_limit) fault = bp_shell_pkg::ErrLimit;

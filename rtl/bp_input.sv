@@ -25,6 +25,7 @@ module bp_input #(
   input  logic            beat_valid_i,
   output logic            beat_ready_o,
   output logic            beat_mine_o,   // beats of the image are still to come
+  output logic            over_o,        // the image has been read
   input  logic [63:0]     beat_data_i,
 
   output logic            we_o,
@@ -45,6 +46,7 @@ module bp_input #(
   end
 
   typedef enum logic [1:0] {StIdle, StFill, StDone} state_e;
+  logic part_q;                      // another INPUT layer goes on with the image
   state_e state_q, state_d;
 
   // ---- descriptor ----
@@ -76,7 +78,7 @@ module bp_input #(
   logic [N*CG*8-1:0] px_q, block_q;
   logic              full_q;         // px_q is a whole block, not yet copied
   logic              write_q;        // block_q is being written
-  logic              copy, filled;   // filled: the image's last pixels are in px_q or further
+  logic              copy, filled_q; // filled: the layer's last pixels are in px_q or further
 
   assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
 
@@ -113,8 +115,7 @@ module bp_input #(
   end
 
   assign copy = full_q && (!write_q || word_last);
-  assign filled = x_q == '0 && y_q == rows_q;
-  assign take = state_q == StFill && (!full_q || copy) && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
+  assign take = state_q == StFill && !filled_q && (!full_q || copy) && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
   assign x_after = x_q + 10'(pixels_q);
   assign block_done = pixel_done && (x_after[LgN-1:0] == '0 || last_px_q);
@@ -128,7 +129,7 @@ module bp_input #(
   // What follows the image on the port is not its own.
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) over_q <= 1'b0;
-    else if (state_q == StDone) over_q <= 1'b1;
+    else if (state_q == StDone && !part_q) over_q <= 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
@@ -154,7 +155,7 @@ module bp_input #(
   assign head = 64'({word1_q, word0_q} >> {3'd0 - have_q[2:0], 3'd0});
 
   // ---- control ----
-  assign bad_op = layer_i[79:64] == '0 || layer_i[79:64] > 16'd16 || layer_i[111:96] != 16'd1 ||
+  assign bad_op = over_q || layer_i[79:64] == '0 || layer_i[79:64] > 16'd16 || layer_i[111:96] != 16'd1 ||
                   !(layer_i[95:80] == 16'd1 || layer_i[95:80] == 16'd2 ||
                     layer_i[95:80] == 16'd4 || layer_i[95:80] == 16'd8) ||
                   32'(layer_i[79:64]) * 32'(layer_i[95:80]) > 32'd16 ||
@@ -172,15 +173,15 @@ module bp_input #(
         end
       end
       StFill: begin
-        if (!filled && left_q < 32'(want_q)) begin  // the image is smaller than the layer
+        if (!filled_q && left_q < 32'(want_q)) begin  // the image is smaller than the layer
           error_d = bp_shell_pkg::ErrIo;
           state_d = StDone;
         end else if (write_q && addr_o[15:Aw] != '0) begin
           error_d = bp_shell_pkg::ErrAct;
           state_d = StDone;
-        end else if (write_q && word_last && filled && !full_q) begin
+        end else if (write_q && word_last && filled_q && !full_q) begin
           state_d = StDone;
-          if (left_q != '0) error_d = bp_shell_pkg::ErrIo;
+          if ((left_q != '0) != part_q) error_d = bp_shell_pkg::ErrIo;
         end
       end
       StDone: state_d = StIdle;
@@ -203,6 +204,11 @@ module bp_input #(
   logic [1:0] px_bank_q, wr_bank_q;
 
   always_ff @(posedge clk_i) begin
+    if (clear_i) left_q <= bytes_i;
+    else if (take) left_q <= left_q - 32'(want_q);
+  end
+
+  always_ff @(posedge clk_i) begin
     if (state_q == StIdle) begin
       rows_q       <= layer_i[41:32];
       cols_q       <= layer_i[57:48];
@@ -213,21 +219,22 @@ module bp_input #(
       blk_addr_q   <= map_i[15:0];
       row_stride_q <= map_i[31:16];
       px_stride_q  <= map_i[47:32];
-      left_q       <= bytes_i;
+      part_q       <= layer_i[8 + bp_pkg::LyPart];
       y_q          <= '0;
       x_q          <= '0;
       upper_q      <= 1'b0;
       word_q       <= '0;
       full_q       <= 1'b0;
+      filled_q     <= 1'b0;
       write_q      <= 1'b0;
     end else begin
       if (take) begin
-        left_q  <= left_q - 32'(want_q);
         upper_q <= chan_q > 5'd8 && !upper_q;
       end
       if (pixel_done) begin
         x_q <= last_px_q ? '0 : x_after;
         if (last_px_q) y_q <= y_q + 10'd1;
+        filled_q <= last_px_q && y_q + 10'd1 == rows_q;
       end
       full_q <= block_done || (full_q && !copy);
       if (block_done) begin
@@ -313,10 +320,11 @@ module bp_input #(
   assign right_we_o   = we_o && !wr_last_q && right_addr_o[15:Aw] == '0;
   assign right_addr_o = addr_o + px_stride_q;
   assign done_o       = state_q == StDone;
+  assign over_o       = over_q;
   assign error_o      = error_q;
 
   logic unused;
-  assign unused = ^{layer_i[255:112], layer_i[31:0], map_i[127:48]};
+  assign unused = ^{layer_i[255:112], layer_i[31:13], layer_i[11:0], map_i[127:48]};
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

@@ -71,7 +71,10 @@ module bp_kernel (
   logic [63:0] cycles;
   logic [63:0] program_addr, program_size, weight_addr, weight_size;
   logic [63:0] input_addr, input_size, output_addr, output_size;
-  logic [31:0] input_bytes, output_bytes;
+  logic [31:0] input_bytes;
+  logic [15:0] output_bytes, pages;
+  logic [63:0] scratch_addr;
+  logic [31:0] scratch_words;
 
   // ---- engine ----
   logic         core_done, layer_done;
@@ -84,11 +87,20 @@ module bp_kernel (
   logic [M*18-1:0] coef_wdata;
   logic [M*66-1:0] scale_wdata;
   logic [M*K-1:0]  weight_wdata;
-  logic [15:0] n_layer, n_map, n_kword, n_coef, n_scale;
+  logic [15:0] n_layer, n_loaded, n_map, n_kword, n_coef, n_scale;
   logic [31:0] n_weight;
   logic [15:0] layers_in, ended;
   logic [23:0] blocks_in;
-  logic        stuck, streaming, stream_error, beat_mine;
+  logic        stuck, streaming, stream_error, beat_mine, image_over;
+  logic        fill_start, fill_done, fill_error, fill_we, fill_left_we, fill_right_we, segment_go, write_busy;
+  logic [255:0] fill_record;
+  logic [63:0] segment_addr;
+  logic [1:0]  fill_bank;
+  logic [15:0] fill_addr, fill_left_addr, fill_right_addr;
+  logic [N*CG-1:0] fill_data;
+  logic        spill_start, spill_valid, spill_hold, spill_busy, spill_port, spill_done, spill_fault;
+  logic [7:0]  spill_error;
+  logic [N*CG-1:0] spill_data;
   logic         input_start, input_done;
   logic [255:0] input_layer;
   logic [127:0] input_map;
@@ -103,10 +115,10 @@ module bp_kernel (
   logic [31:0] drain_run, drain_stall, write_run, write_stall;
 
   // ---- memory port ----
-  logic        rd_start, load_rd_start, rd_busy, rd_error;
-  logic [63:0] rd_addr, load_rd_addr;
-  logic [31:0] rd_beats, load_rd_beats;
-  logic        beat_valid, beat_ready, load_beat_ready, input_beat_ready;
+  logic        rd_start, load_rd_start, fill_rd_start, rd_asked, rd_busy, rd_error;
+  logic [63:0] rd_addr, load_rd_addr, fill_rd_addr;
+  logic [31:0] rd_beats, load_rd_beats, fill_rd_beats;
+  logic        beat_valid, beat_ready, load_beat_ready, fill_beat_ready, input_beat_ready;
   logic [63:0] beat_data;
   logic        out_got_last, out_busy, out_done, out_error, out_count_error;
 
@@ -117,7 +129,7 @@ module bp_kernel (
 
   assign mem_beat = (m_axi_gmem_rvalid & m_axi_gmem_rready) |
                     (m_axi_gmem_wvalid & m_axi_gmem_wready);
-  assign mem_busy = rd_busy | out_busy;
+  assign mem_busy = rd_busy | out_busy | spill_busy;
 
   always_ff @(posedge ap_clk) begin
     if (!ap_rst_n || run_start) begin
@@ -215,6 +227,7 @@ module bp_kernel (
     .loading_o         (loading),
     .input_bytes_i     (input_bytes),
     .output_bytes_i    (output_bytes),
+    .pages_i           (pages),
     .run_start_o       (run_start),
     .stop_o            (stop),
     .core_done_i       (core_done),
@@ -222,21 +235,25 @@ module bp_kernel (
     .core_error_layer_i(core_error_layer),
     .core_layer_i      (core_layer),
     .stream_error_i    (stream_error),
+    .image_over_i      (image_over),
     .stream_left_i     (streaming | rd_busy | beat_valid),
     .read_busy_i       (rd_busy),
     .read_error_i      (rd_error),
     .out_got_last_i    (out_got_last),
-    .out_busy_i        (out_busy),
+    .out_busy_i        (out_busy | spill_busy),
     .out_done_i        (out_done),
-    .out_error_i       (out_error),
+    .out_error_i       (out_error | spill_fault),
     .out_count_error_i (out_count_error)
   );
 
-  // The read port belongs to the loader while it loads, else to the image and, behind it, the stream.
-  assign rd_start   = load_rd_start | run_start;
-  assign rd_addr    = load_rd_start ? load_rd_addr : input_addr;
-  assign rd_beats   = load_rd_start ? load_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
-  assign beat_ready = (loading || !beat_mine) ? load_beat_ready : input_beat_ready;
+  // The read port belongs to the loader while it loads, else to the image and, behind it, the stream and what it brings
+  // from the scratch.
+  assign rd_start   = load_rd_start | fill_rd_start | run_start;
+  assign rd_addr    = load_rd_start ? load_rd_addr : fill_rd_start ? fill_rd_addr : input_addr;
+  assign rd_beats   = load_rd_start ? load_rd_beats : fill_rd_start ? fill_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
+  assign beat_ready = (loading || !beat_mine) ? load_beat_ready | fill_beat_ready : input_beat_ready;
+  assign scratch_addr  = output_addr + (64'd1 << bp_shell_pkg::LgPage);
+  assign scratch_words = {4'd0, pages, {bp_shell_pkg::LgPage{1'b0}}} >> $clog2(N * CG / 8);
 
   bp_axi_read #(
     .BurstBeats(BurstBeats),
@@ -248,6 +265,7 @@ module bp_kernel (
     .addr_i   (rd_addr),
     .beats_i  (rd_beats),
     .flush_i  (stop),
+    .asked_o  (rd_asked),
     .busy_o   (rd_busy),
     .error_o  (rd_error),
     .valid_o  (beat_valid),
@@ -302,6 +320,13 @@ module bp_kernel (
     .streaming_o   (streaming),
     .stuck_o       (stuck),
     .stream_error_o(stream_error),
+    .image_left_i  (beat_mine),
+    .fill_start_o  (fill_start),
+    .fill_record_o (fill_record),
+    .segment_o     (segment_addr),
+    .segment_i     (segment_go),
+    .fill_done_i   (fill_done),
+    .fill_error_i  (fill_error),
     .layers_in_o   (layers_in),
     .blocks_in_o   (blocks_in),
     .beat_valid_i  (beat_valid && (loading || !beat_mine)),
@@ -321,6 +346,7 @@ module bp_kernel (
     .scale_wdata_o (scale_wdata),
     .weight_wdata_o(weight_wdata),
     .n_layer_o     (n_layer),
+    .n_loaded_o    (n_loaded),
     .n_map_o       (n_map),
     .n_kword_o     (n_kword),
     .n_coef_o      (n_coef),
@@ -328,7 +354,42 @@ module bp_kernel (
     .n_weight_o    (n_weight),
     .input_bytes_o (input_bytes),
     .output_bytes_o(output_bytes),
+    .pages_o       (pages),
     .pad_o         (pad)
+  );
+
+  bp_fill #(
+    .N       (N),
+    .CG      (CG),
+    .ActDepth(bitpress_hw_pkg::ACT_DEPTH)
+  ) u_fill (
+    .clk_i       (ap_clk),
+    .rst_ni      (ap_rst_n),
+    .start_i     (fill_start),
+    .stop_i      (stop),
+    .record_i    (fill_record),
+    .addr_i      (scratch_addr),
+    .limit_i     (scratch_words),
+    .segment_i   (segment_addr),
+    .asked_i     (rd_asked),
+    .rd_start_o  (fill_rd_start),
+    .rd_addr_o   (fill_rd_addr),
+    .rd_beats_o  (fill_rd_beats),
+    .segment_o   (segment_go),
+    .done_o      (fill_done),
+    .error_o     (fill_error),
+    .beat_valid_i(beat_valid && !loading && !beat_mine),
+    .beat_ready_o(fill_beat_ready),
+    .beat_data_i (beat_data),
+    .write_i     (write_busy || input_we),
+    .we_o        (fill_we),
+    .bank_o      (fill_bank),
+    .addr_o      (fill_addr),
+    .left_we_o   (fill_left_we),
+    .left_addr_o (fill_left_addr),
+    .right_we_o  (fill_right_we),
+    .right_addr_o(fill_right_addr),
+    .data_o      (fill_data)
   );
 
   bp_input #(
@@ -349,6 +410,7 @@ module bp_kernel (
     .beat_valid_i(beat_valid),
     .beat_ready_o(input_beat_ready),
     .beat_mine_o (beat_mine),
+    .over_o      (image_over),
     .beat_data_i (beat_data),
     .we_o        (input_we),
     .bank_o      (input_bank),
@@ -383,6 +445,7 @@ module bp_kernel (
     .weight_wdata_i    (weight_wdata),
     .pad_i             (pad),
     .n_layer_i         (n_layer),
+    .n_loaded_i        (n_loaded),
     .n_map_i           (n_map),
     .n_kword_i         (n_kword),
     .n_coef_i          (n_coef),
@@ -404,14 +467,21 @@ module bp_kernel (
     .input_map_o       (input_map),
     .input_done_i      (input_done),
     .input_error_i     (input_error),
-    .input_we_i        (input_we),
-    .input_bank_i      (input_bank),
-    .input_addr_i      (input_waddr),
-    .input_left_we_i   (input_left_we),
-    .input_left_addr_i (input_left_addr),
-    .input_right_we_i  (input_right_we),
-    .input_right_addr_i(input_right_addr),
-    .input_data_i      (input_data),
+    .write_o           (write_busy),
+    .input_we_i        (input_we | fill_we),
+    .input_bank_i      (input_we ? input_bank : fill_bank),
+    .input_addr_i      (input_we ? input_waddr : fill_addr),
+    .input_left_we_i   (input_we ? input_left_we : fill_left_we),
+    .input_left_addr_i (input_we ? input_left_addr : fill_left_addr),
+    .input_right_we_i  (input_we ? input_right_we : fill_right_we),
+    .input_right_addr_i(input_we ? input_right_addr : fill_right_addr),
+    .input_data_i      (input_we ? input_data : fill_data),
+    .spill_start_o     (spill_start),
+    .spill_valid_o     (spill_valid),
+    .spill_data_o      (spill_data),
+    .spill_hold_i      (spill_hold),
+    .spill_done_i      (spill_done),
+    .spill_error_i     (spill_error),
     .logit_valid_o     (logit_valid),
     .logit_ready_i     (logit_ready),
     .logit_data_o      (logit_data),
@@ -426,6 +496,55 @@ module bp_kernel (
     .write_stall_o     (write_stall)
   );
 
+  // ---- the write port: the scratch while a layer spills, then the result ----
+  logic        out_awvalid, out_wvalid, out_wlast, out_bready, spill_awvalid, spill_wvalid, spill_wlast, spill_bready;
+  logic [63:0] out_awaddr, out_wdata, spill_awaddr, spill_wdata;
+  logic [7:0]  out_awlen, out_wstrb, spill_awlen, spill_wstrb;
+  assign m_axi_gmem_awvalid = spill_port ? spill_awvalid : out_awvalid;
+  assign m_axi_gmem_awaddr  = spill_port ? spill_awaddr : out_awaddr;
+  assign m_axi_gmem_awlen   = spill_port ? spill_awlen : out_awlen;
+  assign m_axi_gmem_wvalid  = spill_port ? spill_wvalid : out_wvalid;
+  assign m_axi_gmem_wdata   = spill_port ? spill_wdata : out_wdata;
+  assign m_axi_gmem_wstrb   = spill_port ? spill_wstrb : out_wstrb;
+  assign m_axi_gmem_wlast   = spill_port ? spill_wlast : out_wlast;
+  assign m_axi_gmem_bready  = spill_port ? spill_bready : out_bready;
+
+  bp_spill #(
+    .N         (N),
+    .CG        (CG),
+    .BurstBeats(BurstBeats)
+  ) u_spill (
+    .clk_i    (ap_clk),
+    .rst_ni   (ap_rst_n),
+    .start_i  (spill_start),
+    .stop_i   (stop),
+    .layer_i  (input_layer),
+    .planes_i (input_map[51:48]),
+    .addr_i   (scratch_addr),
+    .limit_i  (scratch_words),
+    .wait_i   (out_busy),
+    .busy_o   (spill_busy),
+    .port_o   (spill_port),
+    .done_o   (spill_done),
+    .fault_o  (spill_fault),
+    .error_o  (spill_error),
+    .hold_o   (spill_hold),
+    .valid_i  (spill_valid),
+    .data_i   (spill_data),
+    .awvalid_o(spill_awvalid),
+    .awready_i(m_axi_gmem_awready),
+    .awaddr_o (spill_awaddr),
+    .awlen_o  (spill_awlen),
+    .wvalid_o (spill_wvalid),
+    .wready_i (m_axi_gmem_wready),
+    .wdata_o  (spill_wdata),
+    .wstrb_o  (spill_wstrb),
+    .wlast_o  (spill_wlast),
+    .bvalid_i (m_axi_gmem_bvalid && spill_port),
+    .bready_o (spill_bready),
+    .bresp_i  (m_axi_gmem_bresp)
+  );
+
   bp_output #(
     .BurstBeats(BurstBeats),
     .Depth     (LogitFifo)
@@ -435,7 +554,7 @@ module bp_kernel (
     .start_i      (run_start),
     .stop_i       (stop),
     .addr_i       (output_addr),
-    .bytes_i      (output_bytes[15:0]),
+    .bytes_i      (output_bytes),
     .got_last_o   (out_got_last),
     .busy_o       (out_busy),
     .done_o       (out_done),
@@ -445,17 +564,17 @@ module bp_kernel (
     .logit_ready_o(logit_ready),
     .logit_data_i (logit_data),
     .logit_last_i (logit_last),
-    .awvalid_o    (m_axi_gmem_awvalid),
-    .awready_i    (m_axi_gmem_awready),
-    .awaddr_o     (m_axi_gmem_awaddr),
-    .awlen_o      (m_axi_gmem_awlen),
-    .wvalid_o     (m_axi_gmem_wvalid),
-    .wready_i     (m_axi_gmem_wready),
-    .wdata_o      (m_axi_gmem_wdata),
-    .wstrb_o      (m_axi_gmem_wstrb),
-    .wlast_o      (m_axi_gmem_wlast),
-    .bvalid_i     (m_axi_gmem_bvalid),
-    .bready_o     (m_axi_gmem_bready),
+    .awvalid_o    (out_awvalid),
+    .awready_i    (m_axi_gmem_awready && !spill_port),
+    .awaddr_o     (out_awaddr),
+    .awlen_o      (out_awlen),
+    .wvalid_o     (out_wvalid),
+    .wready_i     (m_axi_gmem_wready && !spill_port),
+    .wdata_o      (out_wdata),
+    .wstrb_o      (out_wstrb),
+    .wlast_o      (out_wlast),
+    .bvalid_i     (m_axi_gmem_bvalid && !spill_port),
+    .bready_o     (out_bready),
     .bresp_i      (m_axi_gmem_bresp)
   );
 

@@ -3,6 +3,8 @@
 // In a run it reads the program's stream, behind the image on the port: blocks of a header word and the records of
 // one table, each written when as many layers have ended as its header says:
 //   Command -> Block -> Wait -> section -> Block ... Wait -> Idle at the block END
+// With scratch the stream has segments: each is a read command of its own and ends with a block FILL, whose record bp_fill
+// carries out (Filling) and which tells how long the next segment is. The first segment is such a block alone.
 module bp_loader #(
   parameter int unsigned M           = 16,
   parameter int unsigned N           = 8,
@@ -34,6 +36,13 @@ module bp_loader #(
   output logic              streaming_o,
   output logic              stuck_o,         // waits for a layer's end, or nothing comes any more
   output logic              stream_error_o,  // pulse: a malformed block; streaming is over
+  input  logic              image_left_i,    // the port belongs to an image that no layer reads on
+  output logic              fill_start_o,    // pulse
+  output logic [255:0]      fill_record_o,   // stable until fill_done_i
+  output logic [63:0]       segment_o,       // address of the next segment
+  input  logic              segment_i,       // which is asked for
+  input  logic              fill_done_i,
+  input  logic              fill_error_i,
   output logic [15:0]       layers_in_o,     // layer records written, those of the load included
   output logic [23:0]       blocks_in_o,     // blocks written in this run
 
@@ -59,13 +68,15 @@ module bp_loader #(
   output logic [M*K-1:0]    weight_wdata_o,
 
   output logic [15:0]       n_layer_o,
+  output logic [15:0]       n_loaded_o,      // of them those of the load
   output logic [15:0]       n_map_o,
   output logic [15:0]       n_kword_o,
   output logic [15:0]       n_coef_o,
   output logic [15:0]       n_scale_o,
   output logic [31:0]       n_weight_o,
   output logic [31:0]       input_bytes_o,
-  output logic [31:0]       output_bytes_o,
+  output logic [15:0]       output_bytes_o,
+  output logic [15:0]       pages_o,         // of the scratch
   output logic [127:0]      pad_o
 );
 
@@ -83,9 +94,9 @@ module bp_loader #(
     $error("bp_loader: M * K must be whole 64-bit words and hold a scale record");
   end
 
-  typedef enum logic [3:0] {
+  typedef enum logic [4:0] {
     StIdle, StHeader, StCheck, StMap, StLayer, StKword, StCoef, StScale, StWeightCmd, StWeight,
-    StEnd, StFail, StCommand, StBlock, StWait
+    StEnd, StFail, StCommand, StBlock, StWait, StFill, StFilling
   } state_e;
   state_e state_q, state_d;
 
@@ -113,7 +124,7 @@ module bp_loader #(
   assign stream_words = head_q[5][63:32];
 
   // Registered twice on the way: the words that count are there three cycles before the check.
-  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q;
+  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q, has_scratch_q, has_ring_q;
   logic [32:0] all_words_q;            // of header, tables and stream
   always_ff @(posedge clk_i) begin
     words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
@@ -121,6 +132,8 @@ module bp_loader #(
                     32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
     weight_words_q <= {16'd0, n_weight[15:0]} * 32'(WeightWords);
     has_stream_q <= stream_words != '0;
+    has_scratch_q <= head_q[4][63:48] != '0;
+    has_ring_q <= 32'(n_layer) != LayerDepth;
     all_words_q <= {1'b0, words_want_q} + {1'b0, stream_words};
     bad_magic_q <= head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
                    head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
@@ -131,8 +144,8 @@ module bp_loader #(
                    head_q[5][31:0] != words_want_q ||
                    program_size_i < {28'd0, all_words_q, 3'd0} ||
                    weight_size_i < {29'd0, weight_words_q, 3'd0};
-    bad_io_q    <= head_q[4][31:0] == '0 || head_q[4][63:32] == '0 ||
-                   head_q[4][33:32] != '0 || head_q[4][63:32] > LogitBytes;
+    bad_io_q    <= head_q[4][31:0] == '0 || head_q[4][47:32] == '0 ||
+                   head_q[4][33:32] != '0 || 32'(head_q[4][47:32]) > LogitBytes;
   end
 
   // ---- sections ----
@@ -145,6 +158,7 @@ module bp_loader #(
       StScale:  begin words = 8'(ScaleWords);  recs = n_scale; end
       StWeight: begin words = 8'(WeightWords); recs = n_weight[15:0]; end
       StBlock:  begin words = 8'd1;            recs = 16'd1; end
+      StFill:   begin words = 8'(bp_shell_pkg::FillWords); recs = 16'd1; end
       default:  begin words = 8'(HeaderWords); recs = 16'd1; end
     endcase
     if (streaming_q) recs = records_q;
@@ -171,7 +185,8 @@ module bp_loader #(
       bp_shell_pkg::KindCoef:   depth = 16'(CoefDepth);
       bp_shell_pkg::KindScale:  depth = 16'(ScaleDepth);
       bp_shell_pkg::KindWeight: depth = 16'(WeightDepth);
-      bp_shell_pkg::KindLayer:  depth = 16'd1;
+      bp_shell_pkg::KindLayer:  depth = 16'(has_ring_q);
+      bp_shell_pkg::KindFill:   depth = 16'(has_scratch_q);
       default:                  depth = 16'd0;
     endcase
   end
@@ -179,7 +194,7 @@ module bp_loader #(
                      (block.kind[15:8] != '0 || block.records == '0 ||
                       17'(block.first) + 17'(block.records) > 17'(depth));
   assign block_may = block.after <= ended_i;
-  assign block_end = streaming_q && (section_done ||
+  assign block_end = streaming_q && ((section_done && state_q != StFill) || fill_done_i ||
                                      (state_q == StWait && block.kind == 16'(bp_shell_pkg::KindEnd)));
 
   always_ff @(posedge clk_i) begin
@@ -192,26 +207,41 @@ module bp_loader #(
     if (run_start_i) begin
       blocks_in_q <= '0;
       layers_in_q <= n_layer;
-      place_q     <= (32'(n_layer) == LayerDepth) ? 16'd1 : n_layer;
+      place_q     <= n_layer;
     end else begin
       if (block_end_q) blocks_in_q <= blocks_in_q + 24'd1;
       if (record_end_q) begin
         layers_in_q <= layers_in_q + 16'd1;
-        place_q     <= (place_q == 16'(LayerDepth - 1)) ? 16'd1 : place_q + 16'd1;
+        place_q     <= (place_q == 16'(LayerDepth - 1)) ? n_layer : place_q + 16'd1;
       end
     end
   end
 
   assign streaming_o = streaming_q;
-  assign stuck_o = !streaming_q || (state_q == StWait && !block_may) ||
-                   (state_q != StCommand && !beat_valid_i && !rd_busy_i);
+  assign stuck_o = !streaming_q || (state_q == StWait && !block_may) || (state_q == StCommand && image_left_i) ||
+                   (state_q != StCommand && state_q != StFilling && !beat_valid_i && !rd_busy_i);
+
+  // What is left of the stream behind this segment.
+  logic [31:0] left_q, next_words;
+  logic [63:0] next_q;
+  logic        segment;
+  assign segment = (state_q == StCommand && rd_start_o) || segment_i;
+  assign next_words = segment_i ? shift_q[ShiftBits-64 +: 32] : rd_beats_o;
+  always_ff @(posedge clk_i) begin
+    fill_start_o <= section_done && state_q == StFill && !stop_i;
+    if (run_start_i) left_q <= stream_words;
+    else if (segment) left_q <= left_q - next_words;
+    if (segment) next_q <= (segment_i ? next_q : behind) + {29'd0, next_words, 3'd0};
+  end
+  assign segment_o = next_q;
+  assign fill_record_o = shift_q[ShiftBits-1 -: 256];
   assign stream_error_o = state_q == StFail && streaming_q;
   assign layers_in_o = layers_in_q;
   assign blocks_in_o = blocks_in_q;
 
   // An empty section is left at once; the pop waits for a section with something in it.
   assign section = state_q == StMap || state_q == StLayer || state_q == StKword ||
-                   state_q == StCoef || state_q == StScale || state_q == StWeight;
+                   state_q == StCoef || state_q == StScale || state_q == StWeight || state_q == StFill;
   assign beat_ready_o = state_q == StHeader || state_q == StBlock || (section && rec_q != recs);
   assign pop = beat_valid_i & beat_ready_o;
   assign rec_done = pop && word_q == words - 8'd1;
@@ -268,7 +298,7 @@ module bp_loader #(
       StEnd, StFail: state_d = StIdle;
       StCommand: begin
         rd_addr_o = behind;
-        rd_beats_o = stream_words;
+        rd_beats_o = has_scratch_q ? 32'(1 + bp_shell_pkg::FillWords) : stream_words;
         if (bad_size_q || program_addr_i[2:0] != '0) begin   // the window is not that of the load
           state_d = StFail;
         end else if (!rd_busy_i) begin
@@ -285,10 +315,16 @@ module bp_loader #(
           bp_shell_pkg::KindCoef:   state_d = StCoef;
           bp_shell_pkg::KindScale:  state_d = StScale;
           bp_shell_pkg::KindWeight: state_d = StWeight;
+          bp_shell_pkg::KindFill:   state_d = StFill;
           default:                  state_d = StIdle;
         endcase
         if (block_bad) state_d = StFail;
         else if (!block_may) state_d = StWait;
+      end
+      StFill: if (section_done) state_d = StFilling;
+      StFilling: begin
+        if (fill_error_i || (fill_start_o && left_q < shift_q[ShiftBits-64 +: 32])) state_d = StFail;
+        else if (fill_done_i) state_d = StBlock;
       end
       default: state_d = StIdle;
     endcase
@@ -370,7 +406,9 @@ module bp_loader #(
   assign n_scale_o      = has_stream_q ? 16'(ScaleDepth) : n_scale;
   assign n_weight_o     = has_stream_q ? 32'(WeightDepth) : n_weight;
   assign input_bytes_o  = head_q[4][31:0];
-  assign output_bytes_o = head_q[4][63:32];
+  assign output_bytes_o = head_q[4][47:32];
+  assign pages_o        = head_q[4][63:48];
+  assign n_loaded_o     = n_layer;
   assign pad_o          = {head_q[7], head_q[6]};
 
   logic unused_head;
@@ -379,7 +417,7 @@ module bp_loader #(
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      a_state: assert (state_q <= StWait);
+      a_state: assert (state_q <= StFilling);
       a_word:  assert (word_q < words);
       a_start: assert (!start_i || state_q == StIdle);
     end

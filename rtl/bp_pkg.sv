@@ -19,11 +19,13 @@ package bp_pkg;
   localparam logic [7:0] ErrStream = 8'd16;
 
   typedef struct packed {
-    logic [15:0] unused1;
+    logic [8:0]  unused1;
+    logic [6:0]  left;        // the map is an area of a larger one: its first block and row there
     logic [15:0] groups;
     logic [15:0] w;
     logic [15:0] h;
-    logic [10:0] unused0;
+    logic        unused0;
+    logic [9:0]  top;
     logic        raw;
     logic [3:0]  planes;
     logic [15:0] px_stride;
@@ -32,12 +34,12 @@ package bp_pkg;
   } map_t;
 
   typedef struct packed {
-    logic [7:0]  unused1;
+    logic [7:0]  first_block; // of the output, and its first row
     logic [23:0] need;        // blocks of the stream that must be in
-    logic [31:0] logits;      // MAC
-    logic [15:0] unused0;
-    logic [15:0] hi;          // MAC: clamp
-    logic [15:0] lo;
+    logic [31:0] logits;      // MAC; SPILL: word of the scratch
+    logic [15:0] first_row;
+    logic [15:0] hi;          // MAC: clamp; SPILL: words of a row
+    logic [15:0] lo;          // SPILL: [15:4] rows of the whole map
     logic [15:0] misc;        // MAC: S; MAXPOOL: {ox, oy}; stride 2 is lo[0]
     logic [15:0] arg3;        // MAC: first output group; MAXPOOL: taps
     logic [15:0] arg2;        // MAC: first scale; MAXPOOL: first output group
@@ -53,6 +55,8 @@ package bp_pkg;
   localparam int unsigned LyLogits = 0;
   localparam int unsigned LySigned = 1;
   localparam int unsigned LyMore   = 2;   // the next record goes on with this layer
+  localparam int unsigned LySpill  = 3;   // MAXPOOL: the result goes to the scratch
+  localparam int unsigned LyPart   = 4;   // INPUT: another one goes on with the image
 
   typedef struct packed {
     logic [31:0] unused0;

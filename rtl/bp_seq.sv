@@ -2,7 +2,7 @@
 // the work and waits for its last word. Five cycles a layer before the work begins:
 //   Layer -> Decode -> Map -> Go -> Run -> Layer of the next, or End
 // Layer waits until the record is in the table, Decode until the blocks of the stream that the layer needs are. The
-// table is a ring behind record 0.
+// table is a ring behind the records of the load.
 // The first error of any unit, or abort, ends the run with done_o; a unit's error is seen a cycle later, so
 // that of a layer's last write is in Layer or End.
 module bp_seq #(
@@ -19,6 +19,7 @@ module bp_seq #(
   input  logic           start_i,
   input  logic           abort_i,
   input  logic [15:0]    n_layer_i,
+  input  logic [15:0]    n_loaded_i,     // records of the load: the ring lies behind them
   input  logic [15:0]    n_map_i,
   input  logic [15:0]    n_scale_i,
 
@@ -79,7 +80,7 @@ module bp_seq #(
   // ---- checks ----
   always_comb begin
     layer_error = bp_pkg::ErrNone;
-    if (index_q >= n_layer_i || !(is_input || is_mac || is_pool) || is_input != (index_q == '0)) begin
+    if (index_q >= n_layer_i || !(is_input || is_mac || is_pool) || (index_q == '0 && !is_input)) begin
       layer_error = bp_pkg::ErrOp;
     end else if (is_mac) begin
       if (layer_q.count == '0 || layer_q.misc[7:0] > 8'd47) layer_error = bp_pkg::ErrOp;
@@ -145,7 +146,7 @@ module bp_seq #(
 
   // The number moves on in Layer: until then an error belongs to the layer before.
   assign index_d = first_q ? '0 : index_q + 16'd1;
-  assign place_d = first_q ? '0 : (place_q == Lw'(LayerDepth - 1)) ? Lw'(1) : place_q + Lw'(1);
+  assign place_d = first_q ? '0 : (place_q == Lw'(LayerDepth - 1)) ? n_loaded_i[Lw-1:0] : place_q + Lw'(1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= StIdle;
@@ -189,6 +190,9 @@ module bp_seq #(
   if (N != (1 << $clog2(N)) || N < 8) begin : gen_check
     $error("bp_seq: blocks of 8, 16 or 32 pixels only");
   end
+
+  logic unused;
+  assign unused = ^n_loaded_i;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

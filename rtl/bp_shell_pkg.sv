@@ -39,7 +39,7 @@ package bp_shell_pkg;
   localparam logic [31:0] IdMagic      = 32'h5352_5042;
   localparam logic [31:0] ProgramMagic = 32'h4752_5042;
   localparam logic [15:0] ProgramMajor = 16'd1;
-  localparam logic [15:0] ProgramMinor = 16'd1;
+  localparam logic [15:0] ProgramMinor = 16'd2;
   localparam int unsigned HeaderWords  = 8;
 
   // STATUS
@@ -64,6 +64,11 @@ package bp_shell_pkg;
   localparam logic [7:0] KindCoef   = 8'd4;
   localparam logic [7:0] KindScale  = 8'd5;
   localparam logic [7:0] KindWeight = 8'd6;
+  localparam logic [7:0] KindFill   = 8'd7;  // no table: an area of a map comes from the scratch
+  localparam int unsigned FillWords = 4;
+
+  // The scratch begins a page behind the result.
+  localparam int unsigned LgPage = 12;
 
   // The read FIFO holds this many 64-bit beats; bursts are only asked for when they fit.
   localparam int unsigned ReadFifo = 64;

@@ -52,6 +52,8 @@ module bp_walk #(
   logic [15:0] count_q, kword_q, kword_d, list_q;
   logic [9:0]  y_q;
   logic [6:0]  x_q;
+  logic [9:0]  y_last_q;                   // of the layer
+  logic [6:0]  x_last_q;
   logic        list_end, row_end, map_end, all_end, kword_bad;
   bp_pkg::kword_t kword, pool_kword;
 
@@ -68,8 +70,8 @@ module bp_walk #(
 
   assign kword = pool ? pool_kword : kword_i;
   assign list_end = kword.flags[bp_pkg::KwLast];
-  assign row_end = list_end && x_q == last_block_i;
-  assign map_end = row_end && y_q == 10'(layer_i.rows - 16'd1);
+  assign row_end = list_end && x_q == x_last_q;
+  assign map_end = row_end && y_q == y_last_q;
   assign all_end = map_end && count_q == layer_i.count - 16'd1;
   assign kword_bad = run_q && !pool && kword_q >= n_kword_i;
   assign kword_d = start_i ? layer_i.arg1 : (list_end && !map_end) ? list_q : kword_q + 16'd1;
@@ -78,18 +80,20 @@ module bp_walk #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) run_q <= 1'b0;
     else run_q <= run_d;
+    y_last_q <= 10'(layer_i.first_row + layer_i.rows - 16'd1);
+    x_last_q <= layer_i.first_block[6:0] + last_block_i;
     if (start_i) begin
       count_q <= '0;
-      y_q     <= '0;
-      x_q     <= '0;
+      y_q     <= layer_i.first_row[9:0];
+      x_q     <= layer_i.first_block[6:0];
       first_q <= 1'b1;
       kword_q <= kword_d;
       list_q  <= kword_d;
     end else if (run_q && advance) begin
       kword_q <= kword_d;
       first_q <= list_end;
-      if (list_end) x_q <= row_end ? '0 : x_q + 7'd1;
-      if (row_end) y_q <= map_end ? '0 : y_q + 10'd1;
+      if (list_end) x_q <= row_end ? layer_i.first_block[6:0] : x_q + 7'd1;
+      if (row_end) y_q <= map_end ? layer_i.first_row[9:0] : y_q + 10'd1;
       if (map_end) begin
         count_q <= count_q + 16'd1;
         list_q  <= kword_d;
@@ -149,7 +153,8 @@ module bp_walk #(
   end
   assign error_o = error_d;
 
-  // Group mode reads the tap of column 1 at shift 0: the window begins one pixel to the left.
+  // Group mode reads the tap of column 1 at shift 0: the window begins one pixel to the left. Rows and columns are those of
+  // the area that the map record describes.
   always_comb begin
     row_d = stride2 ? 13'({y_q1, 1'b0}) : 13'(y_q1);
     col_d = stride2 ? 13'(x_q1) << (LgN + 1) : 13'(x_q1) << LgN;
@@ -159,6 +164,8 @@ module bp_walk #(
       row_d = row_d + 13'($signed(kword_q1.oy));
       col_d = col_d + 13'($signed(kword_q1.ox));
     end
+    row_d = row_d - 13'(map_i.top);
+    col_d = col_d - (13'(map_i.left) << LgN);
   end
 
   // ---- 2: block and shift ----
@@ -280,7 +287,7 @@ module bp_walk #(
   assign place_o = place_q4;
 
   logic unused;
-  assign unused = ^{layer_i.unused1, layer_i.need, layer_i.logits, layer_i.unused0, layer_i.hi, layer_i.lo[15:1],
+  assign unused = ^{layer_i.first_block[7], layer_i.need, layer_i.logits, layer_i.first_row[15:10], layer_i.hi, layer_i.lo[15:1],
                     layer_i.arg3, layer_i.arg2, layer_i.out_map, layer_i.flags, layer_i.cols,
                     kword_q2, map_q2, place_q3.addr};
 

@@ -18,7 +18,7 @@ module bp_writeback #(
   input  bp_pkg::layer_t     layer_i,
   input  bp_pkg::map_t       map_i,
   input  logic [6:0]         last_block_i,
-  output logic               done_o,       // its last word is being written
+  output logic               done_o,       // its last word is being written (or goes to the scratch)
 
   input  logic               code_valid_i,
   input  logic               code_last_i,
@@ -28,6 +28,7 @@ module bp_writeback #(
   input  logic               pool_valid_i,
   input  logic [N*CG-1:0]    pool_plane_i,
 
+  output logic               write_o,      // the memory's write port is taken
   output logic               we_o,
   output logic [1:0]         bank_o,
   output logic [Aw-1:0]      addr_o,
@@ -51,8 +52,9 @@ module bp_writeback #(
   localparam int unsigned AddrW = bp_pkg::AddrW;
   localparam int unsigned Plane = N * CG;
 
-  logic pool, logits;
+  logic pool, logits, spill;
   assign pool = layer_i.op == bp_pkg::OpMaxpool;
+  assign spill = pool && layer_i.flags[bp_pkg::LySpill];
   assign logits = !pool && layer_i.flags[bp_pkg::LyLogits];
 
   // ---- planes of a tile ----
@@ -137,9 +139,10 @@ module bp_writeback #(
     end
   end
 
-  assign out_of_range = addr[AddrW-1:Aw] != '0;
+  assign out_of_range = addr[AddrW-1:Aw] != '0 && !spill;
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
-  assign we_o = write & !out_of_range;
+  assign we_o = write & !out_of_range & !spill;
+  assign write_o = write & !spill;
   assign bank_o = y_q[1:0] + group_q;
   assign addr_o = addr[Aw-1:0];
   assign left_we_o = x_q != '0;

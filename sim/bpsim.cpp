@@ -29,6 +29,7 @@ struct bpsim {
     uint8_t *mem = nullptr;
     uint64_t mem_bytes = 0, now = 0;
     uint64_t io_base = 0;      // behind program and weights
+    uint64_t output_window = 0;// that the loaded program asks for
     uint32_t shadow[1024] = {};// what was poked: the windows of the next start
 #if VM_TRACE
     std::unique_ptr<VerilatedFstC> fst;
@@ -275,6 +276,7 @@ extern "C" int bpsim_load(struct bpsim *sim, const uint64_t *program, size_t pro
     poke_window(sim, REG_PROGRAM, REG_PROGRAM_SIZE, program_base, program_words * 8);
     poke_window(sim, REG_WEIGHT, REG_WEIGHT_SIZE, weight_base, weight_words64 * 8);
     sim->io_base = end;
+    sim->output_window = program_words >= PROGRAM_HEADER_WORDS ? program_output_window(program) : 0;
     return start(sim, 1, cycles);
 }
 
@@ -283,10 +285,11 @@ extern "C" int bpsim_run(struct bpsim *sim, const uint8_t *image, size_t image_b
 {
     uint64_t input_base = sim->io_base ? sim->io_base : kPage;
     uint64_t output_base = input_base + page_up(image_bytes + 1);
-    if (output_base + logit_bytes > sim->mem_bytes) return PROGRAM_ERR_IO;
+    uint64_t window = sim->output_window > kPage ? sim->output_window : logit_bytes;
+    if (output_base + window > sim->mem_bytes) return PROGRAM_ERR_IO;
     memcpy(sim->mem + input_base, image, image_bytes);
     poke_window(sim, REG_INPUT, REG_INPUT_SIZE, input_base, image_bytes);
-    poke_window(sim, REG_OUTPUT, REG_OUTPUT_SIZE, output_base, logit_bytes);
+    poke_window(sim, REG_OUTPUT, REG_OUTPUT_SIZE, output_base, window);
     int status = start(sim, 0, cycles);
     memcpy(logits, sim->mem + output_base, logit_bytes);
     return status;

@@ -5,7 +5,8 @@
  *   other checks: the run ends with some code 4..11 or 16 (with several faults, the one it meets first); with 10 it
  *                 may also end with 0: the check wants whole maps in memory, the device what it touches; and with
  *                 16: the check wants an order that holds at any speed of the memory
- * Every other program is compiled for smaller tables, so that most of these stream.
+ * Every other program is compiled for smaller tables, so that most of these stream, and half of these for
+ * fewer activation words, so that most of them use the scratch.
  * A run that is longer than the limit ends with 13 instead. Every good program runs between damaged ones. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,12 +15,13 @@
 
 #include "accel/accel.h"
 #include "sim/bpsim.h"
+#include "sim/narrow.h"
 #include "tests/unit/accel_nets.h"
 
 enum { DAMAGES = 5, LIMIT = 60000, IMAGE_BYTES = 1 << 20 };
 
 struct job { struct hw hw; struct bpsim *sim; uint64_t seed; struct accel_program *p; uint8_t *pixels; int32_t *logits; };
-struct tally { int load, run, clean, limit; };
+struct tally { int load, run, clean, limit, scratch; };
 
 static int fail(const struct job *j, const char *what, int64_t got, int64_t want)
 {
@@ -28,11 +30,10 @@ static int fail(const struct job *j, const char *what, int64_t got, int64_t want
     return 1;
 }
 
-static size_t field_bytes(const uint64_t *image, int shift) { return (size_t)(image[4] >> shift & 0xffffffffu); }
 
 static int run(const struct job *j, const uint64_t *image, uint32_t limit, uint64_t *cycles)
 {
-    size_t in = BASE_MIN(field_bytes(image, 0), IMAGE_BYTES), out = BASE_MIN(field_bytes(image, 32), 4096);
+    size_t in = BASE_MIN((uint32_t)image[4], IMAGE_BYTES), out = BASE_MIN(program_output_bytes(image), 4096);
     bpsim_poke(j->sim, REG_LIMIT, limit);
     return bpsim_run(j->sim, j->pixels, in, j->logits, out, cycles);
 }
@@ -103,10 +104,11 @@ static int run_seed(struct job *j, struct tally *t)
     small.coef_depth = 256;
     small.kword_depth = 32;
     small.map_depth = 8;
-    int rc = accel_compile(&j->p, net, j->seed % 2 ? &small : &j->hw);
+    int rc = j->seed % 4 == 1 ? compile_narrow(&j->p, net, &small) : accel_compile(&j->p, net, j->seed % 2 ? &small : &j->hw);
     fixed_net_free(net);
     if (rc)
         return 0;
+    t->scratch += j->p->scratch_bytes > 0;
     uint64_t *image = malloc(j->p->image_words * 8);
     for (int i = 0; i < DAMAGES && !rc; i++) {
         memcpy(image, j->p->image, j->p->image_words * 8);
@@ -149,8 +151,8 @@ int main(int argc, char **argv)
         j.seed = seed + (uint64_t)i;
         bad += run_seed(&j, &t);
     }
-    printf("damaged programs: %d ended in load, %d in run, %d ran to the end, %d to the limit; %d failed\n", t.load, t.run, t.clean,
-           t.limit, bad);
+    printf("damaged programs: %d ended in load, %d in run, %d ran to the end, %d to the limit; %d of %d with scratch; %d failed\n", t.load, t.run,
+           t.clean, t.limit, t.scratch, n, bad);
     bpsim_close(j.sim);
     free(j.pixels);
     free(j.logits);

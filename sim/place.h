@@ -8,6 +8,7 @@
 struct Map {
     int base, row_stride, px_stride, planes, h, w, groups;
     bool raw;
+    int top = 0, left = 0;     // of an area: its first row and block in the whole map
     int blocks() const { return (w + 7) / 8; }
 };
 
@@ -49,7 +50,7 @@ static inline Place place_of(const Map &m, const Kword &k, int y, int x)
 {
     Place p;
     int s = k.stride2 ? 2 : 1;
-    int row = y * s + (k.group_mode ? 0 : k.oy), col = x * 8 * s + (k.group_mode ? -1 : k.ox);
+    int row = y * s + (k.group_mode ? 0 : k.oy) - m.top, col = x * 8 * s + (k.group_mode ? -1 : k.ox) - 8 * m.left;
     int block = floor_div(col + 1, 8), last = m.blocks() - 1;
     p.shift = (uint32_t)(col + 1) & 7;
     p.lone = !k.group_mode && s == 1 && last == 0 && k.ox >= 0;

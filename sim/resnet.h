@@ -56,6 +56,42 @@ static inline struct fixed_layer *resnet_layer(struct resnet *r, const char *nam
     return l;
 }
 
+static inline void resnet_pool(struct resnet *r, const char *name, int k, int stride, int pad)
+{
+    const struct fixed_edge *e = &r->net->edge[r->net->n_edge - 1];
+    int size = (e->h + 2 * pad - k) / stride + 1, c = e->c, bits = e->bits;
+    struct fixed_layer *l = resnet_layer(r, name, size, c, bits);
+    l->kind = FIXED_MAXPOOL;
+    l->term[0] = (struct fixed_term){ .edge = l->out - 1, .kh = k, .kw = k, .stride = stride, .pad_t = pad, .pad_l = pad, .depthwise = true, .cin = 1, .cout = c };
+}
+
+/* ResNet-18 for images of `size` x `size`, 224 in its paper, with projections where a stage begins. */
+static inline struct fixed_net *resnet18(int w_bits, int a_bits, int size)
+{
+    static const char *const name[4][2] = { { "stage1.a", "stage1.b" }, { "stage2.a", "stage2.b" }, { "stage3.a", "stage3.b" }, { "stage4.a", "stage4.b" } };
+    struct resnet r = { .net = fixed_net_new("resnet18", 24, 24) };
+    base_rng_seed(&r.rng, 18);
+    r.net->n_edge = 1, r.net->n_layer = 0, r.net->classes = 1000, r.net->logit_scale = 1;
+    r.net->edge[0] = (struct fixed_edge){ .name = "image", .h = size, .w = size, .c = 3, .bits = 8, .scale = 1 };
+    resnet_term(&r, resnet_layer(&r, "conv1", (size + 1) / 2, 64, a_bits), 0, 7, 2, 3, 8);
+    resnet_pool(&r, "pool1", 3, 2, 1);
+    for (int stage = 0, c = 64; stage < 4; stage++, c *= 2)
+        for (int block = 0; block < 2; block++) {
+            int from = r.net->n_edge - 1, stride = stage > 0 && block == 0 ? 2 : 1, side = (r.net->edge[from].h + stride - 1) / stride;
+            resnet_term(&r, resnet_layer(&r, name[stage][0], side, c, a_bits), from, 3, stride, 1, w_bits);
+            struct fixed_layer *l = resnet_layer(&r, name[stage][1], side, c, a_bits);
+            resnet_term(&r, l, from + 1, 3, 1, 1, w_bits);
+            if (stride == 2)
+                resnet_term(&r, l, from, 1, 2, 0, w_bits);
+            else
+                resnet_ones(&r, l, from, 1, 1, 0);
+        }
+    int side = r.net->edge[r.net->n_edge - 1].h;
+    resnet_ones(&r, resnet_layer(&r, "pool", 1, 512, 8), r.net->n_edge - 2, side, 1, 0);
+    resnet_term(&r, resnet_layer(&r, "dense", 1, 1000, 0), r.net->n_edge - 1, 1, 1, 0, 8);
+    return r.net;
+}
+
 static inline struct fixed_net *resnet(int blocks, int w_bits, int a_bits)
 {
     struct resnet r = { .net = fixed_net_new("resnet", 6 * blocks + 4, 6 * blocks + 4), .w_bits = w_bits, .a_bits = a_bits };

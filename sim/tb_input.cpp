@@ -53,11 +53,12 @@ static Image random_image(Tb &tb)
 }
 
 // One INPUT layer; result: the error code, -1 when it did not end.
-static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool check)
+static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool check, bool part = false)
 {
     size_t beat = 0, beats = (bytes + 7) / 8;
     int words = 0, result = -1;
     set_layer(top, m);
+    top->layer_i[0] |= part ? 1 << 12 : 0;
     top->bytes_i = bytes;
     top->rst_ni = 1;
     for (int cycle = 0; cycle < 50000 && result < 0; cycle++) {
@@ -106,6 +107,8 @@ int main(int argc, char **argv)
         tb.expect("good", unpack(tb, top, m, m.bytes.size(), true), kOk);
         tb.expect("image too small", unpack(tb, top, m, m.bytes.size() - 1, false), kIo);
         tb.expect("image too large", unpack(tb, top, m, m.bytes.size() + 1, false), kIo);
+        tb.expect("part of the image", unpack(tb, top, m, m.bytes.size() + 1, true, true), kOk);
+        tb.expect("all but more to come", unpack(tb, top, m, m.bytes.size(), false, true), kIo);
         Image bad = m;
         bad.base = kDepth - 1 - m.px * tb.below(2);
         bad.row = kDepth;

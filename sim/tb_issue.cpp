@@ -1,4 +1,4 @@
-// bp_issue: a window's planes in order, its addresses, and the gap between the ends of tiles.
+// bp_issue: a window's planes in order, its addresses, the gap between the ends of tiles, and windows that are held.
 #include "Vbp_issue.h"
 #include "tb.h"
 
@@ -26,14 +26,16 @@ int main(int argc, char **argv)
             wn = 1 + tb.below(tb.chance(50) ? 2 : 15), waddr = tb.below(1000), coef = tb.below(1000);
             last = tb.chance(40);
         }
+        bool hold = tb.chance(cycle / 10000 % 2 ? 30 : 0), ready = have && !hold;
         top->gap_i = gap;
+        top->hold_i = hold;
         top->window_valid_i = have;
         top->window_i = window(coef, waddr, wn, first, last);
         tb_settle(top);
         bool more = plane >= 0;
-        bool final_plane = more ? plane == busy_wn - 1 && in_last : have && wn == 1 && last;
+        bool final_plane = more ? plane == busy_wn - 1 && in_last : ready && wn == 1 && last;
         bool wait = final_plane && cycle < end + gap;
-        bool valid = (more || have) && !wait;
+        bool valid = (more || ready) && !wait;
         tb.expect("valid", top->valid_o, valid);
         tb.expect("wait", top->wait_o, wait);
         tb.expect("take", top->window_take_o, valid && !more);

@@ -15,8 +15,8 @@ static void put_map(int i)
 {
     const Map &m = map[i];
     map_word[i][0] = (uint64_t)m.base | (uint64_t)m.row_stride << 16 | (uint64_t)m.px_stride << 32 | (uint64_t)m.planes << 48 |
-                     (uint64_t)m.raw << 52;
-    map_word[i][1] = (uint64_t)m.h | (uint64_t)m.w << 16 | (uint64_t)m.groups << 32;
+                     (uint64_t)m.raw << 52 | (uint64_t)m.top << 53;
+    map_word[i][1] = (uint64_t)m.h | (uint64_t)m.w << 16 | (uint64_t)m.groups << 32 | (uint64_t)m.left << 48;
 }
 
 static void put_kword(int i, bool last)
@@ -28,7 +28,7 @@ static void put_kword(int i, bool last)
     kword_word[i][1] = (uint64_t)k.waddr | (uint64_t)k.coef << 16;
 }
 
-struct Layer { int op, count, rows, cols, first, source, oy, ox, planes; bool stride2; };
+struct Layer { int op, count, rows, cols, first, source, oy, ox, planes; bool stride2; int row, block; };
 
 static void put_layer(Vbp_walk *top, const Layer &l)
 {
@@ -41,6 +41,8 @@ static void put_layer(Vbp_walk *top, const Layer &l)
     tb_put(top->layer_i, 128, 8, (uint8_t)l.oy);           // S or the pool's offsets
     tb_put(top->layer_i, 136, 8, (uint8_t)l.ox);
     tb_put(top->layer_i, 144, 1, l.stride2);
+    tb_put(top->layer_i, 176, 16, l.row);
+    tb_put(top->layer_i, 248, 8, l.block);
     top->last_block_i = (l.cols - 1) / 8;
     top->out_planes_i = l.planes;
 }
@@ -85,7 +87,7 @@ static void add(std::vector<Place> &want, const Map &m, const Kword &k, int y, i
 
 static void mac(Tb &tb, Vbp_walk *top)
 {
-    Layer l = { 2, 1 + tb.below(3), 1 + tb.below(6), 1 + tb.below(30), tb.below(8), 0, 0, 0, 1, false };
+    Layer l = { 2, 1 + tb.below(3), 1 + tb.below(6), 1 + tb.below(30), tb.below(8), 0, 0, 0, 1, false, tb.below(20), tb.below(6) };
     int k = l.first, blocks = (l.cols + 7) / 8;
     std::vector<Place> want;
     for (int g = 0; g < l.count; g++) {
@@ -97,7 +99,7 @@ static void mac(Tb &tb, Vbp_walk *top)
         }
         for (int y = 0; y < l.rows; y++)
             for (int x = 0; x < blocks; x++)
-                for (int i = 0; i < n; i++) add(want, map[in_map[list + i]], kword[list + i], y, x, i == 0, i == n - 1);
+                for (int i = 0; i < n; i++) add(want, map[in_map[list + i]], kword[list + i], l.row + y, l.block + x, i == 0, i == n - 1);
     }
     tb.expect("no error", run(tb, top, l, want, true), 0);
 
@@ -127,14 +129,14 @@ static void pool(Tb &tb, Vbp_walk *top)
     int source = tb.below(kMaps);
     const Map &m = map[source];
     Layer l = { 3, 1 + tb.below(m.groups), 1 + tb.below(6), 1 + tb.below(20), 0, source, -tb.below(3), -tb.below(3), m.planes,
-                tb.chance(50) };
+                tb.chance(50), tb.below(20), tb.below(6) };
     std::vector<Place> want;
     for (int g = 0; g < l.count; g++)
         for (int y = 0; y < l.rows; y++)
             for (int x = 0; x < (l.cols + 7) / 8; x++) {
                 Kword k = {};
                 k.stride2 = l.stride2, k.group = g, k.oy = l.oy, k.ox = l.ox, k.wn = 1;
-                add(want, m, k, y, x, true, true);
+                add(want, m, k, l.row + y, l.block + x, true, true);
             }
     tb.expect("no error", run(tb, top, l, want, true), 0);
     l.planes = m.planes % 8 + 1;
@@ -151,7 +153,11 @@ int main(int argc, char **argv)
     top->rst_ni = 1;
     top->n_map_i = kMaps, top->n_kword_i = kKwords, top->n_coef_i = 1000, top->n_weight_i = 1000;
     for (int i = 0; i < 250; i++) {
-        for (int j = 0; j < kMaps; j++) map[j] = random_map(tb), put_map(j);
+        for (int j = 0; j < kMaps; j++) {
+            map[j] = random_map(tb);
+            if (tb.chance(50)) map[j].top = tb.below(20), map[j].left = tb.below(6);
+            put_map(j);
+        }
         mac(tb, top);
         pool(tb, top);
     }

@@ -49,7 +49,10 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
         uint64_t kw = (uint64_t)work_bits(layer[2], 15, 8) << 56 | (uint64_t)(work_bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0) << 8;
         w->fetch += tiles * count * planes * work_reads(hw, &map[PROGRAM_MAP_WORDS * work_bits(layer[1], 31, 16)], kw);
         w->array += tiles * count * planes;
-        w->write += tiles * count * planes;
+        if (work_bits(layer[0], 15, 8) & PROGRAM_LY_SPILL)
+            w->memory += tiles * count * planes * hw->n / 4;
+        else
+            w->write += tiles * count * planes;
         break;
     }
     default:
@@ -60,20 +63,32 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
     }
 }
 
+/* A block is in; words that it brings from the scratch. */
+static inline void work_block(struct work *w, const struct hw *hw, struct accel_tables *t, const struct accel_block *b)
+{
+    if (b->kind == PROGRAM_FILL) {
+        struct accel_fill f = accel_tables_fill(b);
+        int64_t words = (int64_t)f.groups * f.rows * ((f.columns + hw->n - 1) / hw->n) * f.planes;
+        w->write += words;
+        w->memory += words * hw->n / 4;
+    }
+    accel_tables_put(t, b);
+}
+
 /* Records change while the program runs: the tables as blocks fill them. */
 static inline struct work work_of(const struct hw *hw, const uint64_t *image)
 {
-    struct work w = { .memory = (work_bits(image[4], 31, 0) + 7) / 8 + (work_bits(image[4], 63, 32) + 7) / 8 + (int64_t)(image[5] >> 32) };
+    struct work w = { .memory = (work_bits(image[4], 31, 0) + 7) / 8 + (program_output_bytes(image) + 7) / 8 + (int64_t)(image[5] >> 32) };
     struct accel_tables t;
     struct accel_block b;
     if (accel_tables_open(&t, hw, image))
         return w;
     for (int i = 0; i < t.n_layer; i++) {
         while (t.layers_in <= i && accel_tables_block(&b, &t))
-            accel_tables_put(&t, &b);
+            work_block(&w, hw, &t, &b);
         const uint64_t *layer = accel_tables_layer(&t, i);
         while (t.blocks < work_bits(layer[3], 55, 32) && accel_tables_block(&b, &t))
-            accel_tables_put(&t, &b);
+            work_block(&w, hw, &t, &b);
         work_layer(&w, hw, t.map, layer, t.kword);
     }
     accel_tables_close(&t);

@@ -27,6 +27,7 @@ struct accel_program {
     /* Words of the whole network; those beyond hw's depths are in the stream, but for the maps. */
     int act_words, weight_words, coef_words, scale_words, kwords;
     size_t stream_words;                       /* 64-bit, at the end of the image, read in every run; 0: all fits */
+    size_t scratch_bytes;                      /* behind the first page of the OUTPUT window; 0: all maps fit */
     int n_part;                                /* layer records but the image's: a large layer has several */
 };
 

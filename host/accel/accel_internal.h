@@ -52,7 +52,38 @@ struct part {
     int kword, n_kword;        /* in build.kword */
     int at[PROGRAM_KINDS], n[PROGRAM_KINDS];   /* records in the tables: KWORD, COEF, SCALE, WEIGHT */
     bool streamed[PROGRAM_KINDS];
+    bool placed;               /* its streamed records have places */
+};
+
+/* One layer record behind those of the image: a part at a tile of its output, or that tile's way to the scratch. */
+struct step {
+    int part;
+    bool copy;
+    int y, rows, xb, blocks;   /* the tile */
     int need;                  /* blocks of the stream */
+};
+
+/* What a step reads of a map. */
+struct area { int y, rows, xb, blocks, group, groups; };
+
+/* How a layer that reads or writes a map of the scratch runs. */
+struct plan {
+    bool tiled;
+    int rows, blocks, filters; /* of a tile */
+    bool by_part;              /* all tiles of a part before the next part; else all parts of a tile */
+    int buffers;               /* of each map that comes from the scratch */
+    int edge[FIXED_MAX_TERM], words[FIXED_MAX_TERM], base[FIXED_MAX_TERM], n_edge;   /* these maps, and their (first) buffer */
+    int out;                   /* base of the output's tile */
+};
+
+/* Of a network whose maps do not fit: those that live in the scratch. */
+struct tiles {
+    bool *spilled;             /* [n_edge] */
+    int64_t *scratch;          /* [n_edge], first word */
+    int64_t words;             /* of the scratch */
+    struct plan *plan;         /* [n_layer] */
+    int image_rows;            /* of a strip of the image */
+    int *list;                 /* [n_scale + 1], first K-word of each filter group */
 };
 
 struct build {
@@ -66,8 +97,11 @@ struct build {
     uint64_t *kword;           /* 2 words each */
     struct kword *names;       /* of each K-word */
     int n_kword, cap_kword;
-    struct part *part;         /* in the program's order: record 0 is the image, part i is record i + 1 */
+    struct part *part;         /* in the program's order */
     int n_part;
+    struct step *step;         /* step i is record n_head + i */
+    int n_step, n_head;
+    struct tiles *tiles;       /* NULL: all maps fit */
     int *slot;                 /* [n_edge], of the edge's map record */
     bool streamed[PROGRAM_KINDS];
     struct stream { uint64_t *word; size_t n, cap; int blocks; } stream;
@@ -84,8 +118,20 @@ struct build {
     int32_t *coefs;            /* [ab][plane][m] */
 };
 
-/* memory.c: place every edge. */
+/* memory.c: place every edge, or set b->tiles: there is no room. Then only those that stay on the chip: false: no room. */
 int accel_place(struct build *b);
+bool accel_place_some(struct build *b, const bool *spilled);
+/* [n_edge]: the layers, -1 the image, that write and last read each edge. */
+void accel_lives(const struct fixed_net *net, int *born, int *last);
+/* tile.c: after accel_place found no room: which maps go to the scratch, and the tiles of the layers that touch them. */
+int accel_tile(struct build *b);
+/* What the step reads of the edge; the edge's words where an area is stored alone. */
+struct area accel_area(const struct build *b, const struct step *s, int edge);
+struct place accel_area_place(const struct build *b, int edge, const struct area *a);
+bool accel_part_reads(const struct build *b, const struct part *p, int edge);
+/* The scratch's word of a row, block and group of the edge; words of a row. */
+int64_t accel_scratch_at(const struct build *b, int edge, int y, int xb, int group);
+int accel_scratch_pitch(const struct build *b, int edge);
 /* flat.c: the network with its image laid out for the dense layers that read it, in `arena`; `net` itself elsewhere. */
 int accel_flatten(const struct fixed_net **out, const struct fixed_net *net, struct base_arena *arena);
 /* packing.c: the largest packing of the raw image that all its readers allow, and a term's view. */
@@ -97,10 +143,23 @@ uint32_t view_code(const struct view *v, int o, int64_t at, int bit);
 int accel_kwords(struct build *b, int layer);
 /* stream.c: the layers as parts, every table's records on the chip or in the stream. */
 int accel_parts(struct build *b);
+/* A block's header; the room for its records, zero. NULL: no memory. Valid until the next call. */
+uint64_t *accel_put_block(struct build *b, int kind, int first, int n, int after, size_t record_words);
+/* fill.c: blocks from the scratch. Open before the first step's blocks, put before a step's, use after them, close at the end. */
+struct fills;
+int accel_fills_open(struct fills **out, struct build *b);
+int accel_fills_put(struct fills *f, const struct step *s);
+void accel_fills_use(struct fills *f, const struct step *s, int record);
+void accel_fills_close(struct fills *f);
+/* Where the edge's area is now; where the step's output goes. */
+struct place accel_fills_place(const struct fills *f, int edge, struct area *a);
+struct place accel_out_place(const struct build *b, const struct step *s, struct area *a);
 /* image.c: tables to words. */
 int accel_image(struct build *b, struct accel_program *p);
+/* A map that begins at (y, block) of the edge, or the whole edge. */
 void accel_put_map(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge);
-void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct part *p);
+void accel_put_area(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge, const struct place *p, const struct area *a);
+void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct step *s);
 /* Words of the network's scale vector number `scale`. */
 void accel_put_scale(const struct build *b, uint64_t *w, int scale);
 
@@ -109,6 +168,10 @@ static inline bool is_weighted(const struct fixed_term *t)
 {
     return !(t->depthwise && t->n_plane == 1);
 }
+
+static inline int terms_of(const struct fixed_layer *l) { return l->kind == FIXED_MAXPOOL ? 1 : l->n_term; }
+static inline bool is_spilled(const struct build *b, int edge) { return b->tiles && edge >= 0 && b->tiles->spilled[edge]; }
+static inline int columns_of(const struct build *b, int w, int xb, int blocks) { return BASE_MIN(w - xb * b->hw->n, blocks * b->hw->n); }
 
 /* Stride the array sees: a single output pixel needs none. */
 static inline int array_stride(const struct fixed_layer *l, const struct fixed_term *t)

@@ -144,6 +144,8 @@ static int build_program(struct accel_program *p, struct build *b)
         rc = accel_place(b);
     if (!rc)
         rc = add_layers(b);
+    if (!rc && b->tiles)
+        rc = accel_tile(b);
     if (rc)
         return rc;
     const struct fixed_edge *in = &b->net->edge[0];
@@ -157,8 +159,9 @@ static int build_program(struct accel_program *p, struct build *b)
     rc = accel_parts(b);                       /* what does not fit leaves the pools */
     if (!rc)
         rc = accel_image(b, p);
-    p->n_part = b->n_part;
+    p->n_part = b->n_head - 1 + b->n_step;
     p->stream_words = b->stream.n;
+    p->scratch_bytes = !rc && b->tiles ? program_output_window(p->image) - PROGRAM_PAGE : 0;
     return rc ? rc : describe_all(p, b);
 }
 

@@ -13,7 +13,11 @@ struct check {
     int layer;                 /* being checked */
     int64_t result;            /* bytes of logits that layers so far wrote */
     bool has_result;           /* all of them */
+    int64_t image;             /* bytes of it that INPUT layers so far took */
+    bool image_over;
     uint32_t input_bytes, output_bytes;
+    /* With scratch: layers to the end of the last that touched a word of the banks, that wrote a word of the scratch. */
+    int *touched, *written;
 };
 
 struct map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
@@ -55,7 +59,7 @@ static int check_size(struct check *c, const struct hw *hw, const uint64_t *w, s
     if (n[PROGRAM_LAYER] == 0 || get_bits(w[5], 31, 0) != want || (int64_t)words < want + get_bits(w[5], 63, 32))
         return PROGRAM_ERR_SIZE;
     c->input_bytes = get_bits(w[4], 31, 0);
-    c->output_bytes = get_bits(w[4], 63, 32);
+    c->output_bytes = program_output_bytes(w);
     if (c->input_bytes == 0 || c->output_bytes == 0 || c->output_bytes % 4 || c->output_bytes > 4 * MAX_LOGITS)
         return PROGRAM_ERR_IO;
     return PROGRAM_OK;
@@ -74,7 +78,11 @@ static int open_cells(struct check *c, const uint64_t *image)
         for (int64_t i = 0; i < n[kind]; i++)
             c->cell[kind][i].from = LOAD;
     }
-    return BASE_OK;
+    if (c->t.scratch == 0)
+        return BASE_OK;
+    c->touched = BASE_NEW_N(int, c->t.hw->act_depth);
+    c->written = BASE_NEW_N(int, c->t.scratch);
+    return c->touched && c->written ? BASE_OK : BASE_NOMEM;
 }
 
 /* The layer reads records [first, first + n). */
@@ -104,12 +112,51 @@ static int writes(struct check *c, const struct accel_block *b)
     return PROGRAM_OK;
 }
 
+/* Rows of a map in the scratch: word `from` is its first, the lines that are named lie inside. */
+struct lines { int64_t from; int pitch, whole, rows, groups, words; };
+
+static bool inside(const struct lines *l, const struct check *c)
+{
+    return l->from + ((int64_t)(l->groups - 1) * l->whole + l->rows - 1) * l->pitch + l->words <= c->t.scratch;
+}
+
+/* A word that a block reads was written by a layer that has ended for sure. */
+static int read_scratch(const struct check *c, const struct lines *l, int after)
+{
+    for (int64_t i = 0; i < (int64_t)l->groups * l->rows; i++) {
+        const int *w = c->written + l->from + (i / l->rows * l->whole + i % l->rows) * l->pitch;
+        for (int k = 0; k < l->words; k++)
+            if (w[k] == 0 || w[k] > after)
+                return PROGRAM_ERR_STREAM;
+    }
+    return PROGRAM_OK;
+}
+
+/* Words of an area that overlap nowhere. */
+static int fills(const struct check *c, const struct accel_block *b)
+{
+    struct accel_fill f = accel_tables_fill(b);
+    if (f.groups == 0)
+        return PROGRAM_OK;
+    if (f.planes < 1 || f.planes > 8 || f.rows < 1 || f.rows > 1023 || f.columns < 1 || f.columns > 1023)
+        return PROGRAM_ERR_STREAM;
+    int blocks = ceil_div(f.columns, c->t.hw->n);
+    int64_t words = (int64_t)(f.rows - 1) / 4 * f.row_stride + (int64_t)(blocks - 1) * f.px_stride + (int64_t)f.groups * f.planes;
+    struct lines l = { f.from, f.pitch, f.whole, f.rows, f.groups, blocks * f.planes };
+    if (f.base + words > c->t.hw->act_depth || f.px_stride < f.groups * f.planes || f.row_stride < blocks * f.px_stride || !inside(&l, c))
+        return PROGRAM_ERR_STREAM;
+    for (int i = f.base; i < f.base + words; i++)
+        if (c->touched[i] > b->after)
+            return PROGRAM_ERR_STREAM;
+    return read_scratch(c, &l, b->after);
+}
+
 static int next_block(struct check *c)
 {
     struct accel_block b;
     if (!accel_tables_block(&b, &c->t))
         return PROGRAM_ERR_STREAM;
-    int rc = b.after > c->layer ? PROGRAM_ERR_STREAM : b.kind ? writes(c, &b) : PROGRAM_OK;
+    int rc = b.after > c->layer ? PROGRAM_ERR_STREAM : b.kind == PROGRAM_FILL ? fills(c, &b) : b.kind ? writes(c, &b) : PROGRAM_OK;
     if (!rc)
         accel_tables_put(&c->t, &b);
     return rc;
@@ -150,6 +197,14 @@ static int read_map(struct map *m, struct check *c, uint32_t index)
     return last < c->t.hw->act_depth ? PROGRAM_OK : PROGRAM_ERR_ACT;
 }
 
+/* The layer reads or writes the map. */
+static void touch(struct check *c, const struct map *m)
+{
+    int last = m->base + (m->h - 1) / 4 * m->row_stride + (m->w - 1) / c->t.hw->n * m->px_stride + m->groups * m->planes;
+    for (int i = m->base; c->touched && i < last; i++)
+        c->touched[i] = c->layer + 1;
+}
+
 /* ---- layers ---------------------------------------------------------------------------- */
 
 static int check_output(struct map *out, struct check *c, const uint64_t *w, int first, int groups)
@@ -175,7 +230,11 @@ static int check_input(struct check *c, const uint64_t *w)
         return rc;
     if (out.planes != RAW_BITS / pack)
         return PROGRAM_ERR_MAP;
-    return (int64_t)out.h * out.w * channels == c->input_bytes ? PROGRAM_OK : PROGRAM_ERR_IO;
+    touch(c, &out);
+    bool part = get_bits(w[0], 15, 8) & PROGRAM_LY_PART;
+    c->image += (int64_t)out.h * out.w * channels;
+    c->image_over = !part;
+    return (part ? c->image < c->input_bytes : c->image == c->input_bytes) ? PROGRAM_OK : PROGRAM_ERR_IO;
 }
 
 static int check_kword(struct check *c, int index, bool *last)
@@ -193,6 +252,7 @@ static int check_kword(struct check *c, int index, bool *last)
     rc = read_map(&in, c, get_bits(w[0], 7, 0));
     if (rc)
         return rc;
+    touch(c, &in);
     if ((int)get_bits(w[0], 47, 32) >= in.groups)
         return PROGRAM_ERR_KWORD;
     int coef = (int)get_bits(w[1], 31, 16), weight = (int)get_bits(w[1], 15, 0);
@@ -244,10 +304,27 @@ static int check_mac(struct check *c, const uint64_t *w)
     rc = final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters);
     if (rc)
         return rc;
+    if (!final)
+        touch(c, &out);
     if (scale + filters > c->t.n_scale)
         return PROGRAM_ERR_SCALE;
     rc = reads(c, PROGRAM_SCALE, scale, filters);
     return rc ? rc : check_lists(c, (int)get_bits(w[1], 31, 16), filters);
+}
+
+/* The result goes past the banks. Lines of two rows must not share words. */
+static int check_spill(struct check *c, const uint64_t *w, const struct map *out, int groups)
+{
+    struct lines l = { get_bits(w[3], 31, 0), (int)get_bits(w[2], 47, 32), (int)get_bits(w[2], 31, 20), out->h, groups,
+                       ceil_div(out->w, c->t.hw->n) * out->planes };
+    if (!inside(&l, c))
+        return PROGRAM_ERR_IO;
+    if (!c->written || l.pitch < l.words || l.whole < l.rows)
+        return PROGRAM_ERR_STREAM;
+    for (int64_t i = 0; i < (int64_t)l.groups * l.rows; i++)
+        for (int k = 0; k < l.words; k++)
+            c->written[l.from + (i / l.rows * l.whole + i % l.rows) * l.pitch + k] = c->layer + 1;
+    return PROGRAM_OK;
 }
 
 static int check_maxpool(struct check *c, const uint64_t *w)
@@ -262,7 +339,13 @@ static int check_maxpool(struct check *c, const uint64_t *w)
     rc = check_output(&out, c, w, (int)get_bits(w[1], 47, 32), groups);
     if (rc)
         return rc;
-    return groups <= in.groups && in.planes == out.planes ? PROGRAM_OK : PROGRAM_ERR_MAP;
+    if (groups > in.groups || in.planes != out.planes)
+        return PROGRAM_ERR_MAP;
+    touch(c, &in);
+    if (get_bits(w[0], 15, 8) & PROGRAM_LY_SPILL)
+        return check_spill(c, w, &out, groups);
+    touch(c, &out);
+    return PROGRAM_OK;
 }
 
 static int check_layer(struct check *c)
@@ -272,7 +355,7 @@ static int check_layer(struct check *c)
     if (rc)
         return rc;
     uint32_t op = get_bits(w[0], 7, 0);
-    if ((op == PROGRAM_INPUT) != (c->layer == 0))
+    if (op == PROGRAM_INPUT ? c->image_over : c->layer == 0)
         return PROGRAM_ERR_OP;
     switch (op) {
     case PROGRAM_INPUT: return check_input(c, w);
@@ -288,7 +371,7 @@ static int check_layers(struct check *c, const uint64_t *image)
     int rc = c->t.streamed ? open_cells(c, image) : PROGRAM_OK;
     for (c->layer = 0; !rc && c->layer < c->t.n_layer; c->layer++)
         rc = check_layer(c);
-    if (!rc && !c->has_result)
+    if (!rc && (!c->has_result || !c->image_over))
         rc = PROGRAM_ERR_IO;
     if (!rc && (!c->t.ended || c->t.n_layer == 0 || (c->t.streamed && c->t.at != c->t.words)))
         rc = PROGRAM_ERR_STREAM;
@@ -307,6 +390,8 @@ int accel_decode_check(const struct hw *hw, const uint64_t *image, size_t image_
         rc = check_layers(&c, image);
     for (int kind = 0; kind < PROGRAM_KINDS; kind++)
         base_free(c.cell[kind]);
+    base_free(c.touched);
+    base_free(c.written);
     accel_tables_close(&c.t);
     return rc;
 }

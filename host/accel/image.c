@@ -1,17 +1,22 @@
 /* Tables and stream as the words of docs/rtl/program.md. */
 #include "accel/accel_internal.h"
 
+static int64_t scratch_pages(const struct build *b)
+{
+    return b->tiles ? (b->tiles->words * b->hw->n * 2 + PROGRAM_PAGE - 1) / PROGRAM_PAGE : 0;
+}
+
 static void put_header(const struct build *b, uint64_t *w, size_t words, size_t output_bytes)
 {
     const struct hw *hw = b->hw;
     const struct fixed_edge *in = &b->net->edge[0];
     bool stream = b->stream.n > 0;
-    w[0] = PROGRAM_MAGIC | put_bits(PROGRAM_MAJOR, 47, 32) | put_bits(stream ? PROGRAM_MINOR : 0, 63, 48);
+    w[0] = PROGRAM_MAGIC | put_bits(PROGRAM_MAJOR, 47, 32) | put_bits(b->tiles ? PROGRAM_MINOR : stream ? 1 : 0, 63, 48);
     w[1] = put_bits(hw->m, 7, 0) | put_bits(hw->n, 15, 8) | put_bits(hw->k, 31, 16) | (hw->hash & 0xffffffffu) << 32;
     w[2] = put_bits(b->n_layer, 15, 0) | put_bits(b->n_map, 31, 16) | put_bits(b->n_table_kword, 47, 32) |
            put_bits(b->coef.n, 63, 48);
-    w[3] = put_bits(b->n_table_scale, 15, 0) | put_bits(stream ? b->n_part + 1 : 0, 31, 16) | put_bits(b->weight.n, 63, 32);
-    w[4] = put_bits((int64_t)in->h * in->w * in->c, 31, 0) | put_bits((int64_t)output_bytes, 63, 32);
+    w[3] = put_bits(b->n_table_scale, 15, 0) | put_bits(stream ? b->n_head + b->n_step : 0, 31, 16) | put_bits(b->weight.n, 63, 32);
+    w[4] = put_bits((int64_t)in->h * in->w * in->c, 31, 0) | put_bits((int64_t)output_bytes, 47, 32) | put_bits(scratch_pages(b), 63, 48);
     w[5] = put_bits((int64_t)words, 31, 0) | put_bits((int64_t)b->stream.n, 63, 32);
     for (int j = 0; in->pad && j < RAW_BITS / b->pack; j++)
         for (int bit = 0; bit < b->pack; bit++)
@@ -20,13 +25,18 @@ static void put_header(const struct build *b, uint64_t *w, size_t words, size_t 
                     w[6 + j / 4] |= 1ull << (16 * (j % 4) + bit * (GROUP / b->pack) + c);
 }
 
+void accel_put_area(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge, const struct place *p, const struct area *a)
+{
+    int columns = columns_of(b, b->net->edge[edge].w, a->xb, a->blocks);
+    w[0] = put_bits(p->base, 15, 0) | put_bits(p->row_stride, 31, 16) | put_bits(p->px_stride, 47, 32) |
+           put_bits(p->planes, 51, 48) | put_bits(p->raw, 52, 52) | put_bits(a->y, 62, 53);
+    w[1] = put_bits(a->rows, 15, 0) | put_bits(columns, 31, 16) | put_bits(p->groups, 47, 32) | put_bits(a->xb, 54, 48);
+}
+
 void accel_put_map(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge)
 {
-    const struct place *p = &b->place[edge];
     const struct fixed_edge *e = &b->net->edge[edge];
-    w[0] = put_bits(p->base, 15, 0) | put_bits(p->row_stride, 31, 16) | put_bits(p->px_stride, 47, 32) |
-           put_bits(p->planes, 51, 48) | put_bits(p->raw, 52, 52);
-    w[1] = put_bits(e->h, 15, 0) | put_bits(e->w, 31, 16) | put_bits(p->groups, 47, 32);
+    accel_put_area(b, w, edge, &b->place[edge], &(struct area){ .rows = e->h, .blocks = ceil_div(e->w, b->hw->n) });
 }
 
 static uint64_t layer_word0(int op, int flags, int map, int rows, int columns)
@@ -35,53 +45,132 @@ static uint64_t layer_word0(int op, int flags, int map, int rows, int columns)
            put_bits(columns, 63, 48);
 }
 
-static void put_input(const struct build *b, uint64_t *w)
+/* ---- the image -------------------------------------------------------------------- */
+
+static void put_input(const struct build *b, uint64_t *w, int flags, int map, int rows)
 {
     const struct fixed_edge *e = &b->net->edge[0];
-    w[0] = layer_word0(PROGRAM_INPUT, 0, 0, e->h, e->w);
+    w[0] = layer_word0(PROGRAM_INPUT, flags, map, rows, e->w);
     w[1] = put_bits(e->c, 15, 0) | put_bits(b->pack, 31, 16) | put_bits(b->place[0].groups, 47, 32);
 }
 
-static void put_mac(const struct build *b, uint64_t *w, const struct part *p)
+/* Where a result goes in the scratch. */
+static void put_target(const struct build *b, uint64_t *w, int edge, int y, int xb, int group)
 {
+    w[2] |= put_bits(b->net->edge[edge].h, 31, 20) | put_bits(accel_scratch_pitch(b, edge), 47, 32);
+    w[3] |= put_bits(accel_scratch_at(b, edge, y, xb, group), 31, 0);
+}
+
+/* A tile as it is: a pool of one pixel, put where its window costs one read. */
+static void put_copy(uint64_t *w, int flags, int map, int groups, int rows, int columns)
+{
+    w[0] = layer_word0(PROGRAM_MAXPOOL, PROGRAM_LY_SPILL | flags, map, rows, columns);
+    w[1] = put_bits(groups, 15, 0) | put_bits(map, 31, 16) | put_bits(1 << 4, 63, 48);
+    w[2] = put_bits(-1, 7, 0) | put_bits(-1, 15, 8);
+}
+
+/* Strips of the image: all but the last have map record 0. */
+static int strip_rows(const struct build *b, int strip)
+{
+    return b->n_head == 1 ? b->net->edge[0].h : BASE_MIN(b->tiles->image_rows, b->net->edge[0].h - strip * b->tiles->image_rows);
+}
+
+static void put_image(const struct build *b, uint64_t *w)
+{
+    const struct fixed_edge *e = &b->net->edge[0];
+    if (!is_spilled(b, 0)) {
+        put_input(b, w, 0, 0, e->h);
+        return;
+    }
+    for (int i = 0; i < b->n_head / 2; i++, w += 2 * PROGRAM_LAYER_WORDS) {
+        bool last = i == b->n_head / 2 - 1;
+        int map = last ? b->n_map - 1 : 0, rows = strip_rows(b, i);
+        put_input(b, w, PROGRAM_LY_MORE | (last ? 0 : PROGRAM_LY_PART), map, rows);
+        put_copy(w + PROGRAM_LAYER_WORDS, last ? 0 : PROGRAM_LY_MORE, map, b->place[0].groups, rows, e->w);
+        put_target(b, w + PROGRAM_LAYER_WORDS, 0, i * b->tiles->image_rows, 0, 0);
+    }
+}
+
+static uint64_t *put_maps(const struct build *b, uint64_t *w)
+{
+    for (int i = 0; i < b->n_map; i++, w += PROGRAM_MAP_WORDS)
+        if (is_spilled(b, 0)) {
+            struct area a = { .rows = strip_rows(b, i ? b->n_head / 2 - 1 : 0), .blocks = ceil_div(b->net->edge[0].w, b->hw->n),
+                              .groups = b->place[0].groups };
+            struct place p = accel_area_place(b, 0, &a);
+            p.base = 0;
+            accel_put_area(b, w, 0, &p, &a);
+        } else {
+            accel_put_map(b, w, i);
+        }
+    return w;
+}
+
+/* ---- layers ------------------------------------------------------------------------ */
+
+/* The next record goes on with the layer. */
+static bool has_more(const struct build *b, const struct step *s)
+{
+    const struct step *next = s + 1;
+    return next < b->step + b->n_step && b->part[next->part].layer == b->part[s->part].layer;
+}
+
+static void put_mac(const struct build *b, uint64_t *w, const struct step *s)
+{
+    const struct part *p = &b->part[s->part];
     const struct fixed_layer *l = &b->net->layer[p->layer];
-    bool logits = l->out < 0, more = p->filter + p->filters < ceil_div(l->c, b->hw->m);
-    w[0] = layer_word0(PROGRAM_MAC, (logits ? PROGRAM_LY_LOGITS : 0) | (more ? PROGRAM_LY_MORE : 0), logits ? 0 : b->slot[l->out], l->h, l->w);
+    bool logits = l->out < 0;
+    w[0] = layer_word0(PROGRAM_MAC, logits ? PROGRAM_LY_LOGITS : 0, logits ? 0 : b->slot[l->out], s->rows, columns_of(b, l->w, s->xb, s->blocks));
     w[1] = put_bits(p->filters, 15, 0) | put_bits(p->at[PROGRAM_KWORD], 31, 16) | put_bits(p->at[PROGRAM_SCALE], 47, 32) |
-           put_bits(logits ? 0 : p->filter, 63, 48);
+           put_bits(logits || is_spilled(b, l->out) ? 0 : p->filter, 63, 48);
     w[2] = put_bits(l->s, 7, 0);
     if (!logits)
         w[2] |= put_bits(l->lo, 31, 16) | put_bits(l->hi, 47, 32);
     w[3] = logits ? put_bits(BASE_MIN(l->c - p->filter * b->hw->m, p->filters * b->hw->m), 31, 0) : 0;
 }
 
-static void put_maxpool(const struct build *b, uint64_t *w, const struct part *p)
+static void put_maxpool(const struct build *b, uint64_t *w, const struct step *s)
 {
+    const struct part *p = &b->part[s->part];
     const struct fixed_layer *l = &b->net->layer[p->layer];
     const struct fixed_term *t = &l->term[0];
+    bool spill = is_spilled(b, l->out);
     int taps = 0;
     for (int y = 0; y < t->kh; y++)
         for (int x = 0; x < t->kw; x++)
             taps |= 1 << (3 * y + x);
-    w[0] = layer_word0(PROGRAM_MAXPOOL, b->net->edge[t->edge].is_signed ? PROGRAM_LY_SIGNED : 0, b->slot[l->out], l->h, l->w);
-    w[1] = put_bits(ceil_div(l->c, GROUP), 15, 0) | put_bits(b->slot[t->edge], 31, 16) | put_bits(taps, 63, 48);
+    w[0] = layer_word0(PROGRAM_MAXPOOL, (b->net->edge[t->edge].is_signed ? PROGRAM_LY_SIGNED : 0) | (spill ? PROGRAM_LY_SPILL : 0), b->slot[l->out], s->rows,
+                       columns_of(b, l->w, s->xb, s->blocks));
+    w[1] = put_bits(p->filters, 15, 0) | put_bits(b->slot[t->edge], 31, 16) | put_bits(spill ? 0 : p->filter, 47, 32) | put_bits(taps, 63, 48);
     w[2] = put_bits(-t->pad_t, 7, 0) | put_bits(-t->pad_l, 15, 8) | put_bits(array_stride(l, t) == 2, 16, 16);
+    w[3] = 0;
+    if (spill)
+        put_target(b, w, l->out, s->y, s->xb, p->filter);
 }
 
-void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct part *p)
+void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], const struct step *s)
 {
-    if (b->net->layer[p->layer].kind == FIXED_MAXPOOL)
-        put_maxpool(b, w, p);
-    else
-        put_mac(b, w, p);
-    w[3] |= put_bits(p->need, 55, 32);
+    const struct part *p = &b->part[s->part];
+    const struct fixed_layer *l = &b->net->layer[p->layer];
+    if (s->copy) {
+        w[3] = 0;
+        put_copy(w, 0, b->slot[l->out], p->filters, s->rows, columns_of(b, l->w, s->xb, s->blocks));
+        put_target(b, w, l->out, s->y, s->xb, p->filter);
+    } else if (l->kind == FIXED_MAXPOOL) {
+        put_maxpool(b, w, s);
+    } else {
+        put_mac(b, w, s);
+    }
+    w[0] |= has_more(b, s) ? put_bits(PROGRAM_LY_MORE, 15, 8) : 0;
+    w[2] |= s->copy ? 0 : put_bits(s->y, 57, 48);
+    w[3] |= put_bits(s->need, 55, 32) | (s->copy ? 0 : put_bits(s->xb, 63, 56));
 }
 
 static uint64_t *put_layers(const struct build *b, uint64_t *w)
 {
-    put_input(b, w);
-    for (int i = 1; i < b->n_layer; i++)
-        accel_put_layer(b, w + i * PROGRAM_LAYER_WORDS, &b->part[i - 1]);
+    put_image(b, w);
+    for (int i = b->n_head; i < b->n_layer; i++)
+        accel_put_layer(b, w + i * PROGRAM_LAYER_WORDS, &b->step[i - b->n_head]);
     return w + b->n_layer * PROGRAM_LAYER_WORDS;
 }
 
@@ -123,8 +212,7 @@ int accel_image(struct build *b, struct accel_program *p)
     uint64_t *w = p->image;
     put_header(b, w, p->image_words - b->stream.n, p->output_bytes);
     w += PROGRAM_HEADER_WORDS;
-    for (int e = 0; e < b->n_map; e++, w += PROGRAM_MAP_WORDS)
-        accel_put_map(b, w, e);
+    w = put_maps(b, w);
     w = put_layers(b, w);
     w = put_words(w, b->table_kword, (size_t)b->n_table_kword * PROGRAM_KWORD_WORDS);
     w = put_words(w, b->coef.data, (size_t)b->coef.n * b->coef.word_bytes / sizeof *w);

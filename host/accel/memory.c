@@ -32,37 +32,26 @@ static int first_fit(const struct build *b, const bool *live, int words)
     return base;
 }
 
-static int claim(struct build *b, bool *live, int edge, const char *layer)
+/* False: no room. */
+static bool claim(struct build *b, bool *live, int edge)
 {
     struct place *p = &b->place[edge];
-    int held = 0;
     p->base = first_fit(b, live, p->words);
-    for (int e = 0; e < b->net->n_edge; e++)
-        held += live[e] ? b->place[e].words : 0;
-    if (p->base + p->words > b->hw->act_depth || p->row_stride > 65535) {
-        int rc = base_fail(BASE_INPUT,
-                           "layer '%s': activations do not fit: its map '%s' needs words %d to %d of each bank, %s has %d",
-                           layer, b->net->edge[edge].name, p->base, p->base + p->words - 1, b->hw->name, b->hw->act_depth);
-        return base_hint(rc, "fewer activation bits, a smaller image or fewer channels before this layer (%d words are in use)", held);
-    }
+    if (p->base + p->words > b->hw->act_depth || p->row_stride > 65535)
+        return false;
     live[edge] = true;
     b->act_words = BASE_MAX(b->act_words, p->base + p->words);
-    return BASE_OK;
+    return true;
 }
 
-static int terms_of(const struct fixed_layer *l)
-{
-    return l->kind == FIXED_MAXPOOL ? 1 : l->n_term;
-}
-
-static void last_uses(const struct fixed_net *net, int *last)
+void accel_lives(const struct fixed_net *net, int *born, int *last)
 {
     for (int e = 0; e < net->n_edge; e++)
-        last[e] = -1;
+        born[e] = last[e] = -1;
     for (int i = 0; i < net->n_layer; i++) {
         const struct fixed_layer *l = &net->layer[i];
         if (l->out >= 0)
-            last[l->out] = BASE_MAX(last[l->out], i);
+            born[l->out] = last[l->out] = i;
         for (int t = 0; t < terms_of(l); t++)
             last[l->term[t].edge] = i;
     }
@@ -76,20 +65,18 @@ static bool together(const int *born, const int *last, int a, int b)
 }
 
 /* The largest first, each at the lowest base where nothing that lives at the same time lies. False: no room. */
-static bool place_by_size(struct build *b, const int *last, int *born, bool *done)
+static bool place_by_size(struct build *b, const int *last, const int *born, bool *done, const bool *spilled)
 {
     const struct fixed_net *net = b->net;
     int used = 0;
     memset(done, 0, (size_t)net->n_edge * sizeof *done);
-    born[0] = -1;
-    for (int i = 0; i < net->n_layer; i++)
-        if (net->layer[i].out >= 0)
-            born[net->layer[i].out] = i;
-    for (int n = 0; n < net->n_edge; n++) {
+    for (;;) {
         int next = -1;
         for (int e = 0; e < net->n_edge; e++)
-            if (!done[e] && (next < 0 || b->place[e].words > b->place[next].words))
+            if (!done[e] && !(spilled && spilled[e]) && (next < 0 || b->place[e].words > b->place[next].words))
                 next = e;
+        if (next < 0)
+            break;
         struct place *p = &b->place[next];
         p->base = 0;
         for (bool moved = true; moved;) {
@@ -109,17 +96,28 @@ static bool place_by_size(struct build *b, const int *last, int *born, bool *don
     return true;
 }
 
-static int place_by_layer(struct build *b, const int *last, bool *live)
+static bool place_by_layer(struct build *b, const int *last, bool *live)
 {
     const struct fixed_net *net = b->net;
-    int rc = claim(b, live, 0, "input");
-    for (int i = 0; !rc && i < net->n_layer; i++) {
+    bool fits = claim(b, live, 0);
+    for (int i = 0; fits && i < net->n_layer; i++) {
         if (net->layer[i].out >= 0)
-            rc = claim(b, live, net->layer[i].out, net->layer[i].name);
+            fits = claim(b, live, net->layer[i].out);
         for (int e = 0; e < net->n_edge; e++)
             live[e] = live[e] && last[e] > i;
     }
-    return rc;
+    return fits;
+}
+
+bool accel_place_some(struct build *b, const bool *spilled)
+{
+    size_t n = (size_t)b->net->n_edge;
+    int *last = BASE_ARENA_NEW_N(b->arena, int, n), *born = BASE_ARENA_NEW_N(b->arena, int, n);
+    bool *done = BASE_ARENA_NEW_N(b->arena, bool, n);
+    if (!last || !born || !done)
+        return false;
+    accel_lives(b->net, born, last);
+    return place_by_size(b, last, born, done, spilled);
 }
 
 int accel_place(struct build *b)
@@ -130,7 +128,7 @@ int accel_place(struct build *b)
     b->place = BASE_ARENA_NEW_N(b->arena, struct place, net->n_edge);
     if (!last || !born || !live || !b->place)
         return BASE_NOMEM;
-    last_uses(net, last);
+    accel_lives(net, born, last);
     for (int e = 0; e < net->n_edge; e++) {
         const struct fixed_edge *edge = &net->edge[e];
         if (edge->h > 1023 || edge->w > 1023)
@@ -138,10 +136,8 @@ int accel_place(struct build *b)
                              edge->h, edge->w);
         shape(&b->place[e], edge, b->hw->n, e == 0 ? b->pack : 1, e == 0);
     }
-    int rc = place_by_layer(b, last, live);
-    if (rc == BASE_INPUT && place_by_size(b, last, born, live)) {
-        base_error_clear();
-        rc = BASE_OK;
-    }
-    return rc;
+    if (place_by_layer(b, last, live) || place_by_size(b, last, born, live, NULL))
+        return BASE_OK;
+    b->tiles = BASE_ARENA_NEW(b->arena, struct tiles);     /* some must live in the scratch */
+    return b->tiles ? BASE_OK : BASE_NOMEM;
 }

@@ -98,15 +98,17 @@ static struct pace next_tile(struct pace p, const struct tile *tile, int gap)
 }
 
 /* `count` equal tiles. The distance between take and issue decides the time of the next tile, so
- * when it repeats, all that follow take the same. */
-static struct pace many_tiles(struct pace p, const struct tile *tile, int gap, int64_t count)
+ * when it repeats, all that follow take the same. A tile's words follow its last issue by `delay`. */
+static struct pace many_tiles(struct pace p, const struct tile *tile, int gap, int64_t count, struct accel_port *port, int delay, int words)
 {
     for (; count > 0; count--) {
         struct pace q = next_tile(p, tile, gap);
-        if (q.issue - q.take == p.issue - p.take) {
-            int64_t step = q.issue - p.issue;
+        bool steady = q.issue - q.take == p.issue - p.take;
+        int64_t step = q.issue - p.issue;
+        if (port)
+            accel_port_writes(port, (struct accel_writes){ q.issue + delay, step, steady ? count : 1, words });
+        if (steady)
             return (struct pace){ p.take + count * step, p.issue + count * step };
-        }
         p = q;
     }
     return p;
@@ -127,13 +129,14 @@ static struct pace layer_start(int64_t go)
 
 static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
 
-static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
+/* `port` is told of the writes, where a block from the scratch may meet them. */
+static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, struct accel_port *port)
 {
     int planes = planes_of(t, get_bits(layer[0], 31, 16)), steps = drain_steps(t->hw), k = (int)get_bits(layer[1], 31, 16);
     struct pace p = layer_start(go);
     for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
         struct tile tile = list_tile(t, &k);
-        p = many_tiles(p, &tile, BASE_MAX(steps, planes), tiles_of(t, layer));
+        p = many_tiles(p, &tile, BASE_MAX(steps, planes), tiles_of(t, layer), port, ARRAY_CAPTURE + REQUANT + 2 + steps, planes);
     }
     return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + planes;
 }
@@ -156,14 +159,17 @@ static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, i
     return end;
 }
 
-static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
+/* All planes of all tiles follow each other as their reads do. */
+static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, struct accel_port *port)
 {
     uint32_t map = get_bits(layer[1], 31, 16);
-    int planes = planes_of(t, map);
-    struct tile tile = { 0 };
-    add_windows(&tile, spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), width_of(t, map), t->hw->n), 1, planes);
-    struct pace p = many_tiles(layer_start(go), &tile, 1, tiles_of(t, layer) * get_bits(layer[1], 15, 0));
-    return p.issue + MAXPOOL;
+    int planes = planes_of(t, map), reads = spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), width_of(t, map), t->hw->n);
+    int64_t words = tiles_of(t, layer) * get_bits(layer[1], 15, 0) * planes, first = go + WALK_READ + reads + MAXPOOL;
+    if (get_bits(layer[0], 15, 8) & PROGRAM_LY_SPILL)
+        return accel_port_spill(port, layer, go, WALK_READ, reads, planes);
+    if (t->scratch)
+        accel_port_writes(port, (struct accel_writes){ first, reads, words, 1 });
+    return first + (words - 1) * reads;
 }
 
 /* ---- program ---------------------------------------------------------------------------- */
@@ -198,13 +204,13 @@ static void run_layers(struct accel_cycles *out, struct accel_port *port, struct
         const uint64_t *layer;
         int64_t go = layer_go(port, t, i, now, &layer), end;
         if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT)
-            end = accel_port_input(port, go);
+            end = accel_port_input(port, layer, go);
         else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
-            end = maxpool_end(t, layer, go);
+            end = maxpool_end(t, layer, go, port);
         else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
             end = logits_end(t, layer, go, &last_logit);
         else
-            end = mac_end(t, layer, go);
+            end = mac_end(t, layer, go, t->scratch ? port : NULL);
         if (t->streamed)
             accel_port_ended(port, end);
         now = end;
@@ -214,7 +220,7 @@ static void run_layers(struct accel_cycles *out, struct accel_port *port, struct
             out->layer[out->n_layer++] = now - begin;
         begin = now;
     }
-    out->total = accel_model_finish(t->hw, port->image, last_logit, now + SEQ_END);
+    out->total = accel_model_finish(port, last_logit, now + SEQ_END);
 }
 
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words)
@@ -233,7 +239,8 @@ int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *i
     accel_port_open(&port, hw, image);
     run_layers(out, &port, &t);
     out->load = accel_model_load(hw, image);
-    out->ddr_bytes = accel_model_ddr_bytes(image);
+    out->ddr_bytes = accel_model_ddr_bytes(&port);
     accel_tables_close(&t);
-    return BASE_OK;
+    accel_port_close(&port);
+    return port.nomem ? BASE_NOMEM : BASE_OK;
 }

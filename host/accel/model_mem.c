@@ -91,7 +91,7 @@ static void reader_step(struct accel_reader *r, bool pop, int64_t command, uint6
 
 /* ---- image: bp_input ---- */
 
-struct unpack { int n, channels, words, rows, cols, have, y, x, word; bool upper; };
+struct unpack { int n, channels, words, rows, cols, y, x, word; bool upper; };
 
 static uint32_t field(uint64_t word, int low, int bits)
 {
@@ -143,9 +143,42 @@ static bool unpack_take(struct unpack *u)
 void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *image)
 {
     *p = (struct accel_port){ .hw = hw, .image = image, .image_left = input_beats(image), .layers = (int)field(image[2], 0, 16),
-                              .state = image[5] >> 32 ? STREAM_COMMAND : STREAM_OVER };
+                              .state = image[5] >> 32 ? STREAM_COMMAND : STREAM_OVER, .write_credit = CREDIT_Q16 };
     reader_init(&p->read, hw);
     reader_step(&p->read, false, p->image_left, 0);
+}
+
+void accel_port_close(struct accel_port *p)
+{
+    base_free(p->writes);
+    p->writes = NULL;
+}
+
+void accel_port_writes(struct accel_port *p, struct accel_writes w)
+{
+    if (p->n_writes == p->cap_writes) {
+        size_t cap = 2 * (size_t)p->cap_writes + 64;
+        struct accel_writes *to = base_realloc(p->writes, (size_t)p->cap_writes * sizeof *to, cap * sizeof *to);
+        if (!to) {
+            p->nomem = true;
+            return;
+        }
+        p->writes = to;
+        p->cap_writes = (int)cap;
+    }
+    p->writes[p->n_writes++] = w;
+}
+
+/* Asked for cycles in their order. */
+static bool layer_writes(struct accel_port *p, int64_t now)
+{
+    for (; p->at_write < p->n_writes; p->at_write++) {
+        const struct accel_writes *w = &p->writes[p->at_write];
+        int64_t since = now - w->first;
+        if (since < (w->count - 1) * w->step + w->length)
+            return since >= 0 && since % w->step < w->length;
+    }
+    return false;
 }
 
 static bool reader_busy(const struct accel_reader *r)
@@ -174,19 +207,80 @@ static void take_header(struct accel_port *p)
     p->state = STREAM_WAIT;
 }
 
-/* One cycle; input: the image's next beat is taken if there is one. Returns whether it was. */
-static bool port_step(struct accel_port *p, bool input)
+/* The record is in; its first line is ready three cycles after bp_fill's start, which is in the next. */
+static void start_fill(struct accel_port *p)
+{
+    const struct accel_block b = { .record = p->image + field(p->image[5], 0, 32) + p->at - PROGRAM_FILL_WORDS };
+    struct accel_fill f = accel_tables_fill(&b);
+    int blocks = (f.columns + p->hw->n - 1) / p->hw->n;
+    p->fill = (struct accel_fill_run){ .state = f.groups ? FILL_LINE : FILL_NEXT, .from = f.from, .pitch = f.pitch, .whole = f.whole,
+                                       .line = (int64_t)blocks * f.planes, .rows = f.rows, .lines = (int64_t)f.rows * f.groups, .next = f.next,
+                                       .ready = p->read.now + (f.groups ? 4 : 2), .over = f.groups == 0 };
+    p->fill.words = p->fill.lines * p->fill.line;
+    p->state = STREAM_FILL;
+}
+
+struct command { int64_t beats; uint64_t addr; };
+
+/* A line, or the next segment, when the port has asked for all of the one before. */
+static struct command fill_command(struct accel_port *p, uint64_t tables)
+{
+    struct accel_fill_run *f = &p->fill;
+    struct command c = { 0 };
+    int beats = p->hw->n / 4;
+    if (f->state == FILL_WORDS || p->read.now < f->ready || p->read.left > 0)
+        return c;
+    if (f->state == FILL_NEXT) {
+        f->state = FILL_WORDS;
+        return (struct command){ f->next, (tables + (uint64_t)p->at) * 8 };
+    }
+    c.beats = f->line * beats;
+    c.addr = (uint64_t)(f->from + (f->at / f->rows * f->whole + f->at % f->rows) * f->pitch) * (uint64_t)(8 * beats);
+    p->scratch_beats += c.beats;
+    f->ready = p->read.now + (++f->at == f->lines ? 1 : 3);
+    f->state = f->at == f->lines ? FILL_NEXT : FILL_LINE;
+    return c;
+}
+
+/* Takes a beat if it can; writes the word if nobody else does. */
+static bool fill_step(struct accel_port *p, bool beat)
+{
+    struct accel_fill_run *f = &p->fill;
+    bool last_beat = f->beat == p->hw->n / 4 - 1;
+    bool pop = beat && !f->over && (!f->full || (!last_beat && f->words > 1));
+    bool write = f->full && !p->unpacking && !layer_writes(p, p->read.now);
+    if (write) {
+        f->full = false;
+        f->over = --f->words == 0;
+    }
+    if (pop) {
+        f->full |= last_beat;
+        f->beat = last_beat ? 0 : f->beat + 1;
+    }
+    return pop;
+}
+
+/* One cycle; the image's next beat is taken if there is one and room for it. */
+static void port_step(struct accel_port *p)
 {
     struct accel_reader *r = &p->read;
-    bool beat = r->fifo > 0, mine = p->image_left > 0, taken = beat && mine && input, pop = taken;
-    int64_t command = 0;
+    bool beat = r->fifo > 0, mine = p->image_left > 0, taken = beat && mine && p->have <= 8, pop = taken;
     uint64_t tables = field(p->image[5], 0, 32);
+    struct command command = { 0 };
     switch (p->state) {
     case STREAM_COMMAND:
         if (!reader_busy(r)) {
-            command = (int64_t)(p->image[5] >> 32);
+            command = (struct command){ program_scratch_pages(p->image) ? 1 + PROGRAM_FILL_WORDS : (int64_t)(p->image[5] >> 32), tables * 8 };
             p->state = STREAM_BLOCK;
         }
+        break;
+    case STREAM_FILL:
+        if (p->fill.state == FILL_WORDS && p->fill.over) {
+            block_in(p);
+            break;
+        }
+        command = fill_command(p, tables);
+        pop |= fill_step(p, beat && !mine);
         break;
     case STREAM_BLOCK:
         if (beat && !mine) {
@@ -204,15 +298,17 @@ static bool port_step(struct accel_port *p, bool input)
         if (beat) {
             pop = true;
             p->at++;
-            if (--p->section == 0)
+            if (--p->section == 0 && p->kind == PROGRAM_FILL)
+                start_fill(p);
+            else if (p->section == 0)
                 block_in(p);
         }
         break;
     default: break;
     }
     p->image_left -= taken;
-    reader_step(r, pop, command, tables * 8);
-    return taken;
+    p->have += taken ? 8 : 0;
+    reader_step(r, pop, command.beats, command.addr);
 }
 
 /* Nothing changes any more before a layer ends. */
@@ -227,14 +323,14 @@ static bool port_still(const struct accel_port *p)
 int64_t accel_port_layer(struct accel_port *p, int64_t from, int record)
 {
     while (p->layers <= record)
-        port_step(p, false);
+        port_step(p);
     return p->layers == record + 1 && p->layer_seen > from ? p->layer_seen : from;
 }
 
 int64_t accel_port_blocks(struct accel_port *p, int64_t from, int blocks)
 {
     while (p->blocks < blocks)
-        port_step(p, false);
+        port_step(p);
     return p->blocks == blocks && p->block_seen > from ? p->block_seen : from;
 }
 
@@ -244,35 +340,36 @@ void accel_port_ended(struct accel_port *p, int64_t at)
         if (port_still(p))
             p->read.now = at + 1;
         else
-            port_step(p, false);
+            port_step(p);
     p->ended++;
+    p->n_writes = p->at_write = 0;
 }
 
-int64_t accel_port_input(struct accel_port *p, int64_t start)
+int64_t accel_port_input(struct accel_port *p, const uint64_t *layer, int64_t start)
 {
-    const uint64_t *layer = first_layer(p->image);
     struct unpack u = { .n = p->hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
                         .cols = (int)field(layer[0], 48, 16) };
     int pack = (int)field(layer[1], 16, 16);
     u.words = 8 / (pack > 0 && pack <= 8 ? pack : 8);
-    bool full = false, writing = false;
+    bool full = false;
     /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 1. A port
      * that is slower than anything real still ends: every beat comes. */
     for (;;) {
         int64_t now = p->read.now;
-        bool last = writing && u.word + 1 == u.words, copy = full && (!writing || last), filled = u.x == 0 && u.y == u.rows;
-        bool take = !filled && now >= start + 1 && (!full || copy) && u.have >= unpack_want(&u);
-        if (last && filled && !full)
+        bool last = p->unpacking && u.word + 1 == u.words, copy = full && (!p->unpacking || last), filled = u.x == 0 && u.y == u.rows;
+        bool take = !filled && now >= start + 1 && (!full || copy) && p->have >= unpack_want(&u), writes = copy || (p->unpacking && !last);
+        if (last && filled && !full) {
+            p->unpacking = false;
             return now + 1;
+        }
         full &= !copy;
-        u.word = copy ? 0 : u.word + writing;
-        writing = copy || (writing && !last);
+        u.word = copy ? 0 : u.word + p->unpacking;
         if (take) {
-            u.have -= unpack_want(&u);
+            p->have -= unpack_want(&u);
             full |= unpack_take(&u);
         }
-        if (port_step(p, u.have <= 8))
-            u.have += 8;
+        port_step(p);
+        p->unpacking = writes;
     }
 }
 
@@ -280,17 +377,108 @@ int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t st
 {
     struct accel_port p;
     accel_port_open(&p, hw, image);
-    return accel_port_input(&p, start);
+    return accel_port_input(&p, first_layer(image), start);
+}
+
+/* ---- scratch: bp_spill ---- */
+
+struct spill {
+    int64_t line, rows, lines, at;         /* words of a line; lines of a group, and all; begun */
+    int64_t addr, from, pitch, whole;      /* bytes; words */
+    int64_t left, ready;                   /* beats of the line not asked for; cycle in which the next line is */
+    int burst, beat;                       /* beats of the burst to come; of the word */
+    enum { SPILL_LINE, SPILL_ADDR, SPILL_DATA, SPILL_RESP } state;
+    int held, owed;                        /* words in the FIFO; responses */
+    int64_t due[16], sent, answered;       /* of the responses, a ring; bursts */
+};
+
+static void spill_line(struct spill *s, int64_t now, int bytes)
+{
+    if (now < s->ready)
+        return;
+    s->addr = (s->from + (s->at / s->rows * s->whole + s->at % s->rows) * s->pitch) * bytes;
+    s->left = s->line * bytes / 8;
+    s->at++;
+    s->ready = now + 3;
+    s->state = SPILL_ADDR;
+}
+
+static void spill_address(struct spill *s, int burst_beats)
+{
+    int64_t len = BASE_MIN(BASE_MIN(burst_beats, 512 - (s->addr >> 3 & 511)), s->left);
+    if (s->owed == 15)
+        return;
+    s->addr += len * 8;
+    s->left -= len;
+    s->burst = (int)len;
+    s->state = SPILL_DATA;
+}
+
+int64_t accel_port_spill(struct accel_port *p, const uint64_t *layer, int64_t go, int first, int reads, int planes)
+{
+    const struct hw *hw = p->hw;
+    int blocks = ((int)field(layer[0], 48, 16) + hw->n - 1) / hw->n, bytes = 2 * hw->n, latency = hw->write_latency > 0 ? hw->write_latency : 1;
+    struct spill s = { .line = (int64_t)blocks * planes, .rows = field(layer[0], 32, 16), .from = field(layer[3], 0, 32), .pitch = field(layer[2], 32, 16),
+                       .whole = field(layer[2], 20, 12), .ready = go + 3 };
+    s.lines = s.rows * field(layer[1], 0, 16);
+    uint32_t rate = port_rate(hw), credit = p->write_credit;
+    int64_t words = s.lines * s.line, take = go + first + reads, now = p->write_now;
+    bool hold = false, push = false;
+    p->scratch_beats += words * bytes / 8;
+    for (; now <= go && credit < CREDIT_Q16; now++)
+        refill(&credit, rate);
+    for (now = go + 1;; now++) {
+        int was_held = s.held, was_owed = s.owed;
+        bool taken = words > 0 && now >= take && !hold, hold_next = was_held >= 8, sent = false, asked = false;
+        int state = (int)s.state;
+        if (state == SPILL_LINE) {
+            spill_line(&s, now, bytes);
+        } else if (state == SPILL_ADDR) {
+            spill_address(&s, hw->burst_beats);
+            asked = s.state == SPILL_DATA;
+        } else if (state == SPILL_DATA) {
+            sent = was_held > 0 && credit >= BEAT_Q16;
+        } else if (was_owed == 0) {
+            break;
+        }
+        if (s.answered < s.sent && s.due[s.answered % 16] <= now) {
+            s.answered++;
+            s.owed--;
+        }
+        s.owed += asked;
+        if (sent) {
+            credit -= BEAT_Q16;
+            s.beat = (s.beat + 1) % (bytes / 8);
+            s.held -= s.beat == 0;
+            if (--s.burst == 0) {
+                s.due[s.sent++ % 16] = now + latency;
+                s.state = s.left ? SPILL_ADDR : s.at < s.lines ? SPILL_LINE : SPILL_RESP;
+            }
+        }
+        refill(&credit, rate);
+        s.held += push;
+        push = taken;
+        hold = hold_next;
+        if (taken) {
+            words--;
+            take = now + reads;
+        }
+    }
+    p->write_credit = credit;
+    p->write_now = now;
+    return now;
 }
 
 /* ---- logits: bp_output and bp_axi_write ---- */
 
-int64_t accel_model_finish(const struct hw *hw, const uint64_t *image, int64_t last_logit,
-                           int64_t core_done)
+int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64_t core_done)
 {
-    int64_t beats = ((int64_t)field(image[4], 32, 32) + 7) / 8;
+    const struct hw *hw = p->hw;
+    int64_t beats = ((int64_t)program_output_bytes(p->image) + 7) / 8;
     int latency = hw->write_latency > 0 ? hw->write_latency : 1;
-    uint32_t rate = port_rate(hw), credit = CREDIT_Q16;
+    uint32_t rate = port_rate(hw), credit = p->write_credit;
+    for (int64_t t = p->write_now; t < last_logit + 2 && credit < CREDIT_Q16; t++)
+        refill(&credit, rate);
     int64_t now = last_logit + 2;          /* the address of the first burst is offered */
     while (beats > 0) {
         int64_t burst = beats < hw->burst_beats ? beats : hw->burst_beats;
@@ -357,7 +545,7 @@ int64_t accel_model_load(const struct hw *hw, const uint64_t *image)
     return r.now + 2;
 }
 
-int64_t accel_model_ddr_bytes(const uint64_t *image)
+int64_t accel_model_ddr_bytes(const struct accel_port *p)
 {
-    return (input_beats(image) + (int64_t)(image[5] >> 32)) * 8 + (int64_t)field(image[4], 32, 32);
+    return (input_beats(p->image) + (int64_t)(p->image[5] >> 32) + p->scratch_beats) * 8 + (int64_t)program_output_bytes(p->image);
 }

@@ -23,13 +23,35 @@ struct accel_reader {
     int queued;
 };
 
+/* Cycles in which a layer writes the activation memory: `count` times `length` of them, every `step`, in order. */
+struct accel_writes { int64_t first, step, count; int length; };
+
+/* A block from the scratch: bp_fill. */
+struct accel_fill_run {
+    enum { FILL_LINE, FILL_NEXT, FILL_WORDS } state;
+    int64_t from, pitch, whole, line;      /* words: of the first line, row to row; rows of a group; words of a line */
+    int64_t rows, lines, at;               /* rows of a group; all lines; lines that are asked for */
+    int64_t words, next;                   /* to be written; of the stream's next segment */
+    int64_t ready;                         /* cycle in which the next line is */
+    int beat;                              /* of the next word */
+    bool full, over;
+};
+
 /* The port in a run: the image, then the stream. */
 struct accel_port {
     const struct hw *hw;
     const uint64_t *image;
     struct accel_reader read;
     int64_t image_left;                    /* beats that are not taken yet */
-    enum { STREAM_OVER, STREAM_COMMAND, STREAM_BLOCK, STREAM_WAIT, STREAM_SECTION } state;
+    enum { STREAM_OVER, STREAM_COMMAND, STREAM_BLOCK, STREAM_WAIT, STREAM_SECTION, STREAM_FILL } state;
+    int have;                              /* bytes of the image in the unpacker */
+    bool unpacking;                        /* it writes */
+    struct accel_fill_run fill;
+    struct accel_writes *writes;           /* of the layer at hand */
+    int n_writes, cap_writes, at_write;
+    bool nomem;
+    uint32_t write_credit;                 /* of the write port, in cycle write_now */
+    int64_t write_now, scratch_beats;      /* beats to and from the scratch so far */
     int64_t at, section;                   /* words of the stream taken; words of the section to come */
     int kind, after;                       /* of the block at hand */
     int ended;                             /* layers */
@@ -39,26 +61,30 @@ struct accel_port {
 
 /* Cycle 0, in which the engine starts, is behind. */
 void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *image);
-/* The cycle of input_done, when input_start came in cycle `start`. Layer 0 must be INPUT. */
-int64_t accel_port_input(struct accel_port *p, int64_t start);
+void accel_port_close(struct accel_port *p);
+/* The cycle of input_done, when input_start came in cycle `start`. */
+int64_t accel_port_input(struct accel_port *p, const uint64_t *layer, int64_t start);
+/* The cycle of the last response, when a layer to the scratch began in cycle `go`; reads of a window, planes of the map. */
+int64_t accel_port_spill(struct accel_port *p, const uint64_t *layer, int64_t go, int first, int reads, int planes);
+/* The layer at hand writes then, too. Forgotten by accel_port_ended. */
+void accel_port_writes(struct accel_port *p, struct accel_writes w);
 /* The first cycle from `from` on in which layer record number `record` is seen, or `blocks` blocks are; they will come. */
 int64_t accel_port_layer(struct accel_port *p, int64_t from, int record);
 int64_t accel_port_blocks(struct accel_port *p, int64_t from, int blocks);
 /* A layer ended in cycle `at`. */
 void accel_port_ended(struct accel_port *p, int64_t at);
 
-/* As accel_port_input, of a run without a stream. */
+/* As accel_port_input of layer 0, of a run without a stream. */
 int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start);
 
 /* The CYCLES register of a run whose last logit was handed over in cycle last_logit and whose
  * engine was done in cycle core_done. */
-int64_t accel_model_finish(const struct hw *hw, const uint64_t *image, int64_t last_logit,
-                           int64_t core_done);
+int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64_t core_done);
 
 /* The CYCLES register of a load. */
 int64_t accel_model_load(const struct hw *hw, const uint64_t *image);
 
-/* Bytes over the memory port in a run: whole words of image and stream in, logits out. */
-int64_t accel_model_ddr_bytes(const uint64_t *image);
+/* Bytes over the memory port in a run: whole words of image and stream in, logits out, the scratch both ways. */
+int64_t accel_model_ddr_bytes(const struct accel_port *p);
 
 #endif

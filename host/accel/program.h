@@ -8,7 +8,7 @@
 
 #define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
 #define PROGRAM_MAJOR 1
-#define PROGRAM_MINOR 1                /* of devices; an image without a stream says 0 */
+#define PROGRAM_MINOR 2                /* of devices; an image says 0, with a stream 1, with scratch 2 */
 #define PROGRAM_HEADER_WORDS 8
 #define PROGRAM_MAP_WORDS 2
 #define PROGRAM_LAYER_WORDS 4
@@ -26,12 +26,26 @@ enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 #define PROGRAM_LY_LOGITS 1u           /* MAC: results are the int32 logits */
 #define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */
 #define PROGRAM_LY_MORE 4u             /* the next record goes on with this layer */
+#define PROGRAM_LY_SPILL 8u            /* MAXPOOL: the result goes to the scratch */
+#define PROGRAM_LY_PART 16u            /* INPUT: another INPUT goes on with the image */
 
 /* Blocks of the stream: what a block's records are */
 enum program_kind {
     PROGRAM_END = 0, PROGRAM_MAP = 1, PROGRAM_LAYER = 2, PROGRAM_KWORD = 3, PROGRAM_COEF = 4, PROGRAM_SCALE = 5,
-    PROGRAM_WEIGHT = 6, PROGRAM_KINDS = 7
+    PROGRAM_WEIGHT = 6, PROGRAM_KINDS = 7,
+    PROGRAM_FILL = 7                   /* not a table: a map's words come from the scratch */
 };
+#define PROGRAM_FILL_WORDS 4           /* of its record; with its header 5, which a program with scratch reads first */
+
+/* The scratch lies behind the logits in the OUTPUT window. */
+#define PROGRAM_PAGE 4096u
+static inline uint32_t program_output_bytes(const uint64_t *image) { return (uint32_t)(image[4] >> 32) & 0xffffu; }
+static inline uint32_t program_scratch_pages(const uint64_t *image) { return (uint32_t)(image[4] >> 48); }
+static inline uint64_t program_output_window(const uint64_t *image)
+{
+    uint64_t pages = program_scratch_pages(image);
+    return pages ? (1 + pages) * PROGRAM_PAGE : program_output_bytes(image);
+}
 
 /* Error codes: register STATUS, accel_decode_check */
 enum program_error {

@@ -6,7 +6,8 @@
 
 #include "accel/accel_internal.h"
 
-enum { SHARE = 8 };            /* a part takes at most 1 / SHARE of a table, unless a filter group takes more */
+/* A part takes at most 1 / SHARE of a table, unless a filter group takes more. All tiles use a part: it is better whole. */
+enum { SHARE = 8, SHARE_TILED = 2 };
 
 /* The four tables of constants, in the order of their blocks. */
 static const int tables[] = { PROGRAM_KWORD, PROGRAM_COEF, PROGRAM_SCALE, PROGRAM_WEIGHT };
@@ -21,6 +22,10 @@ struct work {
     struct ring ring[PROGRAM_KINDS];
     int *last_use;                         /* [n_edge], records after which the map is dead */
     int *order;                            /* [n_part], in which parts are asked to stay */
+    uint64_t (*map)[PROGRAM_MAP_WORDS];    /* [n_edge], the record in the edge's place; zeros: none */
+    int *map_used;                         /* [map_depth], records after which nobody reads it */
+    int loaded;                            /* part whose constants came last, or -1 */
+    struct fills *fills;                   /* with tiles */
 };
 
 static bool is_shared(int kind) { return kind == PROGRAM_WEIGHT || kind == PROGRAM_COEF; }
@@ -104,10 +109,13 @@ static int refuse(const struct work *w, const struct part *p, int kind)
     return base_hint(rc, "fewer bits, more pruning or fewer input channels in this layer");
 }
 
+static bool is_tiled(const struct build *b, int layer) { return b->tiles && b->tiles->plan[layer].tiled; }
+
 static int cut_mac(struct work *w, int layer)
 {
     struct build *b = w->b;
     int groups = ceil_div(b->net->layer[layer].c, b->hw->m), k = b->first_kword[layer], rc = BASE_OK;
+    int share = is_tiled(b, layer) ? SHARE_TILED : SHARE, most = is_tiled(b, layer) ? b->tiles->plan[layer].filters : groups;
     clear_pools(w);
     struct part *p = new_part(b, layer, 0, k);
     for (int g = 0; !rc && g < groups; g++) {
@@ -115,7 +123,7 @@ static int cut_mac(struct work *w, int layer)
         while (!is_last(b, end++)) {}
         struct part before = *p;
         rc = extend(w, p, end);
-        if (!rc && before.filters && too_large(w, p, SHARE)) {
+        if (!rc && before.filters && (before.filters == most || too_large(w, p, share))) {
             *p = before;
             clear_pools(w);
             p = new_part(b, layer, g, k);
@@ -127,6 +135,13 @@ static int cut_mac(struct work *w, int layer)
         k = end;
     }
     return rc;
+}
+
+static void cut_pool(struct build *b, int layer)
+{
+    int groups = ceil_div(b->net->layer[layer].c, GROUP), most = is_tiled(b, layer) ? b->tiles->plan[layer].filters : groups;
+    for (int g = 0; g < groups; g += most)
+        new_part(b, layer, g, 0)->filters = BASE_MIN(most, groups - g);
 }
 
 static int cut(struct work *w)
@@ -142,10 +157,64 @@ static int cut(struct work *w)
         if (b->net->layer[i].kind == FIXED_MAC)
             rc = cut_mac(w, i);
         else
-            new_part(b, i, 0, 0)->filters = ceil_div(b->net->layer[i].c, GROUP);
-    if (!rc && b->n_part + 1 > 65535)
-        rc = base_fail(BASE_INPUT, "network '%s' needs %d layer records; a program has at most 65535", b->net->name, b->n_part + 1);
+            cut_pool(b, i);
     return rc;
+}
+
+/* ---- steps ----------------------------------------------------------------------- */
+
+/* The part at a tile, and the tile's way to the scratch. */
+static void add_step(struct build *b, int part, struct step s)
+{
+    const struct fixed_layer *l = &b->net->layer[b->part[part].layer];
+    s.part = part;
+    if (b->step)
+        b->step[b->n_step] = s;
+    b->n_step++;
+    if (!is_spilled(b, l->out) || l->kind == FIXED_MAXPOOL)
+        return;
+    s.copy = true;
+    if (b->step)
+        b->step[b->n_step] = s;
+    b->n_step++;
+}
+
+/* Parts [first, end) are those of a layer. */
+static void add_tiles(struct build *b, int first, int end)
+{
+    int layer = b->part[first].layer;
+    const struct fixed_layer *l = &b->net->layer[layer];
+    int blocks = ceil_div(l->w, b->hw->n);
+    struct plan p = is_tiled(b, layer) ? b->tiles->plan[layer] : (struct plan){ .rows = l->h, .blocks = blocks };
+    int tiles_x = ceil_div(blocks, p.blocks), tiles = ceil_div(l->h, p.rows) * tiles_x, parts = end - first;
+    for (int i = 0; i < tiles * parts; i++) {
+        int part = p.by_part ? i / tiles : i % parts, tile = p.by_part ? i % tiles : i / parts;
+        int y = tile / tiles_x * p.rows, xb = tile % tiles_x * p.blocks;
+        add_step(b, first + part, (struct step){ .y = y, .rows = BASE_MIN(p.rows, l->h - y), .xb = xb, .blocks = BASE_MIN(p.blocks, blocks - xb) });
+    }
+}
+
+static void add_steps(struct build *b)
+{
+    b->n_step = 0;
+    for (int first = 0, end; first < b->n_part; first = end) {
+        for (end = first; end < b->n_part && b->part[end].layer == b->part[first].layer; end++) {}
+        add_tiles(b, first, end);
+    }
+}
+
+/* Counted, then made. */
+static int make_steps(struct build *b)
+{
+    b->n_head = BASE_MAX(b->n_head, 1);
+    add_steps(b);
+    if (b->n_head + b->n_step > 65535)
+        return base_fail(BASE_INPUT, "network '%s' needs %d layer records; a program has at most 65535", b->net->name, b->n_head + b->n_step);
+    b->step = BASE_ARENA_NEW_N(b->arena, struct step, BASE_MAX(b->n_step, 1));
+    if (!b->step)
+        return BASE_NOMEM;
+    add_steps(b);
+    return BASE_OK;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -228,8 +297,19 @@ static int open_ring(struct work *w, int kind, int first)
     return r->free_after ? BASE_OK : BASE_NOMEM;
 }
 
-/* Room for n records in a row that layer record `user` uses; *after: layers that must have ended. */
-static int claim(struct work *w, int kind, int n, int user, int *after)
+/* Layer record `user` uses n records from `at` on; returns the layers that must have ended before they are written. */
+static int take(struct work *w, int kind, int at, int n, int user)
+{
+    int *free_after = w->ring[kind].free_after, after = 0;
+    for (int i = at; i < at + n; i++) {
+        after = BASE_MAX(after, free_after[i]);
+        free_after[i] = user + 1;
+    }
+    return after;
+}
+
+/* The place of n records in a row. */
+static int claim(struct work *w, int kind, int n)
 {
     struct ring *r = &w->ring[kind];
     int middle = r->first + (w->depth[kind] - r->first) / 2;
@@ -237,28 +317,21 @@ static int claim(struct work *w, int kind, int n, int user, int *after)
         r->next = middle;                      /* across it, it would make the next two wait */
     if (r->next + n > w->depth[kind])
         r->next = r->first;
-    int at = r->next;
-    *after = 0;
-    for (int i = at; i < at + n; i++) {
-        *after = BASE_MAX(*after, r->free_after[i]);
-        r->free_after[i] = user + 1;
-    }
     r->next += n;
-    return at;
+    return r->next - n;
 }
 
 /* A map keeps its record as long as it is used, so the one that is free first. */
-static int claim_map(struct work *w, int edge, int user, int *after)
+static int claim_map(struct work *w, int edge, int user)
 {
     struct build *b = w->b;
-    int *free_after = w->ring[PROGRAM_MAP].free_after, best = 1;
-    for (int i = 1; i < w->depth[PROGRAM_MAP]; i++)
+    int *free_after = w->ring[PROGRAM_MAP].free_after, best = b->n_map;
+    for (int i = b->n_map; i < w->depth[PROGRAM_MAP]; i++)
         if (free_after[i] < free_after[best])
             best = i;
-    if (free_after[best] > user)
+    if (best >= w->depth[PROGRAM_MAP] || free_after[best] > user)
         return base_fail(BASE_INPUT, "layer '%s': more than the %d maps of %s are in use at once", b->net->edge[edge].name,
                          w->depth[PROGRAM_MAP], b->hw->name);
-    *after = free_after[best];
     free_after[best] = w->last_use[edge];
     b->slot[edge] = best;
     return BASE_OK;
@@ -268,14 +341,19 @@ static int map_uses(struct work *w)
 {
     struct build *b = w->b;
     w->last_use = BASE_ARENA_NEW_N(b->arena, int, b->net->n_edge);
-    if (!w->last_use)
+    w->map = base_arena_alloc(b->arena, (size_t)b->net->n_edge * sizeof *w->map);
+    w->map_used = BASE_ARENA_NEW_N(b->arena, int, w->depth[PROGRAM_MAP]);
+    if (!w->last_use || !w->map || !w->map_used)
         return BASE_NOMEM;
-    for (int i = 0; i < b->n_part; i++) {
-        const struct fixed_layer *l = &b->net->layer[b->part[i].layer];
+    memset(w->map, 0, (size_t)b->net->n_edge * sizeof *w->map);
+    if (!is_spilled(b, 0))                     /* the load has it */
+        accel_put_map(b, w->map[0], 0);
+    for (int i = 0; i < b->n_step; i++) {
+        const struct fixed_layer *l = &b->net->layer[b->part[b->step[i].part].layer];
         if (l->out >= 0)
-            w->last_use[l->out] = i + 2;
-        for (int t = 0; t < (l->kind == FIXED_MAXPOOL ? 1 : l->n_term); t++)
-            w->last_use[l->term[t].edge] = i + 2;
+            w->last_use[l->out] = b->n_head + i + 1;
+        for (int t = 0; t < terms_of(l); t++)
+            w->last_use[l->term[t].edge] = b->n_head + i + 1;
     }
     return BASE_OK;
 }
@@ -299,8 +377,7 @@ static uint64_t *put(struct stream *s, size_t words)
     return at;
 }
 
-/* A block's header; the room for its records. */
-static uint64_t *put_block(struct build *b, int kind, int first, int n, int after, size_t record_words)
+uint64_t *accel_put_block(struct build *b, int kind, int first, int n, int after, size_t record_words)
 {
     uint64_t *at = put(&b->stream, 1 + (size_t)n * record_words);
     if (!at)
@@ -314,8 +391,15 @@ static uint64_t *put_block(struct build *b, int kind, int first, int n, int afte
 static int put_kwords(struct work *w, const struct part *p, uint64_t *to)
 {
     struct build *b = w->b;
+    struct step one = { .part = (int)(p - b->part), .rows = 1, .blocks = 1 };
+    struct area area = { 0 };
+    int edge = -1;
     clear_pools(w);
     for (int k = p->kword; k < p->kword + p->n_kword; k++, to += PROGRAM_KWORD_WORDS) {
+        if (is_spilled(b, b->names[k].edge) && edge != b->names[k].edge) {
+            edge = b->names[k].edge;
+            area = accel_area(b, &one, edge);
+        }
         int at[PROGRAM_KINDS] = { [PROGRAM_WEIGHT] = b->names[k].waddr, [PROGRAM_COEF] = b->names[k].coef };
         for (int kind = PROGRAM_COEF; kind <= PROGRAM_WEIGHT; kind += PROGRAM_WEIGHT - PROGRAM_COEF) {
             struct pool *part = kind == PROGRAM_WEIGHT ? &w->weight : &w->coef;
@@ -327,6 +411,8 @@ static int put_kwords(struct work *w, const struct part *p, uint64_t *to)
             at[kind] += p->streamed[kind] ? p->at[kind] : 0;
         }
         to[0] = b->kword[PROGRAM_KWORD_WORDS * k] | put_bits(b->slot[b->names[k].edge], 7, 0);
+        if (is_spilled(b, b->names[k].edge))   /* a tile holds the groups that the part reads */
+            to[0] -= put_bits(area.group, 47, 32);
         to[1] = put_bits(at[PROGRAM_WEIGHT], 15, 0) | put_bits(at[PROGRAM_COEF], 31, 16);
     }
     return BASE_OK;
@@ -364,57 +450,133 @@ static size_t record_words(const struct build *b, int kind)
 static int put_constants(struct work *w, struct part *p, int user)
 {
     struct build *b = w->b;
-    int after[PROGRAM_KINDS], rc = BASE_OK;
-    for (int i = 0; i < BASE_COUNT(tables); i++)
+    int rc = BASE_OK;
+    for (int i = 0; !p->placed && i < BASE_COUNT(tables); i++)
         if (p->streamed[tables[i]])
-            p->at[tables[i]] = claim(w, tables[i], p->n[tables[i]], user, &after[tables[i]]);
+            p->at[tables[i]] = claim(w, tables[i], p->n[tables[i]]);
+    p->placed = true;                          /* for good: K-words that stay name the place */
     for (int i = 0; !rc && i < BASE_COUNT(tables); i++) {
         int kind = tables[i];
         if (!p->streamed[kind])
             continue;
-        uint64_t *to = put_block(b, kind, p->at[kind], p->n[kind], after[kind], record_words(b, kind));
+        int after = take(w, kind, p->at[kind], p->n[kind], user);
+        uint64_t *to = accel_put_block(b, kind, p->at[kind], p->n[kind], after, record_words(b, kind));
         rc = to ? put_records(w, p, kind, to) : BASE_NOMEM;
     }
     return rc;
 }
 
-static int put_map(struct work *w, const struct part *p, int user)
+/* The edge's place in the table holds this record when the step begins. */
+static int put_map(struct work *w, int edge, const uint64_t record[PROGRAM_MAP_WORDS])
 {
     struct build *b = w->b;
-    int out = b->net->layer[p->layer].out, after = 0, rc;
-    if (!b->streamed[PROGRAM_MAP] || out < 0 || p->filter > 0)
+    size_t bytes = PROGRAM_MAP_WORDS * sizeof *record;
+    if (memcmp(w->map[edge], record, bytes) == 0)
         return BASE_OK;
-    rc = claim_map(w, out, user, &after);
-    if (rc)
-        return rc;
-    uint64_t *to = put_block(b, PROGRAM_MAP, b->slot[out], 1, after, PROGRAM_MAP_WORDS);
+    uint64_t *to = accel_put_block(b, PROGRAM_MAP, b->slot[edge], 1, w->map_used[b->slot[edge]], PROGRAM_MAP_WORDS);
     if (!to)
         return BASE_NOMEM;
-    accel_put_map(b, to, out);
+    memcpy(to, record, bytes);
+    memcpy(w->map[edge], record, bytes);
     return BASE_OK;
 }
 
-/* The layer's record is the first block, so that the last layer can wait for the last block. */
-static int put_part(struct work *w, int i)
+/* The places of the maps that the step reads and writes. */
+static int claim_maps(struct work *w, const struct step *s, int user)
 {
     struct build *b = w->b;
-    struct part *p = &b->part[i];
+    const struct fixed_layer *l = &b->net->layer[b->part[s->part].layer];
+    int rc = BASE_OK;
+    for (int t = -1; !rc && t < terms_of(l); t++) {
+        int edge = t < 0 ? l->out : l->term[t].edge;
+        if (edge >= 0 && !b->slot[edge] && (edge > 0 || is_spilled(b, 0)))
+            rc = claim_map(w, edge, user);
+    }
+    return rc;
+}
+
+static int put_maps(struct work *w, const struct step *s, int user)
+{
+    struct build *b = w->b;
+    const struct part *p = &b->part[s->part];
+    const struct fixed_layer *l = &b->net->layer[p->layer];
+    int rc = BASE_OK;
+    for (int t = -1; !rc && t < (s->copy ? 0 : terms_of(l)); t++) {
+        int edge = t < 0 ? l->out : l->term[t].edge;
+        uint64_t record[PROGRAM_MAP_WORDS];
+        struct area a;
+        if (edge < 0 || (t >= 0 && is_spilled(b, edge) && !accel_part_reads(b, p, edge)))
+            continue;
+        if (b->tiles && (t < 0 || is_spilled(b, edge))) {
+            struct place at = t < 0 ? accel_out_place(b, s, &a) : accel_fills_place(w->fills, edge, &a);
+            accel_put_area(b, record, edge, &at, &a);
+            if (t < 0)                         /* written from its own first row and block on */
+                record[0] &= ~put_bits(-1, 62, 53), record[1] &= ~put_bits(-1, 54, 48);
+        } else {
+            accel_put_map(b, record, edge);
+        }
+        rc = put_map(w, edge, record);
+    }
+    for (int t = -1; !rc && t < terms_of(l); t++) {
+        int edge = t < 0 ? l->out : l->term[t].edge;
+        if (edge >= 0)
+            w->map_used[b->slot[edge]] = user + 1;
+    }
+    return rc;
+}
+
+/* The part's constants are those that came last: they stay until this step has ended. */
+static void keep_constants(struct work *w, const struct part *p, int user)
+{
+    for (int i = 0; i < BASE_COUNT(tables); i++)
+        if (p->streamed[tables[i]])
+            take(w, tables[i], p->at[tables[i]], p->n[tables[i]], user);
+}
+
+static int put_part_constants(struct work *w, const struct step *s, int user)
+{
+    struct part *p = &w->b->part[s->part];
+    if (s->copy)
+        return BASE_OK;
+    if (w->loaded == s->part) {
+        keep_constants(w, p, user);
+        return BASE_OK;
+    }
+    w->loaded = s->part;
+    return put_constants(w, p, user);
+}
+
+/* The layer's record is the first block, so that the last layer can wait for the last block. A tile's map record waits for the
+ * tile before: what need not wait comes before it. */
+static int put_step(struct work *w, int i)
+{
+    struct build *b = w->b;
+    struct step *s = &b->step[i];
     size_t record = b->stream.n + 1;
-    bool streamed = b->streamed[PROGRAM_LAYER];
-    int after = 0;
+    bool streamed = b->streamed[PROGRAM_LAYER], maps = b->streamed[PROGRAM_MAP];
+    int after = 0, user = b->n_head + i, rc = BASE_OK;
     if (streamed) {
-        claim(w, PROGRAM_LAYER, 1, i + 1, &after);
-        if (!put_block(b, PROGRAM_LAYER, 0, 1, after, PROGRAM_LAYER_WORDS))
+        after = take(w, PROGRAM_LAYER, claim(w, PROGRAM_LAYER, 1), 1, user);
+        if (!accel_put_block(b, PROGRAM_LAYER, 0, 1, after, PROGRAM_LAYER_WORDS))
             return BASE_NOMEM;
     }
-    int rc = put_map(w, p, i + 1);
+    if (maps)
+        rc = claim_maps(w, s, user);
+    if (!rc && w->fills)
+        rc = accel_fills_put(w->fills, s);
+    else if (!rc && maps)
+        rc = put_maps(w, s, user);
     if (!rc)
-        rc = put_constants(w, p, i + 1);
-    if (!rc && i == b->n_part - 1 && !put_block(b, PROGRAM_END, 0, 0, 0, 0))
+        rc = put_part_constants(w, s, user);
+    if (!rc && w->fills) {
+        rc = put_maps(w, s, user);
+        accel_fills_use(w->fills, s, user);
+    }
+    if (!rc && i == b->n_step - 1 && !accel_put_block(b, PROGRAM_END, 0, 0, 0, 0))
         rc = BASE_NOMEM;
-    p->need = b->stream.blocks;
+    s->need = b->stream.blocks;
     if (!rc && streamed)
-        accel_put_layer(b, b->stream.word + record, p);
+        accel_put_layer(b, b->stream.word + record, s);
     return rc;
 }
 
@@ -437,8 +599,7 @@ static int fill_tables(struct work *w)
     }
     b->n_table_kword = w->used[PROGRAM_KWORD];
     b->n_table_scale = w->used[PROGRAM_SCALE];
-    b->n_map = b->streamed[PROGRAM_MAP] ? 1 : b->net->n_edge;
-    b->n_layer = b->streamed[PROGRAM_LAYER] ? 1 : b->n_part + 1;
+    b->n_layer = b->streamed[PROGRAM_LAYER] ? b->n_head : b->n_head + b->n_step;
     return rc;
 }
 
@@ -460,14 +621,18 @@ static int stream(struct work *w)
     for (int i = 0; !rc && i < BASE_COUNT(tables); i++)
         rc = open_ring(w, tables[i], w->used[tables[i]]);
     if (!rc)
-        rc = open_ring(w, PROGRAM_MAP, 1);
+        rc = open_ring(w, PROGRAM_MAP, b->n_map);
     if (!rc)
-        rc = open_ring(w, PROGRAM_LAYER, 1);
+        rc = open_ring(w, PROGRAM_LAYER, b->n_head);
+    if (!rc && b->tiles)
+        rc = accel_fills_open(&w->fills, b);
     bool any = false;
     for (int kind = 0; kind < PROGRAM_KINDS; kind++)
         any |= b->streamed[kind];
-    for (int i = 0; !rc && any && i < b->n_part; i++)
-        rc = put_part(w, i);
+    for (int i = 0; !rc && any && i < b->n_step; i++)
+        rc = put_step(w, i);
+    if (!rc && w->fills)
+        accel_fills_close(w->fills);
     if (!rc)
         rc = fill_tables(w);
     return rc;
@@ -484,11 +649,12 @@ static void measure(struct work *w)
         w->depth[kind] = depth[kind];
         b->streamed[kind] = need[kind] > depth[kind];
     }
+    b->streamed[PROGRAM_MAP] |= b->tiles != NULL;
 }
 
 int accel_parts(struct build *b)
 {
-    struct work w = { .b = b };
+    struct work w = { .b = b, .loaded = -1 };
     pool_init(&w.weight, b->weight.word_bytes);
     pool_init(&w.coef, b->coef.word_bytes);
     pool_init(&w.table_weight, b->weight.word_bytes);
@@ -498,8 +664,11 @@ int accel_parts(struct build *b)
     int rc = b->slot ? cut(&w) : BASE_NOMEM;
     for (int e = 0; !rc && e < b->net->n_edge; e++)
         b->slot[e] = b->streamed[PROGRAM_MAP] ? 0 : e;
+    if (!rc)
+        rc = make_steps(b);
     if (!rc) {
-        b->streamed[PROGRAM_LAYER] = b->n_part + 1 > w.depth[PROGRAM_LAYER];
+        b->streamed[PROGRAM_LAYER] = b->n_head + b->n_step > w.depth[PROGRAM_LAYER];
+        b->n_map = !b->streamed[PROGRAM_MAP] ? b->net->n_edge : 1 + (b->n_head > 2);
         rc = stream(&w);
     }
     if (!rc && b->streamed[PROGRAM_WEIGHT])

@@ -15,8 +15,9 @@ struct accel_tables {
     int n_layer, n_map, n_kword, n_coef, n_scale;
     int64_t n_weight;
     const uint64_t *map, *kword, *layer;
-    const uint64_t *stream; int64_t words, at;         /* of the stream; read so far */
-    int blocks, layers_in, layer_place;                /* so far */
+    const uint64_t *stream; int64_t words, at, segment;        /* of the stream; read so far; end of the segment */
+    int64_t scratch;                                   /* activation words of it */
+    int blocks, layers_in, layer_place, loaded;        /* so far; layer records of the load */
     bool ended;                                        /* the block END was read */
     uint64_t *own_map, *own_kword, *own_layer;         /* with a stream */
 };
@@ -31,6 +32,9 @@ bool accel_tables_block(struct accel_block *b, const struct accel_tables *t);
 void accel_tables_put(struct accel_tables *t, const struct accel_block *b);
 /* Record number i, which must be in. */
 const uint64_t *accel_tables_layer(const struct accel_tables *t, int i);
+/* FILL: an area of a map comes from the scratch. Words: of the banks, and of the scratch. */
+struct accel_fill { int base, row_stride, px_stride, planes, rows, columns, groups, pitch, whole; int64_t from; uint32_t next; };
+struct accel_fill accel_tables_fill(const struct accel_block *b);
 /* Words of one record of a kind. */
 int accel_record_words(const struct hw *hw, int kind);
 int accel_table_depth(const struct hw *hw, int kind);

@@ -19,7 +19,7 @@ struct trial {
     int bits;
     bool fits;
     char why[WHY];                   /* not */
-    int64_t weight_bytes, cycles;
+    int64_t weight_bytes, cycles, ddr_bytes;
     double ms;
     struct accel_program *program;   /* NULL where it does not fit */
     int64_t *layer_cycles;           /* [layers] */
@@ -104,6 +104,7 @@ static int lower(struct trial *t, const struct check *k, struct compress_cache *
     if (!rc) {
         t->fits = true;
         t->cycles = cycles->total;
+        t->ddr_bytes = cycles->ddr_bytes;
         t->ms = (double)cycles->total / (k->hw.clock_mhz * 1e3);
     } else if (rc == BASE_INPUT) {
         snprintf(t->why, sizeof t->why, "%s", base_error());
@@ -248,6 +249,8 @@ static json_t *trial_json(const struct check *k, const struct trial *t)
     else
         json_object_update_new(j, json_pack("{s:I, s:f, s:i, s:i, s:i, s:i, s:I}", "cycles", (json_int_t)t->cycles, "latency_ms", t->ms, "act_words", p->act_words, "act_depth", k->hw.act_depth,
                                             "weight_words", p->weight_words, "weight_depth", k->hw.weight_depth, "stream_bytes", (json_int_t)p->stream_words * 8));
+    if (t->fits)                               /* of maps that do not fit, and all that a run moves */
+        json_object_update_new(j, json_pack("{s:I, s:I}", "scratch_bytes", (json_int_t)p->scratch_bytes, "ddr_bytes", (json_int_t)t->ddr_bytes));
     return j;
 }
 
@@ -338,8 +341,10 @@ static void print_trial(const struct check *k, const struct trial *t)
         printf("%-9s does not run: %s\n", t->name, t->why);
         return;
     }
-    char stream[64] = "fits on chip";
-    if (p->stream_words)
+    char stream[128] = "fits on chip";
+    if (p->scratch_bytes)
+        snprintf(stream, sizeof stream, "maps stream through DDR (%.1f KiB of it), %.1f KiB a run", (double)p->scratch_bytes / 1024, (double)t->ddr_bytes / 1024);
+    else if (p->stream_words)
         snprintf(stream, sizeof stream, "streams %.1f KiB a run", (double)p->stream_words / 128);
     printf("%-9s %s: maps %d of %d words, weights %d of %d words (%lld bytes); %lld cycles by the model, %.3f ms at %g MHz (%s)\n", t->name, stream, p->act_words, k->hw.act_depth,
            p->weight_words, k->hw.weight_depth, (long long)t->weight_bytes, (long long)t->cycles, t->ms, k->hw.clock_mhz, k->hw.clock_is);

@@ -160,7 +160,7 @@ static int opencl_alloc(void **buffer, void *device, int window, size_t bytes)
     static const cl_uint arg[WINDOWS] = { PROGRAM_ARG_program, PROGRAM_ARG_weight, PROGRAM_ARG_input, PROGRAM_ARG_output };
     struct device *d = device;
     cl_int error;
-    cl_mem m = clCreateBuffer(d->context, window == WINDOW_OUTPUT ? CL_MEM_WRITE_ONLY : CL_MEM_READ_ONLY, bytes, NULL, &error);
+    cl_mem m = clCreateBuffer(d->context, window == WINDOW_OUTPUT ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY, bytes, NULL, &error);
     if (error || clSetKernelArg(d->kernel, arg[window], sizeof m, &m))
         return base_fail(BITPRESS_MEMORY, "opencl: no device memory for %zu bytes", bytes);
     *buffer = m;

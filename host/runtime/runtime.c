@@ -19,6 +19,7 @@ struct bitpress {
     void *program, *weight;    /* buffers */
     void *input[2], *output[2];
     uint64_t input_bytes, output_bytes, load_cycles;
+    uint64_t output_window;                /* with the scratch of maps that do not fit the chip */
 };
 
 /* ---- messages --------------------------------------------------------------------------- */
@@ -73,7 +74,7 @@ static int start(bitpress *b, uint32_t mode, int slot)
     const struct runtime_start s = {
         .mode = mode, .limit = b->cycle_limit,
         .buffer = { b->program, b->weight, b->input[slot], b->output[slot] },
-        .bytes = { p->program_words * 8, p->weight_words * 8, b->input_bytes, b->output_bytes },
+        .bytes = { p->program_words * 8, p->weight_words * 8, b->input_bytes, b->output_window },
     };
     return b->driver->start(b->device, &s);
 }
@@ -213,7 +214,7 @@ static int alloc_windows(bitpress *b)
     for (int i = 0; !rc && i < 2; i++) {
         rc = alloc_window(b, &b->input[i], WINDOW_INPUT, b->input_bytes);
         if (!rc)
-            rc = alloc_window(b, &b->output[i], WINDOW_OUTPUT, b->output_bytes);
+            rc = alloc_window(b, &b->output[i], WINDOW_OUTPUT, b->output_window);
     }
     return rc;
 }
@@ -249,6 +250,7 @@ static int load(bitpress *b, struct pack *p, const char *name)
     const struct fixed_edge *image = &p->net->edge[0];
     b->input_bytes = (uint64_t)image->h * (uint64_t)image->w * (uint64_t)image->c;
     b->output_bytes = 4 * (uint64_t)p->net->classes;
+    b->output_window = BASE_MAX(program_output_window(p->program), b->output_bytes);
     rc = b->name ? load_device(b) : BITPRESS_MEMORY;
     if (rc)
         unload(b);

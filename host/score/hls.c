@@ -8,12 +8,15 @@
 struct device {
     struct hls_engine engine;
     uint64_t *input;           /* the image in whole words */
+    int32_t *output;           /* the window: logits, and the scratch behind them */
+    uint64_t window;           /* bytes */
 };
 
 static void hls_close(void *device)
 {
     struct device *d = device;
     base_free(d->input);
+    base_free(d->output);
     base_free(d);
 }
 
@@ -28,8 +31,11 @@ static int hls_open(void **device, const void *ctx, const struct score_job *job)
     (void)ctx;
     const struct accel_program *p = job->program;
     struct device *d = BASE_NEW(struct device);
-    if (!d || !(d->input = base_alloc((p->input_bytes + 7) / 8 * 8))) {
-        base_free(d);
+    if (!d)
+        return BASE_NOMEM;
+    d->window = program_output_window(p->image);
+    if (!(d->input = base_alloc((p->input_bytes + 7) / 8 * 8)) || !(d->output = base_alloc((size_t)d->window))) {
+        hls_close(d);
         return BASE_NOMEM;
     }
     uint32_t status = hls_load(&d->engine, p->image, p->image_words * 8, p->weights, p->weight_words64 * 8);
@@ -46,7 +52,8 @@ static int hls_image(void *device, const struct score_job *job, const uint8_t *p
     struct device *d = device;
     uint32_t layer;
     memcpy(d->input, pixels, job->program->input_bytes);
-    uint32_t status = hls_run(&d->engine, &layer, job->program->image, job->program->image_words * 8, d->input, job->program->input_bytes, logits, job->program->output_bytes);
+    uint32_t status = hls_run(&d->engine, &layer, job->program->image, job->program->image_words * 8, d->input, job->program->input_bytes, d->output, d->window);
+    memcpy(logits, d->output, job->program->output_bytes);
     return status ? status_error(job, status, layer, "the run") : BASE_OK;
 }
 

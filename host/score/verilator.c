@@ -46,7 +46,7 @@ static int check_identity(const struct device *d, const struct hw *hw)
 
 static uint64_t memory_of(const struct accel_program *p)
 {
-    uint64_t need = 8 * (uint64_t)(p->image_words + p->weight_words64) + p->input_bytes + p->output_bytes + 8 * 4096;
+    uint64_t need = 8 * (uint64_t)(p->image_words + p->weight_words64) + p->input_bytes + p->output_bytes + p->scratch_bytes + 9 * 4096;
     return BASE_MAX(need, (uint64_t)16 << 20);
 }
 

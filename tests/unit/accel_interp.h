@@ -8,7 +8,7 @@
 
 #include "accel/accel.h"
 
-struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups; };
+struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups, top, left; };
 
 struct interp {
     const struct hw *hw;
@@ -18,7 +18,11 @@ struct interp {
     const uint64_t *map, *kword, *coef, *scale, *weights;  /* those of table[] */
     int n_map, n_layer, n_kword, n_coef, n_scale, n_weight;
     size_t at, end;                                        /* of the stream, in the image */
+    size_t segment;            /* its end */
     int blocks, layers_in, layer_place;
+    uint16_t (*scratch)[8];    /* [word][pixel] */
+    bool *there;               /* of the scratch */
+    size_t n_scratch, n_pixels;        /* words; bytes of the image so far */
     uint16_t (*act)[8];        /* [bank * act_depth + address][pixel]: 16 channels of a plane */
     bool *written;
     int32_t *logits;
@@ -80,6 +84,9 @@ static inline void interp_open(struct interp *p, const struct hw *hw, const uint
     p->n_coef = p->n[PROGRAM_COEF];
     p->n_scale = p->n[PROGRAM_SCALE];
     p->n_weight = p->n[PROGRAM_WEIGHT];
+    p->n_scratch = (size_t)program_scratch_pages(image) * 4096 / 16;
+    p->scratch = base_alloc((p->n_scratch + 1) * sizeof *p->scratch);
+    p->there = base_alloc(p->n_scratch + 1);
     p->act = base_alloc(4 * (size_t)hw->act_depth * sizeof *p->act);
     p->written = base_alloc(4 * (size_t)hw->act_depth);
 }
@@ -88,14 +95,56 @@ static inline void interp_close(struct interp *p)
 {
     for (int kind = 0; kind < PROGRAM_KINDS; kind++)
         base_free(p->table[kind]);
+    base_free(p->scratch);
+    base_free(p->there);
     base_free(p->act);
     base_free(p->written);
+}
+
+static inline struct interp_map interp_map(const struct interp *p, int index)
+{
+    assert_true(index < p->n_map);
+    const uint64_t *w = p->map + 2 * index;
+    return (struct interp_map){
+        (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32),
+        (int)interp_field(w[0], 51, 48), (int)interp_field(w[0], 52, 52), (int)interp_field(w[1], 15, 0),
+        (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), (int)interp_field(w[0], 62, 53), (int)interp_field(w[1], 54, 48) };
+}
+
+static inline size_t interp_at(const struct interp *p, const struct interp_map *m, int y, int xb, int g, int plane)
+{
+    int a = m->base + (y >> 2) * m->row_stride + xb * m->px_stride + g * m->planes + plane;
+    assert_true(a >= 0 && a < p->hw->act_depth);
+    return (size_t)((y + g) % 4) * (size_t)p->hw->act_depth + (size_t)a;
+}
+
+static inline int interp_loaded(const struct interp *p) { return (int)interp_field(p->image[2], 15, 0); }
+
+/* An area from the scratch, in the order group, row, block, plane from the top. */
+static inline void interp_scratch(struct interp *p, const uint64_t *w)
+{
+    struct interp_map m = {
+        (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32), (int)interp_field(w[0], 51, 48), 0,
+        (int)interp_field(w[1], 15, 0), (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), 0, 0 };
+    size_t pitch = (size_t)interp_field(w[1], 63, 48), whole = (size_t)interp_field(w[2], 47, 32);
+    for (int g = 0; g < m.groups; g++)
+        for (int y = 0; y < m.h; y++) {
+            size_t from = (size_t)interp_field(w[2], 31, 0) + ((size_t)g * whole + (size_t)y) * pitch;
+            for (int xb = 0; xb < (m.w + 7) / 8; xb++)
+                for (int plane = m.planes - 1; plane >= 0; plane--, from++) {
+                    size_t at = interp_at(p, &m, y, xb, g, plane);
+                    assert_true(from < p->n_scratch && p->there[from]);
+                    memcpy(p->act[at], p->scratch[from], sizeof p->act[at]);
+                    p->written[at] = true;
+                }
+        }
 }
 
 /* The next block, as early as `ended` layers allow; false: not yet, or none. */
 static inline bool interp_block(struct interp *p, int ended)
 {
-    if (p->at >= p->end)
+    assert_true(p->at <= p->segment);
+    if (p->at >= p->end || p->at == p->segment)
         return false;
     uint64_t head = p->image[p->at];
     int kind = (int)interp_field(head, 7, 0), first = (int)interp_field(head, 31, 16), n = (int)interp_field(head, 47, 32);
@@ -107,11 +156,18 @@ static inline bool interp_block(struct interp *p, int ended)
         assert_int_equal(p->at, p->end);
         return true;
     }
+    if (kind == PROGRAM_FILL) {
+        interp_scratch(p, p->image + p->at);
+        p->at += PROGRAM_FILL_WORDS;
+        assert_int_equal(p->at, p->segment);
+        p->segment += (size_t)interp_field(p->image[p->at - 1], 31, 0);
+        return true;
+    }
     size_t words = interp_words(p->hw, kind);
     if (kind == PROGRAM_LAYER) {
         assert_true(n == 1 && first == 0);
         first = p->layer_place;
-        p->layer_place = first == p->hw->layer_depth - 1 ? 1 : first + 1;
+        p->layer_place = first == p->hw->layer_depth - 1 ? interp_loaded(p) : first + 1;
         p->layers_in++;
     }
     assert_true(n > 0 && first + n <= interp_depth(p->hw, kind));
@@ -126,33 +182,18 @@ static inline const uint64_t *interp_layer(struct interp *p, int i, bool early)
     while (early && interp_block(p, i)) {}
     while (p->layers_in <= i)
         assert_true(interp_block(p, i));
-    int place = p->image[5] >> 32 && i ? 1 + (i - 1) % (p->hw->layer_depth - 1) : i;
+    int first = interp_loaded(p), place = i < first ? i : first + (i - first) % (p->hw->layer_depth - first);
     const uint64_t *w = p->table[PROGRAM_LAYER] + 4 * place;
     while (p->blocks < interp_field(w[3], 55, 32))
         assert_true(interp_block(p, i));
     return w;
 }
 
-static inline struct interp_map interp_map(const struct interp *p, int index)
-{
-    assert_true(index < p->n_map);
-    const uint64_t *w = p->map + 2 * index;
-    return (struct interp_map){
-        (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32),
-        (int)interp_field(w[0], 51, 48), (int)interp_field(w[0], 52, 52), (int)interp_field(w[1], 15, 0),
-        (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32) };
-}
-
-static inline size_t interp_at(const struct interp *p, const struct interp_map *m, int y, int xb, int g, int plane)
-{
-    int a = m->base + (y >> 2) * m->row_stride + xb * m->px_stride + g * m->planes + plane;
-    assert_true(a >= 0 && a < p->hw->act_depth);
-    return (size_t)((y + g) % 4) * (size_t)p->hw->act_depth + (size_t)a;
-}
-
 /* 16 channels of one plane of one pixel, padding outside. */
 static inline uint16_t interp_read(const struct interp *p, const struct interp_map *m, int y, int x, int g, int plane)
 {
+    y -= m->top;
+    x -= 8 * m->left;
     if (y < 0 || y >= m->h || x < 0 || x >= m->w)
         return m->raw ? (uint16_t)interp_field(p->image[6 + plane / 4], 16 * (plane % 4) + 15, 16 * (plane % 4)) : 0;
     assert_true(g < m->groups);
@@ -180,10 +221,13 @@ static inline void interp_input(struct interp *p, const uint64_t *w, const uint8
                     for (int slot = 0; slot < 16; slot++) {
                         int c = g * 16 + slot % span, bit = j * pack + slot / span;
                         if (c < channels)
-                            word |= (uint16_t)((pixels[((size_t)y * (size_t)m.w + (size_t)x) * (size_t)channels + (size_t)c] >> bit & 1) << slot);
+                            word |= (uint16_t)((pixels[p->n_pixels + ((size_t)y * (size_t)m.w + (size_t)x) * (size_t)channels + (size_t)c] >> bit & 1) << slot);
                     }
                     interp_write(p, &m, y, x, g, j, word);
                 }
+    p->n_pixels += (size_t)m.h * (size_t)m.w * (size_t)channels;
+    bool part = interp_field(w[0], 15, 8) & PROGRAM_LY_PART;
+    assert_int_equal(part, p->n_pixels < (size_t)interp_field(p->image[4], 31, 0));
 }
 
 /* window(kw, ab) of one output pixel as nine words of 16 channels. */
@@ -271,7 +315,7 @@ static inline void interp_mac(struct interp *p, const uint64_t *w)
     for (int mt = 0; mt < interp_field(w[1], 15, 0); mt++, k = next)
         for (int y = 0; y < interp_field(w[0], 47, 32); y++)
             for (int x = 0; x < interp_field(w[0], 63, 48); x++) {
-                next = interp_list(p, k, y, x, sum);
+                next = interp_list(p, k, y + (int)interp_field(w[2], 57, 48), x + 8 * (int)interp_field(w[3], 63, 56), sum);
                 interp_mac_pixel(p, w, mt, sum, y, x);
             }
 }
@@ -284,22 +328,38 @@ static inline int interp_code(const struct interp *p, const struct interp_map *m
     return is_signed && code >> (m->planes - 1) ? code - (1 << m->planes) : code;
 }
 
+/* Where a pixel of a plane goes in the scratch. */
+static inline uint16_t *interp_target(struct interp *p, const uint64_t *w, const struct interp_map *out, int g, int y, int x, int plane)
+{
+    size_t pitch = (size_t)interp_field(w[2], 47, 32), whole = (size_t)interp_field(w[2], 31, 20);
+    size_t at = (size_t)interp_field(w[3], 31, 0) + ((size_t)g * whole + (size_t)y) * pitch + (size_t)(x / 8 * out->planes + out->planes - 1 - plane);
+    assert_true(at < p->n_scratch);
+    p->there[at] = true;
+    return &p->scratch[at][x % 8];
+}
+
 static inline void interp_maxpool(struct interp *p, const uint64_t *w)
 {
     struct interp_map in = interp_map(p, (int)interp_field(w[1], 31, 16)), out = interp_map(p, (int)interp_field(w[0], 31, 16));
     bool is_signed = interp_field(w[0], 15, 8) & PROGRAM_LY_SIGNED;
     int taps = (int)interp_field(w[1], 63, 48), s = interp_field(w[2], 16, 16) ? 2 : 1;
     int oy = (int8_t)interp_field(w[2], 7, 0), ox = (int8_t)interp_field(w[2], 15, 8);
+    int y0 = (int)interp_field(w[2], 57, 48), x0 = 8 * (int)interp_field(w[3], 63, 56);
+    bool spill = interp_field(w[0], 15, 8) & PROGRAM_LY_SPILL;
     for (int c = 0; c < 16 * interp_field(w[1], 15, 0); c++)
         for (int y = 0; y < interp_field(w[0], 47, 32); y++)
             for (int x = 0; x < interp_field(w[0], 63, 48); x++) {
                 int best = is_signed ? -(1 << (in.planes - 1)) : 0;
                 for (int t = 0; t < 9; t++) {
-                    int iy = y * s + oy + t / 3, ix = x * s + ox + t % 3;
-                    if ((taps >> t & 1) && iy >= 0 && iy < in.h && ix >= 0 && ix < in.w)
+                    int iy = (y0 + y) * s + oy + t / 3, ix = (x0 + x) * s + ox + t % 3, ry = iy - in.top, rx = ix - 8 * in.left;
+                    if ((taps >> t & 1) && ry >= 0 && ry < in.h && rx >= 0 && rx < in.w)
                         best = BASE_MAX(best, interp_code(p, &in, iy, ix, c, is_signed));
                 }
-                for (int plane = 0; plane < out.planes; plane++) {
+                for (int plane = 0; plane < out.planes && spill; plane++) {
+                    uint16_t *pixel = interp_target(p, w, &out, c / 16, y, x, plane);
+                    *pixel = (uint16_t)((c % 16 ? *pixel : 0) | (best >> plane & 1) << (c % 16));
+                }
+                for (int plane = 0; plane < out.planes && !spill; plane++) {
                     int g = (int)interp_field(w[1], 47, 32) + c / 16;
                     size_t at = interp_at(p, &out, y, x / 8, g, plane);
                     uint16_t old = c % 16 ? p->act[at][x % 8] : 0;
@@ -313,7 +373,10 @@ static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *
 {
     p->logits = logits;
     p->n_logits = p->blocks = 0;
+    p->n_pixels = 0;
     p->at = (size_t)interp_field(p->image[5], 31, 0);
+    p->segment = p->n_scratch ? p->at + 1 + PROGRAM_FILL_WORDS : p->end;
+    memset(p->there, 0, p->n_scratch);
     p->layers_in = p->layer_place = (int)interp_field(p->image[2], 15, 0);
     for (int i = 0; i < p->n_layer; i++) {
         const uint64_t *w = interp_layer(p, i, early);
@@ -325,7 +388,7 @@ static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *
         }
     }
     assert_int_equal(p->at, p->end);
-    assert_int_equal(p->n_logits * 4, interp_field(p->image[4], 63, 32));
+    assert_int_equal(p->n_logits * 4, program_output_bytes(p->image));
 }
 
 #endif

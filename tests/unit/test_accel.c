@@ -193,6 +193,34 @@ static void test_narrow_blocks(void **state)
     assert_true(merged > 60);
 }
 
+/* So few words that maps of most networks live in the scratch, down to tiles of a block. */
+static void test_tiles(void **state)
+{
+    (void)state;
+    int nets = getenv("ACCEL_NETS") ? atoi(getenv("ACCEL_NETS")) : 300, fit = 0, tiled = 0;
+    for (int seed = 0; seed < nets; seed++) {
+        struct hw hw = deep_board();
+        struct base_rng rng;
+        bool streams;
+        base_rng_seed(&rng, (uint64_t)seed + 78);
+        hw.act_depth = 32 << base_rng_below(&rng, 4);
+        if (base_rng_below(&rng, 3) == 0)
+            hw.weight_depth = 32 << base_rng_below(&rng, 3);
+        if (base_rng_below(&rng, 4) == 0)
+            hw.kword_depth = 16 << base_rng_below(&rng, 3);
+        if (base_rng_below(&rng, 4) == 0)
+            hw.scale_depth = 4;
+        hw.layer_depth = 16 << base_rng_below(&rng, 4);
+        struct fixed_net *net = nets_random((uint64_t)seed, seed % 4 ? 24 : 50, seed % 8 ? 40 : 70);
+        if (compare(net, (uint64_t)seed, &hw, &streams)) {
+            fit++;
+            tiled += streams;
+        }
+        fixed_net_free(net);
+    }
+    assert_true(fit > nets / 2 && tiled > nets / 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_flat_size),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_narrow_blocks),
+        cmocka_unit_test(test_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,7 +138,9 @@ static void compare(const struct hw *hw, const struct accel_program *a, uint64_t
         last_logit = logit ? now + 4 + logit : last_logit;
         now += end;
     }
-    assert_int_equal(model.total, accel_model_finish(hw, a->image, last_logit, now + 1));
+    struct accel_port port;
+    accel_port_open(&port, hw, a->image);
+    assert_int_equal(model.total, accel_model_finish(&port, last_logit, now + 1));
     assert_int_equal(model.load, accel_model_load(hw, a->image));
 }
 

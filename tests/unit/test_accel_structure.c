@@ -209,7 +209,7 @@ static void test_refuse(void **state)
     small.m = 8;
     refuse(two_layers(6, 1, 3, 2, 8), &small, "m = cg = 16");
     small = hw, small.act_depth = 64;
-    refuse(two_layers(30, 1, 3, 2, 20), &small, "layer 'conv': activations do not fit");
+    refuse(two_layers(30, 1, 3, 2, 20), &small, "layer 'dense': activations do not fit");
     small = hw, small.weight_depth = 32;
     refuse(two_layers(12, 1, 3, 2, 20), &small, "layer 'dense': the weight memory");
     small = hw, small.coef_depth = 8;
