@@ -437,6 +437,11 @@ bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRES
 bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe")
 	@BITPRESS_BENCH="$(or $(AGENTS),all)" $< 2>&1 | sed -un 's/^# //p'
 
+# ---- results: recipes on the trained networks of configs/zoo -------------------
+.PHONY: bench-compress
+bench-compress: $(BUILD)/bitpress sim-lib ## the rows of configs/results on CIFAR-10, resumable (BITPRESS_CIFAR10; ROWS="NAME ...", OUT=DIR)
+	@scripts/bench_compress.sh $(abspath $(BUILD))/bitpress
+
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
