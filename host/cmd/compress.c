@@ -375,6 +375,12 @@ static void keep_better(const struct run *r, struct contender *best, struct cont
 {
     if (!c->net)
         return;
+    const int64_t limit = r->target.search.cycles_limit;
+    if (limit && c->model_cycles > limit) {        /* planes that were alike, or absent, before its weights moved */
+        base_warn("%s is left out: with its final weights it takes %lld cycles, the limit is %lld", c->name, (long long)c->model_cycles, (long long)limit);
+        contender_free(c);
+        return;
+    }
     if (best->net && !is_better(r, c, best)) {
         contender_free(c);
         return;
