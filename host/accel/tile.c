@@ -119,26 +119,28 @@ int64_t accel_scratch_at(const struct build *b, int edge, int y, int xb, int gro
 /* What the tiles of a plan read of one map. */
 struct reads { int64_t rows, blocks, groups; int most_rows, most_blocks, most_groups; bool same_groups; };
 
+typedef void span_fn(const struct build *b, int layer, int edge, int from, int n, int *first, int *count);
+
+/* Rows or blocks that tiles of `step` out of `all` of the output read, added up, and the most of one. */
+static void read_spans(int64_t *sum, int *most, span_fn *read, const struct build *b, int layer, int edge, int all, int step)
+{
+    *sum = *most = 0;
+    for (int from = 0; from < all; from += step) {
+        int first, n;
+        read(b, layer, edge, from, BASE_MIN(step, all - from), &first, &n);
+        *sum += n;
+        *most = BASE_MAX(*most, n);
+    }
+}
+
 static void read_rows(struct reads *r, const struct build *b, int layer, int edge, int rows)
 {
-    int h = b->net->layer[layer].h, first, n;
-    r->rows = r->most_rows = 0;
-    for (int y = 0; y < h; y += rows) {
-        rows_read(b, layer, edge, y, BASE_MIN(rows, h - y), &first, &n);
-        r->rows += n;
-        r->most_rows = BASE_MAX(r->most_rows, n);
-    }
+    read_spans(&r->rows, &r->most_rows, rows_read, b, layer, edge, b->net->layer[layer].h, rows);
 }
 
 static void read_blocks(struct reads *r, const struct build *b, int layer, int edge, int blocks)
 {
-    int all = ceil_div(b->net->layer[layer].w, b->hw->n), first, n;
-    r->blocks = r->most_blocks = 0;
-    for (int xb = 0; xb < all; xb += blocks) {
-        blocks_read(b, layer, edge, xb, BASE_MIN(blocks, all - xb), &first, &n);
-        r->blocks += n;
-        r->most_blocks = BASE_MAX(r->most_blocks, n);
-    }
+    read_spans(&r->blocks, &r->most_blocks, blocks_read, b, layer, edge, ceil_div(b->net->layer[layer].w, b->hw->n), blocks);
 }
 
 static void read_groups(struct reads *r, const struct build *b, int layer, int edge, int filters)

@@ -370,7 +370,7 @@ static bool is_better(const struct run *r, const struct contender *a, const stru
     return a->val_top1 > b->val_top1;
 }
 
-/* Keep the better of two; on a tie the one that came first. */
+/* Keep the better of two within the limit of cycles; on a tie the one that came first. */
 static void keep_better(const struct run *r, struct contender *best, struct contender *c)
 {
     if (!c->net)
