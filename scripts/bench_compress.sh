@@ -20,6 +20,7 @@ rows=${ROWS:-$(cd "$recipes" && ls ./*.yaml | sed 's|^\./||; s|\.yaml$||')}
 said() { sed -n "s/^# $2: *//p" "$recipes/$1.yaml" | head -n 1; }
 done_already() { [ -e "$out/$1/summary.json" ]; }
 
+mkdir -p "$out"
 minutes=0 left=0
 for row in $rows; do
     [ -e "$recipes/$row.yaml" ] || { echo "$recipes/$row.yaml: no such recipe" >&2; exit 2; }
@@ -34,8 +35,7 @@ for row in $rows; do
         done_already "$row-$seed" && continue
         echo "-- $row, seed $seed" >&2
         "$bitpress" apply "$root/configs/zoo/$(said "$row" model)-cifar10.onnx" --recipe "$recipes/$row.yaml" --data "cifar10:$BITPRESS_CIFAR10" \
-            --pad 4 --flip --seed "$seed" --verify 4 --resume --out "$out/$row-$seed" >"$out-$row-$seed.txt.new" || { cat "$out-$row-$seed.txt.new"; exit 1; }
-        mv "$out-$row-$seed.txt.new" "$out/$row-$seed/table.txt"
+            --pad 4 --flip --seed "$seed" --verify 4 --resume --out "$out/$row-$seed" >"$out/$row-$seed.txt" || { cat "$out/$row-$seed.txt"; exit 1; }
     done
 done
 
