@@ -12,6 +12,7 @@
 #ifndef NN_H
 #define NN_H
 
+#include "fixed/fixed.h"
 #include "graph/graph.h"
 
 struct nn;
@@ -209,6 +210,12 @@ int nn_quant_pixel_factor(struct nn_quant *q, const struct graph *g, const struc
 /* Use `q` (kept by reference, scales may be changed by training) from now on; NULL = float.
  * BASE_INPUT names the layer whose bits or scales are out of range. */
 int nn_set_quant(struct nn *m, struct nn_quant *q);
+
+/* Integer-valued fake quantization: from now on this engine, for inference and with the quantization in force that `net` (which must
+ * outlive it) was lowered from, computes with integers in floats. Maps (nn_edge_read) hold codes, and logits are those of `net` bit for
+ * bit. A float is exact below 2^24: channels of a term whose sums could pass it, or whose coefficients are not one factor times the
+ * weights' codes, are added plane by plane, slowly; *by_planes (may be NULL): how many of those with weights. There is no way back. */
+int nn_set_integers(struct nn *m, const struct fixed_net *net, int *by_planes);
 
 /* Integers that stand for the weights of output o, in steps of w_scale[o]: code [taps][cin]; `weight` [cout][taps][cin] of
  * the term, cin 1 where it is depthwise. Their values are code * w_scale[o] / in_factor. */

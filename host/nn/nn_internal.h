@@ -120,6 +120,7 @@ struct nn {
     struct nn_scratch *scratch;          /* per worker */
     struct nn_program forward, train, statistics;   /* inference; forward + backward; forward with batch statistics */
     struct nn_quant *quant;
+    struct nn_integers *integers;        /* NULL: floats */
     struct nn_batch batch;
     double *loss_row;                    /* [NN_CHUNKS][classes] */
     float momentum_bn;                   /* of running statistics in training */
@@ -157,6 +158,11 @@ int nn_quant_slopes(struct nn *m);                /* memory that learned edge sc
 void nn_quant_weights(struct nn_term *t, const float *weight, int taps);
 void nn_quant_gradient(struct nn_term *t, const float *weight, float *grad, int taps);
 void nn_quant_step(struct nn *m, const struct nn_sgd *o);
+/* integers.c: while m->integers is set */
+float nn_integers_pad(const struct nn *m, int c);         /* the pixel outside the image */
+void nn_integers_weights(struct nn_term *t, const float *weight);
+/* A layer's map out of its terms' input maps x and sums z (of those that have weights). */
+void nn_integers_out(float *y, const struct nn *m, int layer, const float *const *x, const float *const *z);
 /* levels.c */
 int nn_levels_check(const struct nn_levels *l, const char *name);
 int nn_levels_plan(struct nn *m, struct nn_term *t);

@@ -214,7 +214,7 @@ void nn_quant_edges(struct nn *m)
 {
     const struct nn_quant *q = m->quant;
     for (int c = 0; c < m->edge[0].c; c++)
-        m->pad_value[c] = q && q->pixel_pad ? padding(m->graph, c) : 0;
+        m->pad_value[c] = m->integers ? nn_integers_pad(m, c) : q && q->pixel_pad ? padding(m->graph, c) : 0;
     for (int e = 1; e < m->layers.n_edge; e++) {
         struct nn_edge *d = &m->edge[e];
         bool on = q && q->edge[e].bits > 0;

@@ -128,6 +128,17 @@ static const float *other_terms(const struct nn *m, const struct nn_layer *l, co
     return s->sum;
 }
 
+/* The layer's map in integers. */
+static void step_integers(const struct nn *m, const struct nn_layer *l, float *y, const struct nn_scratch *s, int n)
+{
+    const float *x[GRAPH_MAX_TERM], *z[GRAPH_MAX_TERM];
+    for (int t = 0; t < l->n_term; t++) {
+        x[t] = map_of(&m->edge[l->term[t].edge], s, n);
+        z[t] = l->term[t].weighted ? z_of(m, &l->term[t], s, n) : NULL;
+    }
+    nn_integers_out(y, m, (int)(l - m->layer), x, z);
+}
+
 static void step_out(struct nn *m, int layer, const struct nn_scratch *s, int n)
 {
     struct nn_layer *l = &m->layer[layer];
@@ -137,8 +148,12 @@ static void step_out(struct nn *m, int layer, const struct nn_scratch *s, int n)
     uint8_t *mask = back ? e->mask + e->floats / 8 * (size_t)n : NULL;
     if (l->g->kind == GRAPH_LAYER_MAXPOOL) {
         nn_maxpool(y, back ? e->which + e->floats * (size_t)n : NULL, map_of(&m->edge[l->term[0].edge], s, n), &l->window);
-        if (mask || e->finish.scale > 0)
+        if (mask || (e->finish.scale > 0 && !m->integers))
             nn_finish_map(y, mask, slope, NULL, NULL, NULL, y, e->h * e->w, e->cp, &e->finish);
+        return;
+    }
+    if (m->integers) {
+        step_integers(m, l, y, s, n);
         return;
     }
     const struct nn_term *first = NULL;

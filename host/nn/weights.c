@@ -57,7 +57,10 @@ static void prepare_term(void *ctx, int index, int worker)
     const float *weight = m->graph->node[t->node].weight;
     (void)worker;
     if (t->quant && t->quant->w_bits) {
-        nn_quant_weights(t, weight, taps_of(t));
+        if (m->integers)
+            nn_integers_weights(t, weight);
+        else
+            nn_quant_weights(t, weight, taps_of(t));
         weight = t->w_run;
     }
     pack_term(t, weight, nn_is_backward(m));

@@ -3,7 +3,7 @@
 #ifndef COMPRESS_BARS_H
 #define COMPRESS_BARS_H
 
-#include "unit.h"
+#include "integers.h"
 
 #include <math.h>
 
@@ -200,6 +200,7 @@ static inline void agree(const struct fixture *f, const struct compress_model *m
         fail_msg("%ld equal, %ld off by one, %ld further; %d of %d classes", (long)t.equal, (long)t.near, (long)t.far, t.same_class, N_VAL);
     qref_free(ref);
     nn_free(nn);
+    integers_equal(m->graph, m->quant, net, f->val, 32, f->pool);
 }
 
 #endif
