@@ -38,6 +38,7 @@ DEPS := gcc g++ make pkg-config \
         libjansson-dev zlib1g-dev libxxhash-dev libsqlite3-dev \
         libpng-dev libjpeg-dev \
         libxrt-dev ocl-icd-opencl-dev \
+        libopenmpi-dev openmpi-bin \
         dataset-fashion-mnist libjs-chart.js
 DEPS_TEST := libcmocka-dev clang libclang-rt-14-dev chromium jq tcl
 
@@ -83,6 +84,7 @@ LDLIBS += -ljansson                # JSON
 LDLIBS += -lpng -ljpeg             # image folders
 LDLIBS += -lz -lxxhash             # gzip, hashes
 LDLIBS += -lsqlite3                # the study
+LDLIBS += $(shell pkg-config --libs ompi-c 2>/dev/null) # several ranks
 LDLIBS += -lpthread -lm -ldl
 
 # ON_BOARD=1: what a board needs (serve, run, score, pack, board; the runtime) without the float engine and what only
@@ -177,6 +179,8 @@ $(BUILD)/obj/host/cmd/%.o: host/cmd/%.c $(BUILD)/flags $(BUILD)/version | $(GEN_
 HWGEN_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard host/base/*.c host/config/*.c host/hw/*.c))
 
 $(filter-out $(HWGEN_OBJ),$(ROOM_OBJ)): | $(GEN_HDR) $(GEN_HW)
+
+$(BUILD)/obj/host/dist/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags ompi-c 2>/dev/null))
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

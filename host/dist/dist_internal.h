@@ -1,0 +1,18 @@
+#ifndef DIST_INTERNAL_H
+#define DIST_INTERNAL_H
+
+#include <mpi.h>
+
+#include "dist/dist.h"
+
+struct dist {
+    int rank, ranks;
+    MPI_Comm comm;
+};
+
+/* The MPI call `what` returned `code`: BASE_OK, or BASE_IO with MPI's message. */
+int dist_check(int code, const char *what);
+/* Until the request is done. BASE_STOPPED after a signal. */
+int dist_wait(MPI_Request *request);
+
+#endif
