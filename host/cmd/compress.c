@@ -6,6 +6,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/contender.h"
+#include "cmd/ladder.h"
 #include "cmd/outcome.h"
 #include "cmd/pipeline.h"
 #include "cmd/run_config.h"
@@ -34,6 +35,7 @@ struct run {
     double float_held;               /* on all held-out images, which finalists are judged by */
     char *cache_dir;
     struct search_trials trials;
+    struct ladder ladder;
     struct contender uniform8, uniform, searched;
     bool searched_is_uniform;        /* then `searched` shares what `uniform` owns, but the score */
     struct outcome outcome;
@@ -168,7 +170,7 @@ static int float_network(struct run *r)
         r->float_val = r->float_held = v.top1;
         base_log("float network: %.2f %% of %d held-out images", 100 * v.top1, n);
     }
-    if (!rc && r->target.loss_max < 1 && n < r->data.n_val) {
+    if (!rc && n < r->data.n_val) {
         rc = pipeline_eval_float(r->graph, r->data.val_pixels, r->data.val_label, r->data.n_val, r->pool, &v, NULL);
         r->float_held = v.top1;
     }
@@ -285,71 +287,6 @@ static int run_search(struct run *r)
     return rc;
 }
 
-/* ---- finalists: the same fine-tuning for all -------------------------------------------------- */
-
-/* One that cannot be built, after fine-tuning, is left out and the others go on. */
-static int leave_out(int rc, const char *name)
-{
-    if (rc != BASE_INPUT)
-        return rc;
-    base_warn("%s is left out: %s", name, base_error());
-    base_error_clear();
-    return BASE_OK;
-}
-
-/* What a finalist gets beside its widths. */
-static void treat(struct compress_recipe *recipe, const struct run_config *c, enum compress_mode mode)
-{
-    const bool fast = mode == COMPRESS_FAST;
-    recipe->finetune = (struct compress_finetune){ .mode = mode, .epochs = (int)c->finetune.epochs, .lr = c->finetune.lr };
-    recipe->quantize.rounding = fast ? COMPRESS_ADAPTIVE : COMPRESS_NEAREST;       /* whole epochs make up for both (docs/compress.md) */
-    recipe->quantize.bias_correction = fast;
-    recipe->distill = (struct compress_distill){ .weight = fast ? 0 : c->finetune.distill, .temperature = c->finetune.temperature };
-}
-
-static int build_finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe, enum compress_mode mode)
-{
-    const struct run_config *c = &r->config;
-    struct compress_options o = COMPRESS_OPTIONS_INIT;
-    o.batchnorm_images = (int)c->search.batchnorm;
-    o.label = label;
-    o.resume = r->resume;
-    treat(recipe, c, mode);
-    char *text = compress_recipe_text(recipe, layers_of(r));
-    char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
-    o.checkpoint = mode == COMPRESS_FAST ? NULL : checkpoint;
-    int rc = checkpoint ? contender_build(out, name, trial, recipe, r->bench.cache, &r->hw, &o) : BASE_NOMEM;
-    base_free(checkpoint);
-    base_free(text);
-    return rc;
-}
-
-/* Fine-tuned (its checkpoint is named after the recipe), or left as it is where that is better on all held-out images, which
- * happens at many bits; out->net is NULL if it had to be left out.
- * `label`: of the progress line. */
-static int finalist(struct run *r, struct contender *out, const char *name, const char *label, int trial, struct compress_recipe *recipe)
-{
-    struct contender tuned = { 0 };
-    int rc = build_finalist(r, out, name, label, trial, recipe, COMPRESS_FAST);
-    if (!rc && r->config.finetune.epochs)
-        rc = build_finalist(r, &tuned, name, label, trial, recipe, COMPRESS_FULL);
-    if (rc == BASE_INPUT && out->net) {
-        base_error_clear();            /* it can be built as it is */
-        rc = BASE_OK;
-    }
-    if (!rc && tuned.net)
-        base_log("%s: %.2f %% of %d held-out images, %.2f %% before", label, 100 * tuned.val_top1, r->data.n_val, 100 * out->val_top1);
-    if (tuned.net && tuned.val_top1 > out->val_top1) {
-        contender_free(out);
-        *out = tuned;
-    } else {
-        contender_free(&tuned);
-    }
-    if (rc)
-        contender_free(out);
-    return leave_out(rc, label);
-}
-
 /* ---- which of two fine-tuned networks ------------------------------------------------------------ */
 
 /* It loses no more than is allowed, on all held-out images. */
@@ -373,7 +310,7 @@ static bool is_better(const struct run *r, const struct contender *a, const stru
 /* Keep the better of two within the limit of cycles; on a tie the one that came first. */
 static void keep_better(const struct run *r, struct contender *best, struct contender *c)
 {
-    if (!c->net)
+    if (!c->known)
         return;
     const int64_t limit = r->target.search.cycles_limit;
     if (limit && c->model_cycles > limit) {        /* planes that were alike, or absent, before its weights moved */
@@ -381,7 +318,7 @@ static void keep_better(const struct run *r, struct contender *best, struct cont
         contender_free(c);
         return;
     }
-    if (best->net && !is_better(r, c, best)) {
+    if (best->known && !is_better(r, c, best)) {
         contender_free(c);
         return;
     }
@@ -402,7 +339,7 @@ static int finalist_uniform(struct run *r, struct contender *out, const char *na
         return rc;
     char label[48];
     snprintf(label, sizeof label, "fine-tune uniform w%d a%d", w, a);
-    rc = finalist(r, out, name, label, -1, &recipe);
+    rc = ladder_climb(&r->ladder, out, name, label, -1, &recipe);
     compress_recipe_free(&recipe);
     return rc;
 }
@@ -415,7 +352,7 @@ static int finalist_trial(struct run *r, struct contender *out, int trial)
     int rc = space_recipe(&recipe, &r->space, r->trials.trial[trial].genes);
     if (rc)
         return rc;
-    rc = finalist(r, out, "searched", label, trial, &recipe);
+    rc = ladder_climb(&r->ladder, out, "searched", label, trial, &recipe);
     compress_recipe_free(&recipe);
     return rc;
 }
@@ -479,7 +416,7 @@ static int fastest(struct run *r, struct contender *best, struct choice *choice,
         rc = finalist_choice(r, &c, &choice[at]);
         if (rc)
             return rc;
-        if (c.net && within_loss(r, &c))
+        if (c.known && within_loss(r, &c))
             hi = at - 1;
         else
             lo = at + 1;
@@ -560,7 +497,8 @@ static bool has_uniform8(struct run *r)
         genes[i] = SEARCH_MAX_BITS;
     if (cost(r, genes) != SEARCH_UNBUILDABLE)
         return true;
-    leave_out(BASE_INPUT, "uniform 8 bit");
+    base_warn("uniform 8 bit is left out: %s", base_error());
+    base_error_clear();
     return false;
 }
 
@@ -568,7 +506,7 @@ static bool has_uniform8(struct run *r)
  * best of them. */
 static void adopt_uniform(struct run *r)
 {
-    if (!r->uniform.net || (r->searched.net && !is_better(r, &r->uniform, &r->searched)))
+    if (!r->uniform.known || (r->searched.known && !is_better(r, &r->uniform, &r->searched)))
         return;
     contender_free(&r->searched);
     r->searched = r->uniform;
@@ -591,7 +529,7 @@ static int write_point(struct run *r, const struct search_trial *t, bool on_fron
         base_free(path);
         return rc;
     }
-    treat(&recipe, &r->config, r->config.finetune.epochs ? COMPRESS_FULL : COMPRESS_FAST);
+    ladder_treat(&recipe, &r->config, r->config.finetune.full ? SEARCH_FULL : r->config.finetune.epochs ? SEARCH_SHORT : SEARCH_CHEAP);
     char *yaml = compress_recipe_text(&recipe, layers_of(r));
     base_text_add(&text, "# trial %d: %.2f %% of the validation images before fine-tuning, %lld cycles (%s)\n%s", t->id, 100 * t->top1, (long long)t->cycles, t->cycles_source, yaml ? yaml : "");
     rc = yaml && !text.failed ? base_file_write(path, text.s, text.len) : BASE_NOMEM;
@@ -627,11 +565,27 @@ static int write_front(struct run *r)
     return rc;
 }
 
+/* The top rung, alike for the answer and its rival; then the networks of those whose numbers alone were kept. */
+static int climb_to_top(struct run *r)
+{
+    int rc = ladder_top(&r->ladder, &r->uniform, "fine-tune best uniform in full");
+    if (!rc)
+        rc = ladder_top(&r->ladder, &r->searched, "fine-tune searched in full");
+    if (!rc)
+        rc = ladder_build(&r->ladder, &r->uniform8);
+    if (!rc)
+        rc = ladder_build(&r->ladder, &r->uniform);
+    if (!rc)
+        adopt_uniform(r);
+    return rc ? rc : ladder_build(&r->ladder, &r->searched);
+}
+
 static int run_finalists(struct run *r)
 {
     double start = base_seconds();
-    int rc = BASE_OK;
-    if (has_uniform8(r))
+    r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .study = r->study, .float_held = r->float_held, .cycles_limit = r->target.search.cycles_limit, .resume = r->resume };
+    int rc = ladder_open(&r->ladder);
+    if (!rc && has_uniform8(r))
         rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
     /* uniform recipes are among the trials; of a trade-off none of them is the rival */
     if (!rc && r->target.search.goal != SEARCH_PARETO)
@@ -639,7 +593,7 @@ static int run_finalists(struct run *r)
     if (!rc)
         rc = finalists_of_search(r);
     if (!rc)
-        adopt_uniform(r);
+        rc = climb_to_top(r);
     if (!rc && r->target.search.goal == SEARCH_PARETO)
         rc = write_front(r);
     if (!rc && !r->searched.net)
@@ -663,6 +617,12 @@ static int measure(struct run *r)
         rc = contender_score(&r->uniform, &r->scorer, pixels, 1, NULL);
     if (!rc)
         rc = contender_score(&r->searched, &r->scorer, pixels, images, NULL);
+    if (!rc)
+        rc = ladder_measured(&r->ladder, &r->uniform8);
+    if (!rc)
+        rc = ladder_measured(&r->ladder, &r->uniform);
+    if (!rc)
+        rc = ladder_measured(&r->ladder, &r->searched);
     int64_t limit = r->target.search.cycles_limit;
     if (!rc && limit && r->searched.score->cycles > limit)
         rc = base_fail(BASE_TARGET, "the chosen network takes %lld cycles, the limit is %lld", (long long)r->searched.score->cycles, (long long)limit);
@@ -690,7 +650,7 @@ static int run_test(struct run *r, const struct data_set *test)
         base_text_add(&chosen, "%s", r->uniform.name);
     else
         base_text_add(&chosen, "trial %d", r->searched.trial);
-    base_text_add(&chosen, ", %.4f of %d held-out images after fine-tuning", r->searched.val_top1, r->data.n_val);
+    base_text_add(&chosen, ", finalist f%d: %.4f of %d held-out images", r->searched.finalist, r->searched.val_top1, r->data.n_val);
     int rc = chosen.failed ? BASE_NOMEM : search_study_set(r->study, "chosen", chosen.s);
     if (!rc)
         rc = search_study_test_open(r->study, "float, uniform 8 bit, best uniform, searched", &id);
@@ -729,7 +689,10 @@ static int finish(struct run *r, double start)
     struct data_set test = { 0 };
     struct outcome *o = &r->outcome;
     struct contender *row[3];
+    struct search_finalists finalists = { 0 };
     int rc = measure(r);
+    if (!rc)
+        rc = search_study_finalists(r->study, &finalists);
     if (!rc)
         rc = pipeline_images_open(&test, r->graph, r->config.data, DATA_TEST, r->pool);
     if (!rc)
@@ -748,6 +711,8 @@ static int finish(struct run *r, double start)
         o->config = config;
         o->trials = &r->trials;
         o->goal = &r->target.search;
+        o->space = &r->space.search;
+        o->finalists = &finalists;
         o->test_images = test.n;
         o->wall_s = base_seconds() - start;
         rc = outcome_write(o, test.pixels);
@@ -759,6 +724,7 @@ static int finish(struct run *r, double start)
         rc = BASE_NOMEM;
     }
     base_free(config);
+    search_finalists_free(&finalists);
     data_free(&test);
     return rc;
 }
@@ -855,6 +821,7 @@ static int compress(struct run *r)
 
 static void run_free(struct run *r)
 {
+    ladder_close(&r->ladder);
     remote_close(r->scorer.boards);
     contender_free(&r->uniform8);
     contender_free(&r->uniform);

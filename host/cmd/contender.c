@@ -41,6 +41,7 @@ static int fill(struct contender *c, const struct compress_recipe *recipe, struc
     struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
     rc = cycles ? accel_model(cycles, hw, c->program->image, c->program->image_words) : BASE_NOMEM;
     c->model_cycles = rc ? 0 : cycles->total;
+    c->known = !rc;
     base_free(cycles);
     return rc;
 }

@@ -10,7 +10,8 @@
 
 struct contender {
     char name[32];
-    int trial;                       /* of the study, -1 = none */
+    int trial, finalist;             /* of the study; trial -1, finalist 0 = none */
+    bool known;                      /* its numbers are; its network is too, where `net` is there */
     struct compress_recipe recipe;
     int val_images;                  /* that val_top1 is of */
     double val_top1, test_top1;      /* 0..1; < 0 = not measured */

@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 #include <jansson.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct page {
     struct report_data d;
     struct base_arena *arena;
     struct report_row row[MAX_ROWS];
-    struct report_setting version[8], fact[16 + OUTCOME_MAX_TIMES];
+    struct report_setting version[8], fact[20 + OUTCOME_MAX_TIMES];
 };
 
 void outcome_time(struct outcome *o, const char *name, double seconds)
@@ -85,11 +86,52 @@ static int add_trials(struct page *p, const struct outcome *o)
     for (int i = 0; i < n; i++) {
         const struct search_trial *s = &o->trials->trial[i];
         if (s->state == SEARCH_DONE)
-            t[kept++] = (struct report_trial){ .id = s->id, .top1 = s->top1, .cycles = s->cycles, .size_bytes = s->size_bytes, .pareto = front[i], .feasible = s->feasible, .agent = s->agent };
+            t[kept++] = (struct report_trial){ .id = s->id, .top1 = s->top1, .cycles = s->cycles, .size_bytes = s->size_bytes, .pareto = front[i], .feasible = s->feasible, .agent = s->agent,
+                                                .rung = s->rung, .cycles_source = s->cycles_source, .recipe = s->recipe };
     }
     p->d.trial = t;
     p->d.n_trial = kept;
     p->d.cycles_limit = o->goal ? o->goal->cycles_limit : 0;
+    return BASE_OK;
+}
+
+static int add_finalists(struct page *p, const struct outcome *o)
+{
+    if (!o->finalists || !o->finalists->n)
+        return BASE_OK;
+    struct report_finalist *to = BASE_ARENA_NEW_N(p->arena, struct report_finalist, o->finalists->n);
+    if (!to)
+        return BASE_NOMEM;
+    for (int i = 0; i < o->finalists->n; i++) {
+        const struct search_finalist *f = &o->finalists->finalist[i];
+        if (f->state == SEARCH_DONE)
+            to[p->d.n_finalist++] = (struct report_finalist){ .id = f->id, .parent = f->parent, .rung = BASE_MIN(BASE_MAX(f->rung, SEARCH_CHEAP), SEARCH_FULL), .name = f->name, .cycles_source = f->cycles_source, .top1 = f->top1,
+                                                              .loss = f->loss, .wall_s = f->wall_s, .cycles = f->cycles, .best = f->id == best_of(o)->finalist };
+    }
+    p->d.finalist = to;
+    return BASE_OK;
+}
+
+/* Sensitivities that the search has measured, by layer. */
+static int add_worth(struct report_layer *l, int n, const struct outcome *o)
+{
+    if (!o->trials || !o->space)
+        return BASE_OK;
+    double *worth = BASE_NEW_N(double, o->space->n);
+    if (!worth)
+        return BASE_NOMEM;
+    search_sensitivities(worth, o->space, o->trials);
+    for (int k = 0; k < o->space->n; k++)
+        for (int i = 0; i < n; i++) {
+            const struct search_dim *d = &o->space->dim[k];
+            if (isnan(worth[k]) || strcmp(d->layer, l[i].name))
+                continue;
+            if (!strcmp(d->field, "w_bits"))
+                l[i].w_worth = (struct report_worth){ true, worth[k] };
+            else if (!strcmp(d->field, "a_bits"))
+                l[i].a_worth = (struct report_worth){ true, worth[k] };
+        }
+    base_free(worth);
     return BASE_OK;
 }
 
@@ -170,7 +212,7 @@ static int add_layers(struct page *p, const struct outcome *o)
     }
     p->d.layer = l;
     p->d.n_layer = s->n_layer;
-    return BASE_OK;
+    return add_worth(l, s->n_layer, o);
 }
 
 static void add_version(struct page *p, const char *key, const char *value)
@@ -197,6 +239,16 @@ static const char *tool_version(struct page *p, const char *command)
     return line[0] ? text(p, "%s", line) : "not found";
 }
 
+/* The best one's cycles while it was searched, where fine-tuning has changed them; else 0. */
+static int64_t cycles_when_searched(const struct outcome *o)
+{
+    const struct contender *c = best_of(o);
+    for (int i = 0; o->trials && i < o->trials->n; i++)
+        if (o->trials->trial[i].id == c->trial && o->trials->trial[i].cycles != c->score->cycles)
+            return o->trials->trial[i].cycles;
+    return 0;
+}
+
 static void add_texts(struct page *p, const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score;
@@ -220,6 +272,8 @@ static void add_texts(struct page *p, const struct outcome *o)
                                              (long long)p->d.macs_before, (long long)p->d.params, (long long)p->d.params_before));
     if (s->bit_exact >= 0)
         add_fact(p, "bit-exactness", text(p, "%d images of the best pack on backend %s: %s", o->verified, s->backend, s->bit_exact ? "every logit equals the reference" : "DIFFERS"));
+    if (cycles_when_searched(o))
+        add_fact(p, "cycles when searched", text(p, "%lld for trial %d, %lld with its final weights: planes that are absent change with the weights", (long long)cycles_when_searched(o), best_of(o)->trial, (long long)s->cycles));
     add_fact(p, "load, once", text(p, "%lld cycles for program and weights", (long long)s->load_cycles));
     for (int i = 0; i < o->n_time; i++)
         add_fact(p, text(p, "time: %s", o->time[i].name), text(p, "%.1f s", o->time[i].s));
@@ -248,6 +302,8 @@ static int page_make(struct page *p, const struct outcome *o)
     add_totals(p, o);
     add_texts(p, o);
     int rc = add_trials(p, o);
+    if (!rc)
+        rc = add_finalists(p, o);
     return rc ? rc : add_layers(p, o);
 }
 
@@ -330,6 +386,8 @@ static void print_table(const struct outcome *o)
     printf("; cycles: %s; ms at %g MHz (%s)\n", s->cycles_source, s->clock_mhz, s->clock_is);
     if (s->bit_exact == 1)
         printf("bit-exact: %d whole images, every logit\n", o->verified);
+    if (cycles_when_searched(o))
+        printf("trial %d took %lld cycles when it was searched, %lld with its final weights\n", best_of(o)->trial, (long long)cycles_when_searched(o), (long long)s->cycles);
     print_pruned(o);
     if (*o->hypervolume)
         printf("front:  %d recipes in %s/front, the pack is the knee; hypervolume %s\n", o->n_front, o->dir, o->hypervolume);

@@ -61,6 +61,7 @@ static const struct key keys[] = {
     { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
     { "remote", "deadline_s", NUMBER, AT(remote.deadline_s), 0.1, 86400, "120" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
+    { "finetune", "full", INT, AT(finetune.full), 0, 10000, "0" },
     { "finetune", "top", INT, AT(finetune.top), 1, 16, "2" },
     { "finetune", "lr", NUMBER, AT(finetune.lr), 0, 100, "0.02" },
     { "finetune", "distill", NUMBER, AT(finetune.distill), 0, 1, "0.5" },

@@ -36,7 +36,7 @@ struct run_config {
         const char *structure;       /* of the zeros: block | unstructured */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
-    struct { long epochs, top; double lr, distill, temperature; } finetune;   /* distill: share of the float network in the loss */
+    struct { long epochs, full, top; double lr, distill, temperature; } finetune;   /* full: epochs of the winner; distill: share of the float network in the loss */
     long verify;                     /* whole test images run through the RTL */
 };
 

@@ -5,9 +5,11 @@
 #include "cmd/output.h"
 #include "search/search.h"
 
+enum { ALL = -2 };                   /* finalists of any parent */
+
 struct study_options { const char *format, *out; bool fastest, recipe; };
 
-struct study { struct search_study *file; struct search_trials trials; bool *pareto; };
+struct study { struct search_study *file; struct search_trials trials; struct search_finalists finalists; bool *pareto; };
 
 static int open_study(struct study *s, const char *path)
 {
@@ -15,6 +17,8 @@ static int open_study(struct study *s, const char *path)
     int rc = search_study_open(&s->file, path, SEARCH_READ);
     if (!rc)
         rc = search_study_trials(s->file, &s->trials);
+    if (!rc)
+        rc = search_study_finalists(s->file, &s->finalists);
     if (!rc) {
         s->pareto = BASE_NEW_N(bool, s->trials.n + 1);
         if (!s->pareto)
@@ -27,6 +31,7 @@ static int open_study(struct study *s, const char *path)
 static void close_study(struct study *s)
 {
     base_free(s->pareto);
+    search_finalists_free(&s->finalists);
     search_trials_free(&s->trials);
     search_study_close(s->file);
 }
@@ -52,12 +57,45 @@ static int study_json(json_t **out, struct study *s)
 
 static void print_trial_line(const struct search_trial *t, bool pareto)
 {
-    char text[256];
+    char text[256], source[256];
     if (t->state == SEARCH_DONE)
-        printf("%5d  %-8s %-8s %7.2f %7.2f %12lld %10lld %8s %6s\n", t->id, state_name(t), cmd_clean(text, t->agent), 100 * t->top1, 100 * t->loss,
-               (long long)t->cycles, (long long)t->size_bytes, t->feasible ? "yes" : "no", pareto ? "yes" : "");
+        printf("%5d %5d  %-8s %-8s %7.2f %7.2f %12lld %-10s %10lld %7.1f %8s %6s\n", t->id, t->rung, state_name(t), cmd_clean(text, t->agent), 100 * t->top1, 100 * t->loss,
+               (long long)t->cycles, cmd_clean(source, t->cycles_source), (long long)t->size_bytes, t->wall_s, t->feasible ? "yes" : "no", pareto ? "yes" : "");
     else
-        printf("%5d  %-8s %s\n", t->id, state_name(t), cmd_clean(text, t->error));
+        printf("%5d %5d  %-8s %s\n", t->id, t->rung, state_name(t), cmd_clean(text, t->error));
+}
+
+static const char *finalist_state(const struct search_finalist *f)
+{
+    return f->state == SEARCH_DONE ? "done" : f->state == SEARCH_FAILED ? "failed" : "running";
+}
+
+static void print_finalist_line(const struct search_finalist *f)
+{
+    char text[256], source[256], id[16], parent[24] = "-";
+    snprintf(id, sizeof id, "f%d", f->id);
+    if (f->parent >= 0)
+        snprintf(parent, sizeof parent, "trial %d", f->parent);
+    if (f->state == SEARCH_DONE)
+        printf("%5s %5d  %-8s %-10s %7.2f %7.2f %12lld %-10s %10lld %7.1f  %s\n", id, f->rung, finalist_state(f), parent, 100 * f->top1, 100 * f->loss, (long long)f->cycles,
+               cmd_clean(source, f->cycles_source), (long long)f->size_bytes, f->wall_s, cmd_clean(text, f->name));
+    else
+        printf("%5s %5d  %-8s %-10s %s\n", id, f->rung, finalist_state(f), parent, cmd_clean(text, f->error));
+}
+
+static void print_finalists(const struct study *s, int parent)
+{
+    bool head = false;
+    for (int i = 0; i < s->finalists.n; i++) {
+        const struct search_finalist *f = &s->finalists.finalist[i];
+        if (parent != ALL && f->parent != parent)
+            continue;
+        if (!head)
+            printf("\nfinalists, on all held-out images: rung 0 not fine-tuned, 1 short, 2 in full\n%5s %5s  %-8s %-10s %7s %7s %12s %-10s %10s %7s  %s\n", "", "rung", "state", "parent", "top-1 %", "loss %",
+                   "cycles", "source", "bytes", "wall s", "name");
+        head = true;
+        print_finalist_line(f);
+    }
 }
 
 static int list(const struct cmd *c, const void *options)
@@ -71,9 +109,10 @@ static int list(const struct cmd *c, const void *options)
         if (!rc)
             rc = cmd_print_json(all);
     } else if (!rc) {
-        printf("%5s  %-8s %-8s %7s %7s %12s %10s %8s %6s\n", "trial", "state", "agent", "top-1 %", "loss %", "cycles", "bytes", "feasible", "pareto");
+        printf("%5s %5s  %-8s %-8s %7s %7s %12s %-10s %10s %7s %8s %6s\n", "trial", "rung", "state", "agent", "top-1 %", "loss %", "cycles", "source", "bytes", "wall s", "feasible", "pareto");
         for (int i = 0; i < s.trials.n; i++)
             print_trial_line(&s.trials.trial[i], s.pareto[i]);
+        print_finalists(&s, ALL);
         rc = cmd_end_output();
     }
     close_study(&s);
@@ -82,11 +121,11 @@ static int list(const struct cmd *c, const void *options)
 
 /* ---- show -------------------------------------------------------------------------- */
 
-static json_t *trial_json(struct study *s, int index, int *rc)
+static json_t *trial_json(struct study *s, const char *list, int index, int *rc)
 {
     json_t *all;
     *rc = study_json(&all, s);
-    json_t *one = *rc ? NULL : json_incref(json_array_get(json_object_get(all, "trials"), (size_t)index));
+    json_t *one = *rc ? NULL : json_incref(json_array_get(json_object_get(all, list), (size_t)index));
     json_decref(all);
     return one;
 }
@@ -94,7 +133,7 @@ static json_t *trial_json(struct study *s, int index, int *rc)
 static void print_trial(const struct search_trial *t, bool pareto)
 {
     char text[256];
-    printf("trial     %d: %s%s%s\n", t->id, state_name(t), t->feasible && t->state == SEARCH_DONE ? ", feasible" : "", pareto ? ", on the Pareto front" : "");
+    printf("trial     %d: %s, rung %d%s%s\n", t->id, state_name(t), t->rung, t->feasible && t->state == SEARCH_DONE ? ", feasible" : "", pareto ? ", on the Pareto front" : "");
     printf("agent     %s, seed %llu\n", cmd_clean(text, t->agent), (unsigned long long)t->seed);
     if (t->state == SEARCH_DONE) {
         printf("accuracy  %.2f %% of the %s, %.2f points lost\n", 100 * t->top1, t->rung < SEARCH_CHEAP ? "first quarter of the validation images" : "validation images", 100 * t->loss);
@@ -114,11 +153,47 @@ static int show_index(const struct cmd *c, struct study *s, int index)
 {
     if (c->json) {
         int rc;
-        json_t *j = trial_json(s, index, &rc);
+        json_t *j = trial_json(s, "trials", index, &rc);
         return rc ? rc : cmd_print_json(j);
     }
     print_trial(&s->trials.trial[index], s->pareto[index]);
+    print_finalists(s, s->trials.trial[index].id);
     return cmd_end_output();
+}
+
+static void print_finalist(const struct search_finalist *f)
+{
+    char text[256], parent[32] = "none, a uniform recipe";
+    if (f->parent >= 0)
+        snprintf(parent, sizeof parent, "trial %d", f->parent);
+    printf("finalist  f%d: %s, rung %d (%s)\nparent    %s\n", f->id, finalist_state(f), f->rung, f->rung == SEARCH_FULL ? "fine-tuned in full" : f->rung == SEARCH_SHORT ? "fine-tuned" : "not fine-tuned", parent);
+    if (f->state == SEARCH_DONE) {
+        printf("accuracy  %.2f %% of %d held-out images, %.2f points lost\n", 100 * f->top1, f->images, 100 * f->loss);
+        printf("cycles    %lld (%s)\n", (long long)f->cycles, cmd_clean(text, f->cycles_source));
+        printf("size      %lld bytes\nwall      %.1f s\n", (long long)f->size_bytes, f->wall_s);
+    }
+    if (*f->error)
+        printf("error     %s\n", cmd_clean(text, f->error));
+    printf("recipe:\n");
+    cmd_print_text(f->recipe);
+}
+
+static int show_finalist(const struct cmd *c, struct study *s, const char *text)
+{
+    char *end;
+    long id = strtol(text + 1, &end, 10);
+    for (int i = 0; end != text + 1 && !*end && i < s->finalists.n; i++) {
+        if (s->finalists.finalist[i].id != id)
+            continue;
+        if (!c->json) {
+            print_finalist(&s->finalists.finalist[i]);
+            return cmd_end_output();
+        }
+        int rc;
+        json_t *j = trial_json(s, "finalists", i, &rc);
+        return rc ? rc : cmd_print_json(j);
+    }
+    return base_hint(base_fail(BASE_INPUT, "%s: there is no finalist '%.20s'", c->arg[1], text), "bitpress study list %s", c->arg[1]);
 }
 
 static int find_trial(const struct study *s, const char *path, const char *text, int *index)
@@ -145,12 +220,17 @@ static int summary(const struct cmd *c, struct study *s)
     }
     int best = search_best(&(struct search_objective){ .goal = SEARCH_MAX_TOP1 }, &s->trials);
     int rc = search_study_test_openings(s->file, &openings);
-    json_t *j = json_pack("{s:o, s:i, s:i, s:i, s:i, s:o, s:i}", "file", cmd_json_text(c->arg[1]), "trials", s->trials.n, "done", done, "failed", failed,
-                          "pareto", front, "best", best < 0 ? json_null() : json_integer(s->trials.trial[best].id), "test_openings", openings);
+    int tuned = 0;
+    for (int i = 0; i < s->finalists.n; i++)
+        tuned += s->finalists.finalist[i].state == SEARCH_DONE && s->finalists.finalist[i].rung > SEARCH_CHEAP;
+    json_t *j = json_pack("{s:o, s:i, s:i, s:i, s:i, s:o, s:i, s:i, s:i}", "file", cmd_json_text(c->arg[1]), "trials", s->trials.n, "done", done, "failed", failed,
+                          "pareto", front, "best", best < 0 ? json_null() : json_integer(s->trials.trial[best].id), "test_openings", openings, "finalists", s->finalists.n, "fine_tuned", tuned);
     if (!c->json && !rc) {
         printf("%s: %d trials, %d done, %d failed, %d on the Pareto front\n", c->arg[1], s->trials.n, done, failed, front);
         if (best >= 0)
             printf("best feasible  trial %d: %.2f %% at %lld cycles\n", s->trials.trial[best].id, 100 * s->trials.trial[best].top1, (long long)s->trials.trial[best].cycles);
+        if (s->finalists.n)
+            printf("finalists      %d built, %d of them fine-tuned\n", s->finalists.n, tuned);
         printf("test openings  %d\n", openings);
     }
     for (int i = 0; !rc && i < BASE_COUNT(notes); i++) {
@@ -175,6 +255,8 @@ static int show(const struct cmd *c, const void *options)
     int index = 0, rc = open_study(&s, c->arg[1]);
     if (!rc && c->n_arg == 2)
         rc = summary(c, &s);
+    else if (!rc && c->arg[2][0] == 'f')
+        rc = show_finalist(c, &s, c->arg[2]);
     else if (!rc) {
         rc = find_trial(&s, c->arg[1], c->arg[2], &index);
         if (!rc)
@@ -235,7 +317,7 @@ int cmd_study(int argc, char **argv)
 {
     static const struct cmd_action actions[] = {
         { "list", "STUDY.db", 1, 1, list },
-        { "show", "STUDY.db [TRIAL]", 1, 2, show },
+        { "show", "STUDY.db [TRIAL|fN]", 1, 2, show },
         { "best", "STUDY.db", 1, 1, best },
         { "export", "STUDY.db", 1, 1, export },
     };
@@ -247,8 +329,8 @@ int cmd_study(int argc, char **argv)
         { "out", CMD_TEXT, &o.out, "FILE", "export: where to (standard output)" },
     };
     const struct cmd_usage u = { "list|show|best|export STUDY.db",
-                                 "list    the trials of a search\n"
-                                 "show    the study in brief, or one trial in full: show STUDY.db TRIAL\n"
+                                 "list    the trials of a search and, rung by rung, its finalists\n"
+                                 "show    the study in brief, or one trial or finalist in full: show STUDY.db TRIAL, show STUDY.db fN\n"
                                  "best    the best trial that meets the target\n"
                                  "export  all trials as CSV or JSON",
                                  options, BASE_COUNT(options), 1, 3 };

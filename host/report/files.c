@@ -43,9 +43,15 @@ static json_t *row_json(const struct report_row *r)
 
 static json_t *trial_json(const struct report_trial *t)
 {
-    return json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "trial", t->id, "top1", number(t->top1, true), "cycles",
+    return json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o, s:i, s:o}", "trial", t->id, "top1", number(t->top1, true), "cycles",
                      count(t->cycles, true), "size_bytes", count(t->size_bytes, true), "pareto", t->pareto, "feasible",
-                     t->feasible, "agent", text(t->agent));
+                     t->feasible, "agent", text(t->agent), "rung", t->rung, "cycles_source", text(t->cycles_source));
+}
+
+static json_t *finalist_json(const struct report_finalist *f)
+{
+    return json_pack("{s:i, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "id", f->id, "parent", count(f->parent, f->parent >= 0), "rung", f->rung, "name", text(f->name), "top1", number(f->top1, true),
+                     "loss", number(f->loss, true), "cycles", count(f->cycles, true), "cycles_source", text(f->cycles_source), "wall_s", number(f->wall_s, true), "best", f->best);
 }
 
 static double sparsity_of(const struct report_layer *l)
@@ -55,13 +61,14 @@ static double sparsity_of(const struct report_layer *l)
 
 static json_t *layer_json(const struct report_layer *l)
 {
-    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
+    return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(l->name), "kind", text(l->kind),
                      "w_bits", l->w_bits, "a_bits", l->a_bits, "macs", count(l->macs, true), "cycles_before",
                      count(l->cycles_before, l->cycles_before > 0), "cycles", count(l->cycles_after, true),
                      "ideal_cycles", count(l->ideal_cycles, true), "params", count(l->params, l->params_before > 0),
                      "macs_before", count(l->macs_before, l->params_before > 0), "params_before", count(l->params_before, l->params_before > 0),
                      "sparsity", number(sparsity_of(l), l->weights > 0), "planes", count(l->planes, l->dense_planes > 0),
-                     "dense_planes", count(l->dense_planes, l->dense_planes > 0), "weight_bytes", count(l->weight_bytes, l->weights > 0));
+                     "dense_planes", count(l->dense_planes, l->dense_planes > 0), "weight_bytes", count(l->weight_bytes, l->weights > 0),
+                     "w_sensitivity", number(l->w_worth.value, l->w_worth.known), "a_sensitivity", number(l->a_worth.value, l->a_worth.known));
 }
 
 static json_t *settings_json(const struct report_setting *v, int n)
@@ -83,7 +90,9 @@ static json_t *list_json(const struct report_data *d, bool pareto_only)
 
 static json_t *root_json(const struct report_data *d)
 {
-    json_t *rows = json_array(), *layers = json_array();
+    json_t *rows = json_array(), *layers = json_array(), *finalists = json_array();
+    for (int i = 0; i < d->n_finalist; i++)
+        json_array_append_new(finalists, finalist_json(&d->finalist[i]));
     for (int i = 0; i < d->n_row; i++)
         json_array_append_new(rows, row_json(&d->row[i]));
     for (int i = 0; i < d->n_layer; i++)
@@ -103,6 +112,7 @@ static json_t *root_json(const struct report_data *d)
     json_object_set_new(root, "wall_s", number(d->wall_s, true));
     json_object_set_new(root, "rows", rows);
     json_object_set_new(root, "history", list_json(d, false));
+    json_object_set_new(root, "finalists", finalists);
     json_object_set_new(root, "layers", layers);
     json_object_set_new(root, "macs", count(d->macs, d->params > 0));
     json_object_set_new(root, "params", count(d->params, d->params > 0));

@@ -110,6 +110,61 @@ static void add_rows(struct base_text *o, const struct report_data *d)
     base_text_add(o, "</tbody></table></div></section>\n");
 }
 
+/* Cheapest first. */
+static const struct report_trial *next_on_front(const struct report_data *d, const struct report_trial *after)
+{
+    const struct report_trial *next = NULL;
+    for (int i = 0; i < d->n_trial; i++) {
+        const struct report_trial *t = &d->trial[i];
+        if (t->pareto && (!after || t->cycles > after->cycles) && (!next || t->cycles < next->cycles))
+            next = t;
+    }
+    return next;
+}
+
+/* Each recipe folded away beside its numbers, to be copied as it stands. */
+static void add_front(struct base_text *o, const struct report_data *d)
+{
+    const struct report_trial *t = next_on_front(d, NULL);
+    if (!t)
+        return;
+    base_text_add(o, "<section class=\"card\"><h2>Pareto front</h2><p class=\"note\">Candidates that no other one beats in both, before fine-tuning, on the validation images. "
+                     "A recipe is what <code>bitpress apply MODEL --recipe FILE</code> takes.</p><div class=\"scroll\"><table><thead><tr><th>trial</th><th>top-1</th><th>cycles</th><th class=\"kind\">from</th>"
+                     "<th>size, bytes</th><th class=\"kind\">agent</th><th class=\"kind\">recipe</th></tr></thead><tbody>\n");
+    for (; t; t = next_on_front(d, t)) {
+        base_text_add(o, "<tr%s><td>%d</td><td>%.2f %%</td>", t->id == d->best_trial ? " class=\"best\"" : "", t->id, 100 * t->top1);
+        td_count(o, t->cycles);
+        td_text(o, t->cycles_source);
+        td_count(o, t->size_bytes);
+        td_text(o, t->agent);
+        base_text_add(o, "<td class=\"text\"><details><summary>show</summary><pre class=\"recipe\">");
+        report_escape(o, t->recipe ? t->recipe : "");
+        base_text_add(o, "</pre></details></td></tr>\n");
+    }
+    base_text_add(o, "</tbody></table></div></section>\n");
+}
+
+static void add_finalists(struct base_text *o, const struct report_data *d)
+{
+    static const char *const rung[] = { "0: not fine-tuned", "1: short", "2: in full" };
+    if (d->n_finalist < 1)
+        return;
+    base_text_add(o, "<section class=\"card\"><h2>Finalists</h2><p class=\"note\">Built again, and judged on all held-out images.</p><div class=\"scroll\"><table><thead><tr><th>network</th>"
+                     "<th>trial</th><th class=\"kind\">rung</th><th>top-1</th><th>lost</th><th>cycles</th><th class=\"kind\">from</th><th>wall, s</th></tr></thead><tbody>\n");
+    for (int i = 0; i < d->n_finalist; i++) {
+        const struct report_finalist *f = &d->finalist[i];
+        base_text_add(o, "<tr%s>", f->best ? " class=\"best\"" : "");
+        td_text(o, f->name);
+        base_text_add(o, f->parent >= 0 ? "<td>%d</td>" : "<td>\xe2\x80\x93</td>", f->parent);
+        td_text(o, rung[f->rung]);
+        base_text_add(o, "<td>%.2f %%</td><td>%.2f</td>", 100 * f->top1, 100 * f->loss);
+        td_count(o, f->cycles);
+        td_text(o, f->cycles_source);
+        base_text_add(o, "<td>%.1f</td></tr>\n", f->wall_s);
+    }
+    base_text_add(o, "</tbody></table></div></section>\n");
+}
+
 static void add_plot(struct base_text *o, const char *id, const char *title, const char *note)
 {
     base_text_add(o, "<section class=\"card\"><h2>%s</h2><p class=\"note\">%s</p><div class=\"plot\">"
@@ -138,13 +193,18 @@ static void td_share(struct base_text *o, int64_t part, int64_t of)
         base_text_add(o, "<td>\xe2\x80\x93</td>");
 }
 
+static void td_worth(struct base_text *o, const struct report_worth *w)
+{
+    base_text_add(o, w->known ? "<td>%.2f</td>" : "<td>\xe2\x80\x93</td>", 100 * w->value);
+}
+
 static void add_layers(struct base_text *o, const struct report_data *d)
 {
     if (d->n_layer < 1)
         return;
-    base_text_add(o, "<section class=\"card\"><h2>Layers</h2><p class=\"note\">Of the best network.</p><div class=\"scroll\">"
+    base_text_add(o, "<section class=\"card\"><h2>Layers</h2><p class=\"note\">Of the best network. Sensitivity: points of top-1 lost where this one width alone goes to its least, all else as wide as can be.</p><div class=\"scroll\">"
                      "<table><thead><tr><th>layer</th><th class=\"kind\">kind</th><th>weight bits</th><th>activation bits</th>"
-                     "<th>zeros</th><th>planes listed</th><th>weight bytes</th><th>MACs</th><th>of float's</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
+                     "<th>sensitivity, weights</th><th>activations</th><th>zeros</th><th>planes listed</th><th>weight bytes</th><th>MACs</th><th>of float's</th><th>cycles at 8 bits</th><th>cycles</th><th>ideal</th><th>array use</th></tr></thead><tbody>\n");
     for (int i = 0; i < d->n_layer; i++) {
         const struct report_layer *l = &d->layer[i];
         base_text_add(o, "<tr>");
@@ -154,6 +214,8 @@ static void add_layers(struct base_text *o, const struct report_data *d)
         base_text_add(o, "</td>");
         td_count(o, l->w_bits);
         td_count(o, l->a_bits);
+        td_worth(o, &l->w_worth);
+        td_worth(o, &l->a_worth);
         td_share(o, l->zeros, l->weights);
         td_share(o, l->planes, l->dense_planes);
         td_count(o, l->weight_bytes);
@@ -240,6 +302,8 @@ int report_html(const struct report_data *d, const char *path, const char *chart
     add_kpis(&o, d);
     add_rows(&o, d);
     add_plots(&o, d);
+    add_finalists(&o, d);
+    add_front(&o, d);
     add_layers(&o, d);
     add_evidence(&o, d);
     int rc = add_scripts(&o, d, chart_js ? chart_js : chart_default);

@@ -47,6 +47,7 @@ const char report_css[] =
     "tr.best td { background: var(--accent-soft); font-weight: 600; }\n"
     "pre { margin: 8px 0 0; padding: 14px; background: var(--bg); border: 1px solid var(--line); border-radius: 8px;\n"
     "  overflow: auto; max-height: 420px; font: 13px/1.5 ui-monospace, 'DejaVu Sans Mono', monospace; }\n"
+    "pre.recipe { user-select: all; white-space: pre; max-height: 240px; }\n"
     "details > summary { cursor: pointer; font-weight: 600; }\n"
     "footer { color: var(--soft); font-size: 13px; }\n"
     "@media (max-width: 820px) { .grid { grid-template-columns: minmax(0, 1fr); } main { padding: 20px 12px 40px; } }\n"

@@ -30,7 +30,21 @@ struct report_trial {
     int64_t cycles, size_bytes;
     bool pareto, feasible;
     const char *agent;
+    int rung;                      /* -1: given up early, 0: judged in full */
+    const char *cycles_source, *recipe; /* recipe: YAML, for the front's table; NULL = unknown */
 };
+
+/* What was built again for the verdict, on all held-out images. */
+struct report_finalist {
+    int id, parent, rung;          /* parent: trial, -1 = none; rung 0: not fine-tuned, 1: short, 2: in full */
+    const char *name, *cycles_source;
+    double top1, loss, wall_s;     /* 0..1 */
+    int64_t cycles;
+    bool best;
+};
+
+/* Points of top-1, 0..1, lost where this alone goes to its least width. */
+struct report_worth { bool known; double value; };
 
 struct report_layer {
     const char *name, *kind;
@@ -41,6 +55,7 @@ struct report_layer {
     int64_t params, macs_before, params_before; /* before: of the float network; params_before 0 = unknown */
     int64_t weights, zeros, weight_bytes;       /* of the integer network; bytes of the pack */
     int64_t planes, dense_planes;               /* weight planes of all K-words: listed, and if none were left out; dense 0 = unknown */
+    struct report_worth w_worth, a_worth;       /* sensitivity of the weight bits, of the activation bits */
 };
 
 struct report_setting { const char *key, *value; };
@@ -54,6 +69,8 @@ struct report_data {
     const struct report_trial *trial;
     int n_trial;
     int best_trial;                /* id; -1 = none */
+    const struct report_finalist *finalist;
+    int n_finalist;
     int64_t cycles_limit;          /* 0 = none */
     const struct report_layer *layer;
     int n_layer;

@@ -20,25 +20,45 @@ static void csv_trial(struct base_text *out, const struct search_trial *t, bool 
         base_text_add(out, "%s%d", i ? " " : "", t->genes[i]);
     base_text_add(out, ",%s,%s,", t->started, t->ended);
     base_text_add_csv(out, t->error);
-    base_text_add(out, "\n");
+    base_text_add(out, ",\n");
+}
+
+/* The columns of a trial, as far as it has them, and its parent. */
+static void csv_finalist(struct base_text *out, const struct search_finalist *f)
+{
+    base_text_add(out, "f%d,%s,,%d,,%.17g,%.17g,%lld,%s,%lld,%.3f,,,,%s,%s,", f->id, state_name(f->state), f->rung, f->top1, f->loss, (long long)f->cycles, f->cycles_source,
+                  (long long)f->size_bytes, f->wall_s, f->started, f->ended);
+    base_text_add_csv(out, f->error);
+    if (f->parent >= 0)
+        base_text_add(out, ",%d\n", f->parent);
+    else
+        base_text_add(out, ",\n");
 }
 
 int search_study_csv(struct search_study *s, struct base_text *out)
 {
     struct search_trials t;
+    struct search_finalists f;
     int rc = search_study_trials(s, &t);
     if (rc)
         return rc;
+    if ((rc = search_study_finalists(s, &f))) {
+        search_trials_free(&t);
+        return rc;
+    }
     bool *pareto = BASE_NEW_N(bool, t.n + 1);
     if (pareto) {
         search_pareto(&t, pareto);
         base_text_add(out, "id,state,agent,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,pareto,seed,"
-                           "genes,started,ended,error\n");
+                           "genes,started,ended,error,parent\n");
         for (int i = 0; i < t.n; i++)
             csv_trial(out, &t.trial[i], pareto[i]);
+        for (int i = 0; i < f.n; i++)
+            csv_finalist(out, &f.finalist[i]);
     }
     rc = pareto && !out->failed ? BASE_OK : BASE_NOMEM;
     base_free(pareto);
+    search_finalists_free(&f);
     search_trials_free(&t);
     return rc;
 }
@@ -72,20 +92,35 @@ static json_t *json_trial(const struct search_trial *t, bool pareto)
                      "ended", json_text(t->ended), "error", json_text(t->error));
 }
 
+static json_t *json_finalist(const struct search_finalist *f)
+{
+    return json_pack("{s:i, s:o, s:i, s:s, s:o, s:i, s:f, s:f, s:I, s:o, s:I, s:f, s:o, s:o, s:o, s:o}", "id", f->id, "parent", f->parent < 0 ? json_null() : json_integer(f->parent),
+                     "rung", f->rung, "state", state_name(f->state), "name", json_text(f->name), "images", f->images, "top1", f->top1, "loss", f->loss, "cycles", (json_int_t)f->cycles,
+                     "cycles_source", json_text(f->cycles_source), "size_bytes", (json_int_t)f->size_bytes, "wall_s", f->wall_s, "recipe", json_text(f->recipe),
+                     "started", json_text(f->started), "ended", json_text(f->ended), "error", json_text(f->error));
+}
+
 int search_study_json(struct search_study *s, struct base_text *out)
 {
     struct search_trials t;
+    struct search_finalists f;
     int rc = search_study_trials(s, &t);
     if (rc)
         return rc;
+    if ((rc = search_study_finalists(s, &f))) {
+        search_trials_free(&t);
+        return rc;
+    }
     bool *pareto = BASE_NEW_N(bool, t.n + 1);
-    json_t *list = json_array();
-    bool ok = pareto && list;
+    json_t *list = json_array(), *finalists = json_array();
+    bool ok = pareto && list && finalists;
     if (ok)
         search_pareto(&t, pareto);
     for (int i = 0; ok && i < t.n; i++)
         ok = !json_array_append_new(list, json_trial(&t.trial[i], pareto[i]));
-    json_t *root = json_pack("{s:o}", "trials", list);
+    for (int i = 0; ok && i < f.n; i++)
+        ok = !json_array_append_new(finalists, json_finalist(&f.finalist[i]));
+    json_t *root = json_pack("{s:o, s:o}", "trials", list, "finalists", finalists);
     char *text = ok && root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (text)
         base_text_add_bytes(out, text, strlen(text));
@@ -93,6 +128,7 @@ int search_study_json(struct search_study *s, struct base_text *out)
     free(text);
     json_decref(root);
     base_free(pareto);
+    search_finalists_free(&f);
     search_trials_free(&t);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* judge: which trial is better, the best, the Pareto front. */
 #include "search/search_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static int compare_cycles(const struct search_trial *a, const struct search_trial *b)
@@ -156,6 +157,50 @@ double search_hypervolume(const struct search_objective *o, const struct search_
 {
     double reference = o->reference_top1;
     return search_gain(o, t, 0, above_reference, &reference);
+}
+
+/* ---- sensitivities ---------------------------------------------------------------------------------- */
+
+static const struct search_trial *widest_trial(const struct search_space *s, const struct search_trials *t)
+{
+    const struct search_trial *widest = NULL;
+    int most = 0;
+    for (int i = 0; i < t->n; i++) {
+        int sum = 0;
+        for (int k = 0; k < s->n; k++)
+            sum += t->trial[i].genes[k] - s->dim[k].lo;
+        if (is_judged(&t->trial[i]) && (!widest || sum > most)) {
+            widest = &t->trial[i];
+            most = sum;
+        }
+    }
+    return widest;
+}
+
+/* The one gene in which b is at its least and a is not; -1: they differ in others, or in none. */
+static int lone_difference(const struct search_space *s, const int *a, const int *b)
+{
+    int at = -1;
+    for (int k = 0; k < s->n; k++) {
+        if (a[k] == b[k])
+            continue;
+        if (at >= 0 || b[k] != s->dim[k].lo)
+            return -1;
+        at = k;
+    }
+    return at;
+}
+
+void search_sensitivities(double *worth, const struct search_space *s, const struct search_trials *t)
+{
+    const struct search_trial *all = widest_trial(s, t);
+    for (int k = 0; k < s->n; k++)
+        worth[k] = (double)NAN;
+    for (int i = 0; all && i < t->n; i++) {
+        int k = is_judged(&t->trial[i]) ? lone_difference(s, all->genes, t->trial[i].genes) : -1;
+        if (k >= 0)
+            worth[k] = all->top1 - t->trial[i].top1;
+    }
 }
 
 /* ---- the best -------------------------------------------------------------------------------------- */

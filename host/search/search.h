@@ -104,6 +104,33 @@ void search_trials_free(struct search_trials *t);
 int search_study_csv(struct search_study *s, struct base_text *out);
 int search_study_json(struct search_study *s, struct base_text *out);
 
+/* ---- finalists ------------------------------------------------------------ */
+enum { SEARCH_SHORT = 1, SEARCH_FULL = 2 };        /* rungs of finalists, above SEARCH_CHEAP */
+/* A trial's recipe, or a uniform rival's, built again for the verdict: judged on all held-out images, with or without
+ * fine-tuning. */
+struct search_finalist {
+    int id;                        /* from 1, in order of building */
+    int parent;                    /* trial, -1 = none: a uniform recipe */
+    int rung;                      /* SEARCH_CHEAP: not fine-tuned, SEARCH_SHORT, SEARCH_FULL */
+    enum search_state state;
+    const char *name, *recipe;     /* recipe: YAML, with its fine-tuning */
+    const char *cycles_source, *error, *started, *ended; /* "" if unknown */
+    int images;                    /* that top1 is of */
+    double top1, loss, wall_s;
+    int64_t cycles, size_bytes;
+};
+struct search_finalists { struct base_arena *arena; struct search_finalist *finalist; int n; };
+/* All by id; of a study of format 1 none. The caller ends it with search_finalists_free. */
+int search_study_finalists(struct search_study *s, struct search_finalists *out);
+void search_finalists_free(struct search_finalists *f);
+/* A row before it is built: parent, rung, name, recipe are written; fills in f->id. A row still `running` is forgotten when
+ * the study is opened for writing. */
+int search_study_finalist_begin(struct search_study *s, struct search_finalist *f);
+/* f->state and the results. */
+int search_study_finalist_finish(struct search_study *s, const struct search_finalist *f);
+/* Cycles as measured later. */
+int search_study_finalist_cycles(struct search_study *s, int id, int64_t cycles, const char *cycles_source);
+
 /* ---- judging trials ------------------------------------------------------- */
 /* True if `a` is better than `b`. Ties go to fewer cycles, then to the earlier trial. */
 bool search_better(const struct search_objective *o, const struct search_trial *a, const struct search_trial *b);
@@ -114,6 +141,10 @@ int search_best(const struct search_objective *o, const struct search_trials *t)
 int search_pareto(const struct search_trials *t, bool *flag);
 /* Share, 0..1, of the rectangle from the reference to (0 cycles, accuracy 1) that the feasible trials dominate. */
 double search_hypervolume(const struct search_objective *o, const struct search_trials *t);
+
+/* What each gene is worth by itself: accuracy lost where it alone goes to its least, from trials that differ in nothing
+ * else from the widest one; worth [genes], NAN where there is no such trial. */
+void search_sensitivities(double *worth, const struct search_space *s, const struct search_trials *t);
 
 /* ---- running -------------------------------------------------------------- */
 struct search_job {

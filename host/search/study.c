@@ -4,6 +4,7 @@
  * transaction after it; a killed process therefore loses the trial in flight and nothing else.
  * Who writes holds PATH.lock, which the kernel lets go of when the process dies. */
 #include "search/search_internal.h"
+#include "search/study_db.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x42507374, VERSION = 1, BUSY_MS = 5000 };
+enum { APPLICATION_ID = 0x42507374, VERSION = 2, BUSY_MS = 5000 };
 
-struct search_study {
-    sqlite3 *db;
-    char *path;
-    int lock;                      /* descriptor of PATH.lock, -1 when only reading */
-};
 
 static const char schema[] =
     "BEGIN IMMEDIATE;"
@@ -32,11 +28,14 @@ static const char schema[] =
     " size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT);"
     "CREATE TABLE IF NOT EXISTS test_opening(id INTEGER PRIMARY KEY, what TEXT NOT NULL, \"when\" TEXT NOT NULL,"
     " result TEXT);"
-    "PRAGMA application_id=1112568692; PRAGMA user_version=1;"
+    "CREATE TABLE IF NOT EXISTS finalist(id INTEGER PRIMARY KEY, parent INTEGER, name TEXT NOT NULL, recipe TEXT NOT NULL,"
+    " rung INTEGER NOT NULL, state TEXT NOT NULL CHECK(state IN ('running','done','failed')), images INTEGER, top1 REAL, loss REAL,"
+    " cycles INTEGER, cycles_source TEXT, size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT);"
+    "PRAGMA application_id=1112568692; PRAGMA user_version=2;"
     "COMMIT;";
 
 /* ---- SQLite's errors in our words ----------------------------------------- */
-static int db_fail(const struct search_study *s, int code)
+int search_db_fail(const struct search_study *s, int code)
 {
     switch (code & 0xff) {
     case SQLITE_NOMEM:
@@ -56,11 +55,11 @@ static int db_fail(const struct search_study *s, int code)
 static int db_exec(const struct search_study *s, const char *sql)
 {
     int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-    return code ? db_fail(s, code) : BASE_OK;
+    return code ? search_db_fail(s, code) : BASE_OK;
 }
 
 /* Binds by letters: i = int64_t, d = double, t = text (NULL = SQL NULL). */
-static int db_prepare(const struct search_study *s, sqlite3_stmt **out, const char *sql, const char *types, ...)
+int search_db_prepare(const struct search_study *s, sqlite3_stmt **out, const char *sql, const char *types, ...)
 {
     int code = sqlite3_prepare_v2(s->db, sql, -1, out, NULL);
     va_list ap;
@@ -76,16 +75,16 @@ static int db_prepare(const struct search_study *s, sqlite3_stmt **out, const ch
     va_end(ap);
     if (!code)
         return BASE_OK;
-    int rc = db_fail(s, code);
+    int rc = search_db_fail(s, code);
     sqlite3_finalize(*out);
     *out = NULL;
     return rc;
 }
 
 /* Ends a statement that gives no rows. */
-static int db_run(const struct search_study *s, sqlite3_stmt *st)
+int search_db_run(const struct search_study *s, sqlite3_stmt *st)
 {
-    int code = sqlite3_step(st), rc = code == SQLITE_DONE || code == SQLITE_ROW ? BASE_OK : db_fail(s, code);
+    int code = sqlite3_step(st), rc = code == SQLITE_DONE || code == SQLITE_ROW ? BASE_OK : search_db_fail(s, code);
     sqlite3_finalize(st);
     return rc;
 }
@@ -93,14 +92,14 @@ static int db_run(const struct search_study *s, sqlite3_stmt *st)
 static int db_pragma(const struct search_study *s, const char *sql, int64_t *out)
 {
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, sql, "");
+    int rc = search_db_prepare(s, &st, sql, "");
     if (rc)
         return rc;
     int code = sqlite3_step(st);
     if (code == SQLITE_ROW)
         *out = sqlite3_column_int64(st, 0);
     else
-        rc = db_fail(s, code);
+        rc = search_db_fail(s, code);
     sqlite3_finalize(st);
     return rc;
 }
@@ -135,8 +134,9 @@ static int check_identity(struct search_study *s, enum search_open how)
     /* Without tables: its maker was killed before it wrote them. */
     if (id != APPLICATION_ID && (tables || how == SEARCH_READ))
         return base_fail(BASE_INPUT, "%s: this database is not a study of bitpress", s->path);
-    if (id == APPLICATION_ID && version != VERSION)
-        return base_fail(BASE_INPUT, "%s: study format %lld; this program reads %d", s->path, (long long)version, VERSION);
+    if (id == APPLICATION_ID && (version < 1 || version > VERSION))
+        return base_fail(BASE_INPUT, "%s: study format %lld; this program reads 1 to %d", s->path, (long long)version, VERSION);
+    s->version = id == APPLICATION_ID ? (int)version : VERSION;
     return BASE_OK;
 }
 
@@ -144,13 +144,13 @@ static int check_identity(struct search_study *s, enum search_open how)
 static int check_pages(struct search_study *s)
 {
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, "PRAGMA quick_check(1)", "");
+    int rc = search_db_prepare(s, &st, "PRAGMA quick_check(1)", "");
     if (rc)
         return rc;
     int code = sqlite3_step(st);
     const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
     if (!text || strcmp(text, "ok"))
-        rc = db_fail(s, code == SQLITE_ROW ? SQLITE_CORRUPT : code);
+        rc = search_db_fail(s, code == SQLITE_ROW ? SQLITE_CORRUPT : code);
     sqlite3_finalize(st);
     return rc;
 }
@@ -176,7 +176,7 @@ static int open_db(struct search_study *s, enum search_open how)
               : how == SEARCH_RESUME ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
     if (code)
-        return db_fail(s, code);
+        return search_db_fail(s, code);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     rc = check_identity(s, how);
     if (!rc)
@@ -189,9 +189,11 @@ static int open_db(struct search_study *s, enum search_open how)
         rc = check_empty(s);
     /* without a trial nothing depends on what an earlier, interrupted run noted */
     if (!rc && how == SEARCH_CREATE)
-        rc = db_exec(s, "DELETE FROM meta");
-    if (!rc && how != SEARCH_READ)
-        rc = db_exec(s, "DELETE FROM trial WHERE state='running'");
+        rc = db_exec(s, "DELETE FROM meta; DELETE FROM finalist");
+    if (!rc && how != SEARCH_READ) {
+        s->version = VERSION;          /* the schema has just been completed */
+        rc = db_exec(s, "DELETE FROM trial WHERE state='running'; DELETE FROM finalist WHERE state='running'");
+    }
     return rc;
 }
 
@@ -231,15 +233,15 @@ const char *search_study_path(const struct search_study *s)
 int search_study_set(struct search_study *s, const char *key, const char *value)
 {
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, "INSERT OR REPLACE INTO meta VALUES(?,?)", "tt", key, value);
-    return rc ? rc : db_run(s, st);
+    int rc = search_db_prepare(s, &st, "INSERT OR REPLACE INTO meta VALUES(?,?)", "tt", key, value);
+    return rc ? rc : search_db_run(s, st);
 }
 
 int search_study_get(struct search_study *s, const char *key, char **out)
 {
     *out = NULL;
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, "SELECT value FROM meta WHERE key=?", "t", key);
+    int rc = search_db_prepare(s, &st, "SELECT value FROM meta WHERE key=?", "t", key);
     if (rc)
         return rc;
     int code = sqlite3_step(st);
@@ -247,7 +249,7 @@ int search_study_get(struct search_study *s, const char *key, char **out)
         *out = base_strdup((const char *)sqlite3_column_text(st, 0));
         rc = *out ? BASE_OK : BASE_NOMEM;
     } else if (code != SQLITE_DONE) {
-        rc = db_fail(s, code);
+        rc = search_db_fail(s, code);
     }
     sqlite3_finalize(st);
     return rc;
@@ -313,7 +315,7 @@ int search_study_bind(struct search_study *s, const struct search_setting *setti
 }
 
 /* ---- the test set --------------------------------------------------------- */
-static void now_text(char out[32])
+void search_db_now(char out[32])
 {
     struct timespec t;
     struct tm tm;
@@ -325,11 +327,11 @@ static void now_text(char out[32])
 int search_study_test_open(struct search_study *s, const char *what, int64_t *id)
 {
     char now[32];
-    now_text(now);
+    search_db_now(now);
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, "INSERT INTO test_opening(what,\"when\") VALUES(?,?)", "tt", what, now);
+    int rc = search_db_prepare(s, &st, "INSERT INTO test_opening(what,\"when\") VALUES(?,?)", "tt", what, now);
     if (!rc)
-        rc = db_run(s, st);
+        rc = search_db_run(s, st);
     if (!rc)
         *id = sqlite3_last_insert_rowid(s->db);
     return rc;
@@ -338,8 +340,8 @@ int search_study_test_open(struct search_study *s, const char *what, int64_t *id
 int search_study_test_result(struct search_study *s, int64_t id, const char *result)
 {
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st, "UPDATE test_opening SET result=? WHERE id=?", "ti", result, id);
-    return rc ? rc : db_run(s, st);
+    int rc = search_db_prepare(s, &st, "UPDATE test_opening SET result=? WHERE id=?", "ti", result, id);
+    return rc ? rc : search_db_run(s, st);
 }
 
 int search_study_test_openings(struct search_study *s, int *count)
@@ -361,30 +363,30 @@ int search_study_begin(struct search_study *s, const struct search_trial *t)
         return BASE_NOMEM;
     }
     char now[32];
-    now_text(now);
+    search_db_now(now);
     sqlite3_stmt *st;
-    int rc = db_prepare(s, &st,
+    int rc = search_db_prepare(s, &st,
                         "INSERT INTO trial(id,genes,seed,agent,state,rung,started) VALUES(?,?,?,?,'running',?,?)",
                         "ititit", (int64_t)t->id, genes.s, (int64_t)t->seed, t->agent, (int64_t)t->rung, now);
     base_text_free(&genes);
-    return rc ? rc : db_run(s, st);
+    return rc ? rc : search_db_run(s, st);
 }
 
 int search_study_finish(struct search_study *s, const struct search_trial *t)
 {
     char now[32];
-    now_text(now);
+    search_db_now(now);
     sqlite3_stmt *st;
     bool done = t->state == SEARCH_DONE;
-    int rc = done ? db_prepare(s, &st,
+    int rc = done ? search_db_prepare(s, &st,
                                "UPDATE trial SET state='done',recipe=?,rung=?,feasible=?,top1=?,loss=?,cycles=?,"
                                "cycles_source=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
                                "tiidditidti", t->recipe, (int64_t)t->rung, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
                                t->cycles_source, t->size_bytes, t->wall_s, now, (int64_t)t->id)
-                  : db_prepare(s, &st,
+                  : search_db_prepare(s, &st,
                                "UPDATE trial SET state='failed',recipe=?,feasible=0,error=?,wall_s=?,ended=? WHERE id=?",
                                "ttdti", t->recipe, t->error, t->wall_s, now, (int64_t)t->id);
-    return rc ? rc : db_run(s, st);
+    return rc ? rc : search_db_run(s, st);
 }
 
 /* Best effort, and leaves the error message alone: a resume drops the row anyway. */
@@ -396,7 +398,7 @@ int search_study_forget(struct search_study *s, int id)
 }
 
 /* ---- trials: reading ------------------------------------------------------ */
-static const char *column_text(struct base_arena *a, sqlite3_stmt *st, int i)
+const char *search_db_text(struct base_arena *a, sqlite3_stmt *st, int i)
 {
     const char *text = (const char *)sqlite3_column_text(st, i);
     return text ? base_arena_strdup(a, text) : "";
@@ -429,22 +431,22 @@ static const char trial_columns[] =
 static int read_trial(const struct search_study *s, struct base_arena *a, sqlite3_stmt *st, struct search_trial *t)
 {
     t->id = sqlite3_column_int(st, 0);
-    const char *genes = column_text(a, st, 1);
-    t->recipe = column_text(a, st, 2);
+    const char *genes = search_db_text(a, st, 1);
+    t->recipe = search_db_text(a, st, 2);
     t->seed = (uint64_t)sqlite3_column_int64(st, 3);
-    t->agent = column_text(a, st, 4);
-    const char *state = column_text(a, st, 5);
+    t->agent = search_db_text(a, st, 4);
+    const char *state = search_db_text(a, st, 5);
     t->rung = sqlite3_column_int(st, 6);
     t->feasible = sqlite3_column_int(st, 7);
     t->top1 = sqlite3_column_double(st, 8);
     t->loss = sqlite3_column_double(st, 9);
     t->cycles = sqlite3_column_int64(st, 10);
-    t->cycles_source = column_text(a, st, 11);
+    t->cycles_source = search_db_text(a, st, 11);
     t->size_bytes = sqlite3_column_int64(st, 12);
     t->wall_s = sqlite3_column_double(st, 13);
-    t->started = column_text(a, st, 14);
-    t->ended = column_text(a, st, 15);
-    t->error = column_text(a, st, 16);
+    t->started = search_db_text(a, st, 14);
+    t->ended = search_db_text(a, st, 15);
+    t->error = search_db_text(a, st, 16);
     if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->started || !t->ended || !t->error)
         return BASE_NOMEM;
     t->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
@@ -467,14 +469,14 @@ int search_study_trials(struct search_study *s, struct search_trials *out)
         rc = BASE_NOMEM;
     sqlite3_stmt *st = NULL;
     if (!rc)
-        rc = db_prepare(s, &st, trial_columns, "");
+        rc = search_db_prepare(s, &st, trial_columns, "");
     int code = SQLITE_ROW;
     while (!rc && out->n < n && (code = sqlite3_step(st)) == SQLITE_ROW) {
         rc = read_trial(s, out->arena, st, &out->trial[out->n]);
         out->n++;
     }
     if (!rc && code != SQLITE_ROW)
-        rc = db_fail(s, code);
+        rc = search_db_fail(s, code);
     sqlite3_finalize(st);
     sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     if (rc)

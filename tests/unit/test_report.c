@@ -18,18 +18,21 @@ static const struct report_row rows[] = {
     {"searched", .9128, {0}, 165903, 1.1060, 31104},
 };
 static const struct report_layer layers[] = {
-    {"conv1", "conv 3x3", 8, 8, 112896, 39200, 39200, 31360, 0, 0, 0, 0, 0, 0, 0, 0},
-    {"conv2", "conv 3x3", 5, 4, 1806336, 143000, 46200, 44100, 2304, 3612672, 4608, 4608, 1152, 2100, 20, 40},
-    {"pool1", "max pool", 0, 0, 0, 3136, 3136, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-    {"conv3", "conv 3x3", 3, 4, 903168, 98400, 19800, 18100, 0, 0, 0, 0, 0, 0, 0, 0},
-    {"conv4", "conv 3x3", 4, 3, 1806336, 128400, 38200, 35200, 0, 0, 0, 0, 0, 0, 0, 0},
-    {hostile, "dense", 8, 6, 31360, 9201, 6967, 5000, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"conv1", "conv 3x3", 8, 8, 112896, 39200, 39200, 31360, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}},
+    {"conv2", "conv 3x3", 5, 4, 1806336, 143000, 46200, 44100, 2304, 3612672, 4608, 4608, 1152, 2100, 20, 40, {true, .0312}, {0}},
+    {"pool1", "max pool", 0, 0, 0, 3136, 3136, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}},
+    {"conv3", "conv 3x3", 3, 4, 903168, 98400, 19800, 18100, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}},
+    {"conv4", "conv 3x3", 4, 3, 1806336, 128400, 38200, 35200, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}},
+    {hostile, "dense", 8, 6, 31360, 9201, 6967, 5000, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}},
 };
 static const struct report_setting versions[] = {
     {"bitpress", "0.1.0"}, {"verilator", "5.006"}, {"chart.js", "3.9.1"},
 };
 static const struct report_setting facts[] = {
     {"agent", "evolve"}, {"seed", "1"}, {"images compared in RTL", "20, bit for bit"},
+};
+static const struct report_finalist finalists[] = {
+    {1, 40, 0, "searched", "model", .9, .01, 3.2, 165903, false}, {2, 40, 1, "searched", "rtl", .91, .0, 33.2, 165903, true}, {3, -1, 2, hostile, "rtl", .90, .01, 99, 165000, false},
 };
 enum { TRIALS = 48 };
 
@@ -42,7 +45,7 @@ static struct report_data sample(struct report_trial *t)
         double x = .45 + .55 * (double)base_rng_uniform(&rng);
         double gain = .012 * i / TRIALS;
         t[i] = (struct report_trial){i, .93 - .06 * (1.1 - x) - .02 * (double)base_rng_uniform(&rng) + gain,
-                                     (int64_t)(172000 * x), 30000, false, i % 13 != 5, i < 6 ? "uniform" : "evolve"};
+                                     (int64_t)(172000 * x), 30000, false, i % 13 != 5, i < 6 ? "uniform" : "evolve", 0, "rtl-table", "default: {w_bits: 4}  # <&>\n"};
         if (t[i].feasible && (best < 0 || t[i].top1 > t[best].top1))
             best = i;
     }
@@ -54,7 +57,7 @@ static struct report_data sample(struct report_trial *t)
     }
     return (struct report_data){
         .title = "fmnist <compressed> & packed", .objective = "the most accurate network within 170,000 cycles",
-        .row = rows, .n_row = 4, .baseline = 1, .best_row = 3, .trial = t, .n_trial = TRIALS, .best_trial = best,
+        .row = rows, .n_row = 4, .baseline = 1, .best_row = 3, .trial = t, .n_trial = TRIALS, .best_trial = best, .finalist = finalists, .n_finalist = 3,
         .cycles_limit = 170000, .layer = layers, .n_layer = 6, .config = "model: a.onnx # <b>&\nsearch:\n  agent: evolve\n",
         .version = versions, .n_version = 3, .fact = facts, .n_fact = 3, .test_openings = 1, .cycles_source = "rtl",
         .board = "pynq-z2", .clock_is = "assumed", .clock_mhz = 150, .pack_file = "best.bpk",
@@ -87,6 +90,9 @@ static void page_escapes_and_needs_no_network(void **state)
     assert_non_null(strstr(html, "fmnist &lt;compressed&gt; &amp; packed"));
     assert_non_null(strstr(html, "conv&quot;1&#39;&lt;/script&gt;"));
     assert_non_null(strstr(html, "\\u003c/script\\u003e"));
+    assert_non_null(strstr(html, "<pre class=\"recipe\">default: {w_bits: 4}  # &lt;&amp;&gt;"));
+    assert_non_null(strstr(html, "<td>3.12</td>"));
+    assert_non_null(strstr(html, "1: short"));
     static const char *const loads[] = {"src=\"", "src='", "href=\"http", "href='http", "@import", "url("};
     for (int i = 0; i < BASE_COUNT(loads); i++)
         assert_null(strstr(html, loads[i]));
@@ -114,6 +120,9 @@ static void summary_has_the_promised_keys(void **state)
     assert_int_equal(json_array_size(json_object_get(root, "rows")), 4);
     json_t *row = json_array_get(json_object_get(root, "rows"), 0);
     assert_true(json_is_null(json_object_get(row, "cycles")));
+    assert_int_equal(json_array_size(json_object_get(root, "finalists")), 3);
+    json_t *sensitive = json_array_get(json_object_get(root, "layers"), 1);
+    assert_true(json_real_value(json_object_get(sensitive, "w_sensitivity")) == .0312 && json_is_null(json_object_get(sensitive, "a_sensitivity")));
     json_t *layer = json_array_get(json_object_get(root, "layers"), 5);
     assert_string_equal(json_string_value(json_object_get(layer, "name")), hostile);
     json_decref(root);

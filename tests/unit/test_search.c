@@ -458,6 +458,52 @@ static void exports(void **state)
     unit_remove(dir);
 }
 
+/* Rows of what is built for the verdict: read back whole, told apart by parent and rung, a running one forgotten. */
+static void finalists_are_rows(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
+    struct search_finalist a = {.parent = 3, .rung = SEARCH_SHORT, .name = "searched", .recipe = "default: {w_bits: 4}\n", .state = SEARCH_DONE, .images = 5000, .top1 = .9,
+                                .loss = .01, .cycles = 4400, .cycles_source = "model", .size_bytes = 77, .wall_s = 2.5};
+    struct search_finalist b = {.parent = -1, .rung = SEARCH_FULL, .name = "uniform", .recipe = "x", .state = SEARCH_FAILED, .error = "node 'x'"}, c = b;
+    struct search_finalists f;
+    struct search_study *s;
+    struct base_text csv = {0}, json = {0};
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_ok(search_study_finalist_begin(s, &a));
+    assert_ok(search_study_finalist_finish(s, &a));
+    assert_ok(search_study_finalist_begin(s, &b));
+    assert_ok(search_study_finalist_finish(s, &b));
+    assert_ok(search_study_finalist_begin(s, &c));
+    assert_ok(search_study_finalist_cycles(s, a.id, 4410, "rtl"));
+    assert_ok(search_study_csv(s, &csv));
+    assert_ok(search_study_json(s, &json));
+    assert_non_null(strstr(csv.s, "\nf1,done,,1,,"));
+    assert_non_null(strstr(csv.s, ",,3\nf2,failed,,2,,"));
+    assert_non_null(strstr(json.s, "\"finalists\""));
+    search_study_close(s);
+    assert_ok(search_study_open(&s, path, SEARCH_RESUME));
+    assert_ok(search_study_finalists(s, &f));
+    assert_int_equal(f.n, 2);
+    assert_int_equal(f.finalist[0].id, a.id);
+    assert_int_equal(f.finalist[0].parent, 3);
+    assert_int_equal(f.finalist[0].rung, SEARCH_SHORT);
+    assert_int_equal(f.finalist[0].state, SEARCH_DONE);
+    assert_int_equal(f.finalist[0].images, 5000);
+    assert_true(f.finalist[0].top1 == .9 && f.finalist[0].loss == .01 && f.finalist[0].wall_s == 2.5);
+    assert_int_equal(f.finalist[0].cycles, 4410);
+    assert_string_equal(f.finalist[0].cycles_source, "rtl");
+    assert_string_equal(f.finalist[0].recipe, a.recipe);
+    assert_int_equal(f.finalist[1].parent, -1);
+    assert_int_equal(f.finalist[1].state, SEARCH_FAILED);
+    assert_string_equal(f.finalist[1].error, "node 'x'");
+    search_finalists_free(&f);
+    search_study_close(s);
+    base_text_free(&csv);
+    base_text_free(&json);
+    unit_remove(dir);
+}
+
 /* tests/data/study.db, also read by tests/cli/study.test; BITPRESS_WRITE_GOLDEN=1 makes it anew. */
 static void study_of_an_earlier_build(void **state)
 {
@@ -496,6 +542,18 @@ static void study_of_an_earlier_build(void **state)
     assert_string_equal(v, "3");
     base_free(v);
     search_trials_free(&t);
+    struct search_finalists f;         /* of format 1: it has no such table, until something is written */
+    assert_ok(search_study_finalists(s, &f));
+    assert_int_equal(f.n, 0);
+    search_study_close(s);
+    struct search_finalist one = {.parent = 3, .name = "searched", .recipe = "x"};
+    assert_ok(search_study_open(&s, path, SEARCH_RESUME));
+    assert_ok(search_study_finalist_begin(s, &one));
+    search_study_close(s);
+    assert_ok(search_study_open(&s, path, SEARCH_READ));
+    assert_ok(search_study_finalists(s, &f));
+    assert_int_equal(f.n, 1);
+    search_finalists_free(&f);
     search_study_close(s);
     unit_remove(dir);
 }
@@ -515,7 +573,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_built_is_not_tried),
         cmocka_unit_test(notes_and_openings),
         cmocka_unit_test(front_and_best), cmocka_unit_test(trade_off), cmocka_unit_test(hopeless_candidates_are_given_up),
-        cmocka_unit_test(exports),
+        cmocka_unit_test(exports), cmocka_unit_test(finalists_are_rows),
         cmocka_unit_test(study_of_an_earlier_build),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
