@@ -4,6 +4,7 @@
  * of the accumulator is chosen per channel; the term's coefficients are round(u_k[c] / U[c] * 2^(t+j)),
  * the multiplier is U[c] / scale of the output. Where one term is alone, U = |u| and the coefficients
  * are powers of two; else U is the first term's unit over 2^F, with the largest F that fits. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -313,13 +314,19 @@ static int terms_of(const struct work *w, int c, int *first, double *least)
     return n;
 }
 
-/* The term with weights leads: its coefficients shall be powers of two, the same for every channel. */
+/* The term with weights leads: its coefficients shall be powers of two, the same for every channel. Of several the smallest
+ * kernel: the accelerator runs two planes of a 1x1 kernel as one if one counts exactly twice as much as the other. */
 static int leading_term(const struct work *w)
 {
-    for (int k = 0; k < w->to->n_term; k++)
-        if (w->from->term[k].node >= 0 && w->g->node[w->from->term[k].node].weight)
-            return k;
-    return 0;
+    int lead = -1, least = INT_MAX;
+    for (int k = 0; k < w->to->n_term; k++) {
+        const struct graph_node *n = w->from->term[k].node >= 0 ? &w->g->node[w->from->term[k].node] : NULL;
+        if (n && n->weight && n->kh * n->kw < least) {
+            lead = k;
+            least = n->kh * n->kw;
+        }
+    }
+    return BASE_MAX(lead, 0);
 }
 
 /* Largest F with which every channel fits and the leading term's coefficients are common; -1: none. */

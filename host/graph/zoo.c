@@ -5,6 +5,11 @@
  *   mobilenet-v1-x0.25, -x0.5, -x1  32x32x3: Howard et al., 2017, with strides and depth for small images: the first
  *                    convolution and block keep 32 x 32, four halvings follow; width times the multiplier
  *   resnet20 .. 56   32x32x3: He et al., 2016, section 4.2, option-A shortcuts (6n + 2 layers)
+ * and the shapes of published FPGA designs (docs/comparison.md):
+ *   mobilenet-v1-x0.25-96  96x96x3, two classes: MLPerf Tiny's visual wake words
+ *   ds-cnn           49x10x1, twelve classes: MLPerf Tiny's keyword spotting
+ *   kws-mlp          49x10x1: FINN's network for keyword spotting, four dense layers
+ *   cnv              32x32x3: FINN's CNV, six 3x3 convolutions without padding, three dense layers
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +58,16 @@ static void relu(struct maker *m, const char *name)
 static void conv_bn_relu(struct maker *m, const char *name, int cout, int k, int stride)
 {
     conv_bn(m, name, m->last, cout, k, stride);
+    relu(m, name);
+}
+
+/* Batch norm and ReLU behind the last node, `name`. */
+static void bn_relu(struct maker *m, const char *name)
+{
+    char bn[MAX_NAME];
+    name_part(bn, name, "bn");
+    if (m->last >= 0)
+        m->last = graph_add_batchnorm(m->g, bn, m->last);
     relu(m, name);
 }
 
@@ -152,29 +167,81 @@ static void resnet(struct maker *m, int n)
 /* Depthwise 3x3, then 1x1, each with batch norm and ReLU. */
 static void separable(struct maker *m, int number, int cout, int stride)
 {
-    char s[MAX_NAME], bn[MAX_NAME];
+    char s[MAX_NAME];
     snprintf(s, sizeof s, "b%d.dw", number);
-    name_part(bn, s, "bn");
     if (m->last >= 0)
         m->last = graph_add_conv(m->g, s, m->last, m->g->node[m->last].shape.c, 3, 3, stride, pad1, true, false);
-    if (m->last >= 0)
-        m->last = graph_add_batchnorm(m->g, bn, m->last);
-    relu(m, s);
+    bn_relu(m, s);
     snprintf(s, sizeof s, "b%d.pw", number);
     conv_bn_relu(m, s, cout, 1, 1);
 }
 
-/* quarters: four times the width multiplier. */
-static void mobilenet(struct maker *m, int quarters)
+static void mobilenet_of(struct maker *m, int quarters, int first_stride, int classes)
 {
     static const struct { int cout, stride; } body[] = {
         { 64, 1 }, { 128, 2 }, { 128, 1 }, { 256, 2 }, { 256, 1 }, { 512, 2 },
         { 512, 1 }, { 512, 1 }, { 512, 1 }, { 512, 1 }, { 512, 1 }, { 1024, 2 }, { 1024, 1 },
     };
-    conv_bn_relu(m, "conv1", 32 * quarters / 4, 3, 1);
+    conv_bn_relu(m, "conv1", 32 * quarters / 4, 3, first_stride);
     for (int i = 0; i < BASE_COUNT(body); i++)
         separable(m, i + 1, body[i].cout * quarters / 4, body[i].stride);
-    head(m, 10);
+    head(m, classes);
+}
+
+/* quarters: four times the width multiplier. */
+static void mobilenet(struct maker *m, int quarters)
+{
+    mobilenet_of(m, quarters, 1, 10);
+}
+
+static void mobilenet_96(struct maker *m, int quarters)
+{
+    mobilenet_of(m, quarters, 2, 2);
+}
+
+static void ds_cnn(struct maker *m, int channels)
+{
+    if (m->last >= 0)
+        m->last = graph_add_conv(m->g, "conv1", m->last, channels, 10, 4, 2, (const int[4]){ 4, 1, 5, 1 }, false, false);
+    bn_relu(m, "conv1");
+    for (int i = 0; i < 4; i++)
+        separable(m, i + 1, channels, 1);
+    head(m, 12);
+}
+
+static void dense_bn_relu(struct maker *m, const char *name, int cout)
+{
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, name, m->last, cout, false);
+    bn_relu(m, name);
+}
+
+static void kws_mlp(struct maker *m, int width)
+{
+    dense_bn_relu(m, "fc1", width);
+    dense_bn_relu(m, "fc2", width);
+    dense_bn_relu(m, "fc3", width);
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, "fc4", m->last, 12, true);
+}
+
+static void cnv(struct maker *m, int unused)
+{
+    static const int width[] = { 64, 64, 128, 128, 256, 256 };
+    (void)unused;
+    for (int i = 0; i < BASE_COUNT(width); i++) {
+        char s[MAX_NAME];
+        snprintf(s, sizeof s, "conv%d", i + 1);
+        if (m->last >= 0)
+            m->last = graph_add_conv(m->g, s, m->last, width[i], 3, 3, 1, pad0, false, false);
+        bn_relu(m, s);
+        if (i == 1 || i == 3)
+            maxpool2(m, i == 1 ? "pool1" : "pool2");
+    }
+    dense_bn_relu(m, "fc1", 512);
+    dense_bn_relu(m, "fc2", 512);
+    if (m->last >= 0)
+        m->last = graph_add_dense(m->g, "fc3", m->last, 10, true);
 }
 
 static const struct {
@@ -188,7 +255,9 @@ static const struct {
     { "resnet32", { 32, 32, 3 }, resnet, 5 },       { "resnet44", { 32, 32, 3 }, resnet, 7 },
     { "resnet56", { 32, 32, 3 }, resnet, 9 },
     { "mobilenet-v1-x0.25", { 32, 32, 3 }, mobilenet, 1 }, { "mobilenet-v1-x0.5", { 32, 32, 3 }, mobilenet, 2 },
-    { "mobilenet-v1-x1", { 32, 32, 3 }, mobilenet, 4 },
+    { "mobilenet-v1-x1", { 32, 32, 3 }, mobilenet, 4 }, { "mobilenet-v1-x0.25-96", { 96, 96, 3 }, mobilenet_96, 1 },
+    { "ds-cnn", { 49, 10, 1 }, ds_cnn, 64 },            { "kws-mlp", { 49, 10, 1 }, kws_mlp, 256 },
+    { "cnv", { 32, 32, 3 }, cnv, 0 },
 };
 
 int graph_zoo(struct graph **out, const char *name)

@@ -208,14 +208,18 @@ static void counts(void **state)
 static void zoo(void **state)
 {
     (void)state;
-    static const struct { const char *name; int64_t macs, params; int c; } nets[] = {
-        { "fmnist-cnn", 5532544, 70330, 1 }, { "lenet", 3024384, 215418, 1 },
-        { "resnet8", 12501632, 78042, 3 },   { "resnet20", 40551040, 269722, 3 },
-        { "resnet32", 68862592, 464154, 3 }, { "resnet44", 97174144, 658586, 3 },
-        { "resnet56", 125485696, 853018, 3 },
-        { "mobilenet-v1-x0.25", 3331072, 215642, 3 },
-        { "mobilenet-v1-x0.5", 12167168, 823722, 3 },
-        { "mobilenet-v1-x1", 46354432, 3217226, 3 },
+    static const struct { const char *name; int64_t macs, params; int c, classes; } nets[] = {
+        { "fmnist-cnn", 5532544, 70330, 1, 10 }, { "lenet", 3024384, 215418, 1, 10 },
+        { "resnet8", 12501632, 78042, 3, 10 },   { "resnet20", 40551040, 269722, 3, 10 },
+        { "resnet32", 68862592, 464154, 3, 10 }, { "resnet44", 97174144, 658586, 3, 10 },
+        { "resnet56", 125485696, 853018, 3, 10 },
+        { "mobilenet-v1-x0.25", 3331072, 215642, 3, 10 },
+        { "mobilenet-v1-x0.5", 12167168, 823722, 3, 10 },
+        { "mobilenet-v1-x1", 46354432, 3217226, 3, 10 },
+        { "mobilenet-v1-x0.25-96", 7489664, 213586, 3, 2 },
+        { "ds-cnn", 2656768, 23180, 1, 12 },
+        { "kws-mlp", 259584, 261132, 1, 12 },
+        { "cnv", 59461376, 1546698, 3, 10 },
     };
     for (int i = 0; i < BASE_COUNT(nets); i++) {
         struct graph *g = NULL;
@@ -226,7 +230,7 @@ static void zoo(void **state)
         assert_int_equal(macs, nets[i].macs);
         assert_int_equal(graph_params(g), nets[i].params);
         assert_int_equal(g->node[0].shape.c, nets[i].c);
-        assert_shape(g, g->output, 1, 1, 10);
+        assert_shape(g, g->output, 1, 1, nets[i].classes);
         assert_ok(graph_prep_check(g));
         struct graph_layers ls;
         assert_ok(graph_make_layers(g, &ls));
