@@ -442,6 +442,10 @@ bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: m
 	@BITPRESS_BENCH="$(or $(AGENTS),all)" $< 2>&1 | sed -un 's/^# //p'
 
 # ---- results: recipes on the trained networks of configs/zoo -------------------
+.PHONY: bench-anchors
+bench-anchors: $(BUILD)/bitpress sim-lib ## RTL cycles of the networks of published FPGA designs (docs/comparison.md; NETS="NAME ...", WIDTHS="8 4")
+	@BOARD=$(BOARD) scripts/bench_anchors.sh $(abspath $(BUILD))/bitpress
+
 .PHONY: bench-compress
 bench-compress: $(BUILD)/bitpress sim-lib ## the rows of configs/results on CIFAR-10, resumable (BITPRESS_CIFAR10; ROWS="NAME ...", OUT=DIR)
 	@scripts/bench_compress.sh $(abspath $(BUILD))/bitpress
