@@ -13,7 +13,7 @@ struct apply {
     const char *model, *input, *recipe, *data, *board, *out;
     struct contender_scorer scorer;
     struct cmd_list remote;
-    long held_out, verify, pad;
+    long held_out, verify, pad, round;
     bool flip, qonnx, resume, validate;
     struct compress_recipe wanted;
     struct hw hw;
@@ -32,6 +32,8 @@ static int read_recipe(struct apply *a)
     int rc = graph_make_layers(a->graph, &ls);
     if (!rc)
         rc = compress_recipe_read(&a->wanted, a->recipe, a->graph, &ls);
+    if (a->round)
+        a->wanted.prune.round = (int)a->round;
     return rc ? rc : compress_recipe_settle(&a->wanted, a->graph, &ls, contender_channel_step(&a->hw));
 }
 
@@ -156,6 +158,7 @@ int cmd_apply(int argc, char **argv)
         { "backend", CMD_TEXT, &a.scorer.backend, "NAME", "who measures the cycles (default: verilator)" },
         { "remote", CMD_LIST, &a.remote, "COMMAND", CMD_REMOTE_HELP },
         { "held-out", CMD_INT, &a.held_out, "N", "training images kept for validation (default 5000)" },
+        { "round", CMD_INT, &a.round, "N", "channels stay in steps of N, whatever the recipe says (unless said there or here: the array's; 1: any count)" },
         { "pad", CMD_INT, &a.pad, "N", "augmentation: shifts by up to N pixels, as the network was trained (default 2)" },
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
         { "validate", CMD_FLAG, &a.validate, NULL, "judge on the held-out images; the test images stay closed, for the recipe that is chosen" },
@@ -176,6 +179,8 @@ int cmd_apply(int argc, char **argv)
         rc = base_hint(base_fail(BASE_INPUT, "apply: '%s' is not a trained network (.onnx)", a.model), "bitpress train CONFIG makes one");
     else if (a.verify < 1 || a.verify > 10000 || a.held_out < 1 || a.held_out > 1000000)
         rc = base_fail(BASE_INPUT, "apply: --verify must be 1 to 10000, --held-out 1 to 1000000");
+    else if (a.round < 0 || a.round > 4096)
+        rc = base_fail(BASE_INPUT, "apply: --round %ld is outside 1..4096", a.round);
     else if (a.pad < 0 || a.pad > 64)
         rc = base_fail(BASE_INPUT, "apply: --pad %ld is outside 0..64", a.pad);
     else
