@@ -6,7 +6,7 @@
 #   # seeds: 1 2 3        one run each
 #   # minutes: 20         of two cores, for one run: measured, for the announcement alone
 #
-# ROWS names some (default: all). A run that is done is not repeated; one that was interrupted goes on from its
+# ROWS names some (default: all whose network is in configs/zoo). A run that is done is not repeated; one that was interrupted goes on from its
 # checkpoint. OUT (default runs/results) keeps them; remove a folder there to have it run again.
 set -eu
 bitpress=$1
@@ -18,23 +18,28 @@ rows=${ROWS:-$(cd "$recipes" && ls ./*.yaml | sed 's|^\./||; s|\.yaml$||')}
 
 # said RECIPE KEY: what a recipe's head says
 said() { sed -n "s/^# $2: *//p" "$recipes/$1.yaml" | head -n 1; }
+network() { echo "$root/configs/zoo/$(said "$1" model)-cifar10.onnx"; }
 done_already() { [ -e "$out/$1/summary.json" ]; }
 
 mkdir -p "$out"
 minutes=0 left=0
+here=
 for row in $rows; do
     [ -e "$recipes/$row.yaml" ] || { echo "$recipes/$row.yaml: no such recipe" >&2; exit 2; }
+    [ -e "$(network "$row")" ] || { echo "$row is left out: there is no $(network "$row")" >&2; continue; }
+    here="$here $row"
     for seed in $(said "$row" seeds); do
         done_already "$row-$seed" || { minutes=$((minutes + $(said "$row" minutes))); left=$((left + 1)); }
     done
 done
+rows=$here
 echo "$left runs to go, about $minutes minutes on two cores" >&2
 
 for row in $rows; do
     for seed in $(said "$row" seeds); do
         done_already "$row-$seed" && continue
         echo "-- $row, seed $seed" >&2
-        "$bitpress" apply "$root/configs/zoo/$(said "$row" model)-cifar10.onnx" --recipe "$recipes/$row.yaml" --data "cifar10:$BITPRESS_CIFAR10" \
+        "$bitpress" apply "$(network "$row")" --recipe "$recipes/$row.yaml" --data "cifar10:$BITPRESS_CIFAR10" \
             --pad 4 --flip --seed "$seed" --verify 4 --resume --out "$out/$row-$seed" >"$out/$row-$seed.txt" || { cat "$out/$row-$seed.txt"; exit 1; }
     done
 done

@@ -76,6 +76,8 @@ struct compress_sparsify {
     enum compress_ratios ratios;     /* ERDOS_RENYI: every sparse layer has the same `sparsity`, of all their weights; each gets its own */
     int block;                       /* channels of a block: the array's m and cg */
     double ramp;                     /* 0..1: part of fine-tuning in which the shares rise from 0 */
+    double penalty;                  /* BLOCK, 0..100: group lasso while they rise: each block's root mean square loses that many times the
+                                        layer's in all, unless the loss pulls it back */
 };
 #define COMPRESS_SPARSIFY_INIT { .block = 16, .ramp = 0.5 }
 

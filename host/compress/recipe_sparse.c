@@ -1,11 +1,13 @@
 /* recipe_sparse.c: the rules of `sparsity`, the section
- *   sparsify: {structure: block, ratios: erdos-renyi, block: 16, ramp: 0.5}
+ *   sparsify: {structure: block, ratios: erdos-renyi, block: 16, ramp: 0.5, penalty: 0.3}
  * and what it fills in. */
 #include <math.h>
 #include <string.h>
 
 #include "compress/recipe_internal.h"
 #include "compress/sparse.h"
+
+enum { MAX_PENALTY = 100 };
 
 static const char *const structure_names[] = { "unstructured", "block", NULL };
 static const char *const ratio_names[] = { "uniform", "erdos-renyi", NULL };
@@ -51,7 +53,7 @@ bool compress_recipe_takes_zeros(const struct compress_sparsify *how, double sha
 
 int compress_read_sparsify(const struct config_tree *t, const struct config_node *map, struct compress_sparsify *s)
 {
-    static const char *const keys[] = { "structure", "ratios", "block", "ramp", NULL };
+    static const char *const keys[] = { "structure", "ratios", "block", "ramp", "penalty", NULL };
     const struct config_node *n;
     long v;
     int i = 0, rc = config_check_keys(t, map, keys);
@@ -63,14 +65,20 @@ int compress_read_sparsify(const struct config_tree *t, const struct config_node
         s->block = (int)v;
     if (!rc && (n = config_get(map, "ramp")))
         rc = config_number(t, n, 0, 1, &s->ramp);
+    if (!rc && (n = config_get(map, "penalty")) && !(rc = config_number(t, n, 0, MAX_PENALTY, &s->penalty)) && s->penalty > 0 && s->structure != COMPRESS_BLOCK)
+        rc = config_fail(t, n, "it draws whole blocks towards 0: say `structure: block`");
     return rc;
 }
 
 void compress_add_sparsify(struct base_text *t, const struct compress_recipe *r)
 {
     const struct compress_sparsify *s = &r->sparsify;
-    if (compress_recipe_sparse(r))
-        base_text_add(t, "sparsify: {structure: %s, ratios: %s, block: %d, ramp: %.9g}\n", structure_names[s->structure], ratio_names[s->ratios], s->block, s->ramp);
+    if (!compress_recipe_sparse(r))
+        return;
+    base_text_add(t, "sparsify: {structure: %s, ratios: %s, block: %d, ramp: %.9g", structure_names[s->structure], ratio_names[s->ratios], s->block, s->ramp);
+    if (s->penalty > 0)
+        base_text_add(t, ", penalty: %.9g", s->penalty);
+    base_text_add(t, "}\n");
 }
 
 int compress_recipe_check_sparsity(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls)
@@ -79,6 +87,8 @@ int compress_recipe_check_sparsity(const struct compress_recipe *r, const struct
     double share = 0;
     if (s->structure > COMPRESS_BLOCK || s->ratios > COMPRESS_ERDOS_RENYI || s->block < 1 || !(s->ramp >= 0 && s->ramp <= 1))
         return base_fail(BASE_INPUT, "recipe: sparsify: an unknown structure or ratios, block %d below 1, or ramp %g outside 0..1", s->block, s->ramp);
+    if (!(s->penalty >= 0 && s->penalty <= MAX_PENALTY) || (s->penalty > 0 && s->structure != COMPRESS_BLOCK))
+        return base_fail(BASE_INPUT, "recipe: sparsify: penalty %g is outside 0..%d, or its structure is not `block`", s->penalty, MAX_PENALTY);
     for (int i = 0; i < r->n; i++) {
         double v = r->layer[i].sparsity;
         const char *name = ls->layer[i].name;

@@ -93,6 +93,31 @@ static void rank_blocks(struct ranked *r, double *count, const float *weight, co
     }
 }
 
+/* argmin over w' of |w' - w|^2 / 2 + t sum over blocks of sqrt(n) |w'_block|, t = share * rms of the term: a block is multiplied by
+ * 1 - t sqrt(n) / |w_block|, or becomes 0 (Yuan and Lin, 2006). */
+int sparse_shrink(float *weight, const struct sparse_shape *s, int block, double share)
+{
+    struct cut c = cut_of(s, block);
+    int64_t weights = sparse_weights(s);
+    int blocks = blocks_of(&c);
+    double *factor = BASE_NEW_N(double, blocks), *count = BASE_NEW_N(double, blocks), all = 0;
+    int rc = factor && count ? BASE_OK : BASE_NOMEM;
+    for (int64_t i = 0; !rc && i < weights; i++) {
+        int b = block_of(&c, s, i);
+        factor[b] += (double)weight[i] * (double)weight[i];
+        all += (double)weight[i] * (double)weight[i];
+        count[b]++;
+    }
+    double t = share * sqrt(all / (double)weights);
+    for (int b = 0; !rc && b < blocks; b++)
+        factor[b] = factor[b] > 0 ? fmax(1 - t / sqrt(factor[b] / count[b]), 0) : 0;
+    for (int64_t i = 0; !rc && i < weights; i++)
+        weight[i] *= (float)factor[block_of(&c, s, i)];
+    base_free(factor);
+    base_free(count);
+    return rc;
+}
+
 int sparse_mask(float *mask, const float *weight, const struct sparse_shape *s, enum compress_structure structure, int block, double share)
 {
     struct cut c = cut_of(s, block);
@@ -166,13 +191,23 @@ static int raise_term(struct compress_model *m, const struct graph_term *t, stru
     return set_term(m, t, q, sparse_ramp(share, r->at, r->n));
 }
 
+static int shrink_term(struct compress_model *m, const struct graph_term *t, struct nn_quant_term *q, double share, void *ctx)
+{
+    const int64_t *steps = ctx;
+    struct sparse_shape s = sparse_shape_of(m->graph, t);
+    (void)q;
+    (void)share;
+    return sparse_shrink(m->graph->node[t->node].weight, &s, m->recipe.sparsify.block, m->recipe.sparsify.penalty / (double)*steps);
+}
+
 int sparse_step(void *ctx, int64_t step, int64_t steps)
 {
     struct compress_model *m = ctx;
     int64_t end = BASE_MAX((int64_t)(m->recipe.sparsify.ramp * (double)steps), 1), every = BASE_MAX(end / UPDATES, 1);
     struct ramp r = { step + 1, end };
-    if (step >= end || (step + 1 < end && step % every))
-        return BASE_OK;
+    int rc = step < end && m->recipe.sparsify.penalty > 0 ? each_term(m, shrink_term, &end) : BASE_OK;
+    if (rc || step >= end || (step + 1 < end && step % every))
+        return rc;
     return each_term(m, raise_term, &r);
 }
 

@@ -14,6 +14,9 @@ int64_t sparse_parts(const struct sparse_shape *s, enum compress_structure struc
 /* mask [cout][kh][kw][cin] := 0 for the share of least magnitude (of equal ones the earlier), else 1; one weight or block is left
  * at least. Blocks of `block` outputs x one K-word go by the mean square of their weights. */
 int sparse_mask(float *mask, const float *weight, const struct sparse_shape *s, enum compress_structure structure, int block, double share);
+/* A step of group lasso, in proximal form: the root mean square of each block of `block` outputs x one K-word loses `share` of the whole
+ * term's, or all it has. */
+int sparse_shrink(float *weight, const struct sparse_shape *s, int block, double share);
 /* Zhu & Gupta, 2017, after update `at` of `n`: share (1 - (1 - at / n)^3). */
 double sparse_ramp(double share, int64_t at, int64_t n);
 

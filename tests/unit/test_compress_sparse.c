@@ -82,6 +82,70 @@ static void the_ramp_is_cubic(void **state)
     assert_true(sparse_ramp(0.8, 10, 10) == 0.8 && sparse_ramp(0.8, 11, 10) == 0.8);
 }
 
+/* ---- the penalty ---------------------------------------------------------------------------- */
+
+/* |to - from|^2 / 2 + t sum of sqrt(n) |block of to| */
+static double proximal(const float *to, const float *from, double t, int weights, int blocks, int (*block)(const struct sparse_shape *, int, int, int, int), const struct sparse_shape *s)
+{
+    double sum = 0, square[8] = { 0 };
+    int count[8] = { 0 };
+    for (int i = 0; i < weights; i++) {
+        double d = (double)to[i] - (double)from[i];
+        int b = block(s, i / (9 * s->cin), i / s->cin % 9 / 3, i / s->cin % 3, i % s->cin);
+        sum += d * d / 2;
+        square[b] += (double)to[i] * (double)to[i];
+        count[b]++;
+    }
+    for (int b = 0; b < blocks; b++)
+        sum += t * sqrt(count[b] * square[b]);
+    return sum;
+}
+
+/* A step leaves each block's root mean square smaller by the same, or 0; nothing near has a smaller value of what it minimizes. */
+static void the_penalty_is_group_lasso(void **state)
+{
+    (void)state;
+    struct sparse_shape s = { .cout = 32, .kh = 3, .kw = 3, .cin = 40 };   /* 2 x 3 blocks, the last ones of 8 inputs */
+    enum { N = 32 * 9 * 40, BLOCKS = 6 };
+    static float w[N], to[N], near[N];
+    static const double size[BLOCKS] = { 1, 0.02, 0.5, 0.3, 2, 0 };
+    struct base_rng r;
+    double all = 0, was[BLOCKS] = { 0 }, is[BLOCKS] = { 0 };
+    int count[BLOCKS] = { 0 };
+    base_rng_seed(&r, 8);
+    for (int i = 0; i < N; i++) {
+        int b = of_3x3(&s, i / (9 * 40), i / 40 % 9 / 3, i / 40 % 3, i % 40);
+        to[i] = w[i] = (float)size[b] * base_rng_normal(&r);
+        all += (double)w[i] * (double)w[i] / N;
+        was[b] += (double)w[i] * (double)w[i];
+        count[b]++;
+    }
+    assert_ok(sparse_shrink(to, &s, 16, 0.1));
+    double t = 0.1 * sqrt(all), least = proximal(to, w, t, N, BLOCKS, of_3x3, &s);
+    for (int i = 0; i < N; i++)
+        is[of_3x3(&s, i / (9 * 40), i / 40 % 9 / 3, i / 40 % 3, i % 40)] += (double)to[i] * (double)to[i];
+    for (int b = 0; b < BLOCKS; b++)
+        assert_true(fabs(sqrt(is[b] / count[b]) - fmax(sqrt(was[b] / count[b]) - t, 0)) < 1e-6);
+    assert_true(is[1] == 0 && is[5] == 0 && is[3] > 0);
+    for (int k = 0; k < 50; k++) {
+        for (int i = 0; i < N; i++)
+            near[i] = to[i] + 0.01f * base_rng_normal(&r);
+        assert_true(proximal(near, w, t, N, BLOCKS, of_3x3, &s) > least);
+    }
+    for (int k = 0; k < N; k += 97)          /* w - w' is the penalty's gradient at w' */
+        if (to[k] != 0) {
+            float kept = to[k];
+            double value[2];
+            for (int side = 0; side < 2; side++) {
+                to[k] = kept + (side ? 1 : -1) * 1e-2f;
+                value[side] = proximal(to, to, t, N, BLOCKS, of_3x3, &s);
+            }
+            to[k] = kept;
+            assert_true(fabs((value[1] - value[0]) / 2e-2 - ((double)w[k] - (double)kept)) < 1e-3 * t + 1e-5);
+        }
+    assert_survives_nomem(sparse_shrink(to, &s, 16, 0.1), (void)0);
+}
+
 /* ---- recipes ------------------------------------------------------------------------------ */
 
 struct net { struct graph *g; struct graph_layers ls; };
@@ -131,6 +195,7 @@ static void defaults_spare_ends_and_depthwise(void **state)
         { "default: {w_bits: 4, a_bits: 4, sparsity: 0.5}\nsparsify: {structure: rows}\n", "unstructured, block" },
         { "default: {w_bits: 4, a_bits: 4, sparsity: 0.5}\nlayers: {b1.pw: {sparsity: 0.3}}\nsparsify: {ratios: erdos-renyi}\n", "chooses every layer's" },
         { "default: {w_bits: 4, a_bits: 4, sparsity: 0.5}\nsparsify: {ramp: 2}\n", "r.yaml:2" },
+        { "default: {w_bits: 4, a_bits: 4, sparsity: 0.5}\nsparsify: {penalty: 0.5}\n", "whole blocks towards 0: say `structure: block`" },
     };
     for (int i = 0; i < BASE_COUNT(bad); i++)
         assert_error(parse(&r, &n, bad[i].text), BASE_INPUT, bad[i].part);
@@ -231,6 +296,46 @@ static void lowered_equals_fake_quantized(void **state)
         fixed_net_free(net);
         compress_model_free(m);
     }
+}
+
+/* Blocks of 4 x 4 channels, half of them 0. Each block of the last mask has a smaller part of its term's weight for the penalty. */
+static void the_penalty_empties_what_goes(void **state)
+{
+    const struct fixture *f = *state;
+    struct nn_result val[2];
+    double kept[2] = { 0 };
+    for (int k = 0; k < 2; k++) {
+        struct compress_recipe r, again;
+        struct compress_model *m;
+        struct compress_options o = COMPRESS_OPTIONS_INIT;
+        o.batchnorm_images = 256;
+        o.batch = 64;
+        recipe(&r, f, 4, 4, COMPRESS_SHORT);
+        for (int i = 1; i < r.n - 1; i++)
+            r.layer[i].sparsity = compress_cache_layers(f->cache)->layer[i].has_weights ? 0.5 : 0;
+        r.sparsify.structure = COMPRESS_BLOCK;
+        r.sparsify.block = 4;
+        r.sparsify.penalty = k ? 0.8 : 0;
+        char *text = compress_recipe_text(&r, compress_cache_layers(f->cache));
+        assert_ok(compress_recipe_parse(&again, "again.yaml", text, strlen(text), compress_cache_graph(f->cache), compress_cache_layers(f->cache)));
+        assert_true(again.sparsify.penalty == r.sparsify.penalty);
+        base_free(text);
+        compress_recipe_free(&again);
+        assert_ok(compress_apply(&m, f->cache, &r, &o));
+        val[k] = m->val;
+        for (int i = 1; i < m->layers.n - 1; i++)
+            for (int t = 0; t < m->layers.layer[i].n_term; t++)
+                if (m->quant->layer[i].term[t].mask) {
+                    struct sparse_shape s = sparse_shape_of(m->graph, &m->layers.layer[i].term[t]);
+                    const float *w = m->graph->node[m->layers.layer[i].term[t].node].weight;
+                    for (int64_t j = 0; j < sparse_weights(&s); j++)
+                        kept[k] += (double)w[j] * (double)w[j];
+                }
+        compress_model_free(m);
+        compress_recipe_free(&r);
+    }
+    if (!(kept[1] < kept[0] && val[1].top1 > 0.75 && val[0].loss != val[1].loss))
+        fail_msg("top-1 %g, %g with the penalty; weight %g, %g", val[0].top1, val[1].top1, kept[0], kept[1]);
 }
 
 /* Zeros of a fine-tuned network are not simply the float network's least weights: some came back. */
@@ -363,11 +468,13 @@ int main(void)
         cmocka_unit_test(least_magnitudes_go),
         cmocka_unit_test(blocks_are_the_arrays),
         cmocka_unit_test(the_ramp_is_cubic),
+        cmocka_unit_test(the_penalty_is_group_lasso),
         cmocka_unit_test(defaults_spare_ends_and_depthwise),
         cmocka_unit_test(erdos_renyi_ratios),
         cmocka_unit_test(kept_weights_are_the_least_squares),
         cmocka_unit_test(lowered_equals_fake_quantized),
         cmocka_unit_test(masked_weights_may_return),
+        cmocka_unit_test(the_penalty_empties_what_goes),
         cmocka_unit_test(adaptive_rounding_makes_up_for_zeros),
         cmocka_unit_test(blocks_take_kwords_away),
     };
