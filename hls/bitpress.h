@@ -83,7 +83,7 @@ struct hls_engine {
 };
 
 /* ---- records, docs/rtl/program.md ------------------------------------------------ */
-struct hls_map { int base, row_stride, px_stride, planes, h, w, groups, top, left; bool raw; };
+struct hls_map { int base, row_stride, px_stride, planes, h, w, groups, top, left; bool raw, paired; };
 
 struct hls_layer {
     int op, out_map, rows, columns, count;                 /* count: filter groups, groups, or channels */

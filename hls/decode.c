@@ -47,6 +47,7 @@ uint32_t hls_read_map(struct hls_map *map, const struct hls_engine *e, int index
     map->px_stride = (int)hls_bits(w0, 47, 32);
     map->planes = (int)hls_bits(w0, 51, 48);
     map->raw = hls_bits(w0, 52, 52);
+    map->paired = hls_bits(w0, 63, 63);
     map->h = (int)hls_bits(w1, 15, 0);
     map->w = (int)hls_bits(w1, 31, 16);
     map->groups = (int)hls_bits(w1, 47, 32);
@@ -92,12 +93,14 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
 
 /* ---- layers: fields, then the output map --------------------------------------- */
 
-static uint32_t read_output(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l, int first, int groups)
+/* `each`: groups of a paired map that one of the layer's fills, or the map's last alone. */
+static uint32_t read_output(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l, int first, int groups, int each)
 {
     uint32_t error = hls_read_map(out, e, l->out_map);
     if (error)
         return error;
-    bool fits = l->rows == out->h && l->columns == out->w && groups >= 1 && first + groups <= out->groups;
+    int pair = out->paired ? each : 1;
+    bool fits = l->rows == out->h && l->columns == out->w && groups >= 1 && pair * (first + groups) < out->groups + pair && pair * out->planes <= HLS_PLANES;
     return fits ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
@@ -107,7 +110,7 @@ uint32_t hls_check_input(struct hls_map *out, struct hls_engine *e, const struct
     if ((pack != 1 && pack != 2 && pack != 4 && pack != 8) || channels < 1 || channels * pack > HLS_CG || groups != 1 ||
         l->rows < 1 || l->rows > 1023 || l->columns < 1 || l->columns > 1023)
         return PROGRAM_ERR_OP;
-    uint32_t error = read_output(out, e, l, 0, groups);
+    uint32_t error = read_output(out, e, l, 0, groups, 1);
     if (error)
         return error;
     if (out->planes * pack != HLS_PLANES)
@@ -134,7 +137,7 @@ uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const st
 {
     if (l->count < 1 || l->shift > 47 || (l->logits && (l->rows != 1 || l->columns != 1)))
         return PROGRAM_ERR_OP;
-    uint32_t error = l->logits ? check_logits(e, l) : read_output(out, e, l, l->arg3, l->count);
+    uint32_t error = l->logits ? check_logits(e, l) : read_output(out, e, l, l->arg3, l->count, 2);
     if (error)
         return error;
     return l->arg2 + l->count > (int)e->limit.scale ? PROGRAM_ERR_SCALE : PROGRAM_OK;
@@ -147,7 +150,7 @@ uint32_t hls_check_maxpool(struct hls_map *in, struct hls_map *out, const struct
     uint32_t error = hls_read_map(in, e, l->arg1);
     if (error)
         return error;
-    error = read_output(out, e, l, l->arg2, l->count);
+    error = read_output(out, e, l, l->arg2, l->count, 1);
     if (error)
         return error;
     if (l->count > in->groups || in->planes != out->planes)

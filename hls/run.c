@@ -49,6 +49,30 @@ kwords:
     return PROGRAM_OK;
 }
 
+/* Planes of a tile to the activation memory; of a paired map, words of two planes of the first eight channels, then of the last. */
+static void store_tile(struct hls_engine *e, const struct hls_map *out, const uint16_t plane[HLS_PLANES][HLS_N], int filter, int y, int xb)
+{
+    int first = filter << out->paired;
+halves:
+    for (int half = 0; half <= (int)out->paired; half++) {
+        if (first + half < out->groups) {
+        planes:
+            for (int j = 0; j < out->planes; j++) {
+#pragma HLS PIPELINE II=1
+                uint16_t pixel[HLS_N];
+#pragma HLS ARRAY_PARTITION variable=pixel complete
+            pixels:
+                for (int q = 0; q < HLS_N; q++) {
+#pragma HLS UNROLL
+                    uint32_t low = plane[(2 * j) & (HLS_PLANES - 1)][q], high = plane[(2 * j + 1) & (HLS_PLANES - 1)][q];
+                    pixel[q] = out->paired ? (uint16_t)((low >> 8 * half & 0xff) | (high >> 8 * half & 0xff) << 8) : plane[j][q];
+                }
+                hls_store_plane(e->act, out, y, xb, first + half, j, pixel);
+            }
+        }
+    }
+}
+
 static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const struct hls_map *out, const int32_t sum[HLS_N][HLS_M],
                         int filter, int y, int xb)
 {
@@ -61,15 +85,10 @@ static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const s
         hls_store_logits(e, logit, left < 0 ? 0 : (uint32_t)left);
         return;
     }
-    uint16_t plane[HLS_PLANES][HLS_N];                     /* a FIFO from the lanes to the write-back */
-#pragma HLS STREAM variable=plane depth=8
+    uint16_t plane[HLS_PLANES][HLS_N];                     /* from the lanes to the write-back */
 #pragma HLS ARRAY_RESHAPE variable=plane dim=2 complete
     hls_requantize(plane, sum, e->mul[scale], e->add[scale], l->shift, l->lo, l->hi);
-planes:
-    for (int j = 0; j < out->planes; j++) {
-#pragma HLS PIPELINE II=1
-        hls_store_plane(e->act, out, y, xb, l->arg3 + filter, j, plane[j]);
-    }
+    store_tile(e, out, plane, l->arg3 + filter, y, xb);
 }
 
 static uint32_t run_mac(struct hls_engine *e, const struct hls_layer *l)

@@ -195,7 +195,7 @@ module bp_core #(
   logic [Drain*32-1:0] drain;
 
   // A tile's drain, and its planes or pairs of logits.
-  assign shortest = logits ? 4'(M / 2) : map.planes;
+  assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
   assign gap = pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
 
   bp_issue u_issue (

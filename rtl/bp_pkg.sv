@@ -24,7 +24,7 @@ package bp_pkg;
     logic [15:0] groups;
     logic [15:0] w;
     logic [15:0] h;
-    logic        unused0;
+    logic        paired;      // a word holds planes 2j and 2j + 1 of 8 channels
     logic [9:0]  top;
     logic        raw;
     logic [3:0]  planes;

@@ -65,16 +65,19 @@ module bp_seq #(
   bp_pkg::layer_t layer_q;
   bp_pkg::map_t   map_q;
   logic [7:0]     error, layer_error, map_error, check_q, unit_error_q;
-  logic           is_input, is_mac, is_pool, logits, finished, stop, good;
-  logic [15:0]    first_group;
+  logic           is_input, is_mac, is_pool, logits, paired, finished, stop, good;
+  logic [15:0]    first_group, groups_there;
+  logic [16:0]    last_group_q;            // behind the layer's last output group
   logic [3:0]     raw_planes;              // 8 / P of INPUT
 
   assign is_input = layer_q.op == bp_pkg::OpInput;
   assign is_mac   = layer_q.op == bp_pkg::OpMac;
   assign is_pool  = layer_q.op == bp_pkg::OpMaxpool;
   assign logits   = is_mac && layer_q.flags[bp_pkg::LyLogits];
-  assign first_group = is_mac ? layer_q.arg3 : is_pool ? layer_q.arg2 : '0;
-
+  // Two groups of a paired map for each of the layer's; the last may lack one.
+  assign paired = is_mac & map_i.paired;
+  assign groups_there = paired ? 16'(map_i.groups[15:1]) + 16'(map_i.groups[0]) : map_i.groups;
+  assign first_group = (layer_i.op == bp_pkg::OpMac) ? layer_i.arg3 : layer_i.arg2;
   assign raw_planes = {layer_q.arg1[0], layer_q.arg1[1], layer_q.arg1[2], layer_q.arg1[3]};
 
   // ---- checks ----
@@ -102,7 +105,7 @@ module bp_seq #(
           map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0 ||
           map_i.h != layer_q.rows || map_i.w != layer_q.cols ||
           (is_input ? map_i.groups == '0 || map_i.planes != raw_planes
-                    : 17'(first_group) + 17'(layer_q.count) > 17'(map_i.groups)))
+                    : last_group_q > 17'(groups_there) || (paired && map_i.planes > 4'd4)))
         map_error = bp_pkg::ErrMap;
     end
   end
@@ -164,6 +167,7 @@ module bp_seq #(
       if (state_q == StRun && finished) ended_q <= ended_q + 16'd1;
     end
     if (state_q == StDecode) layer_q <= layer_i;
+    if (state_q == StDecode) last_group_q <= 17'(first_group) + 17'(layer_i.count);
     if (state_q == StMap) map_q <= map_i;
     if (state_q == StGo) tiles_o <= (24'(last_block_o) + 24'd1) * 24'(layer_q.rows[9:0]);
   end

@@ -1,6 +1,7 @@
 // Writes finished tiles in the layer's order. MAC: the codes of a tile are collected as planes,
 // then one plane a cycle goes to the activation memory with its halos, or two logits a cycle to
-// the output, which takes them at once. MAXPOOL: planes arrive one by one, the top one first.
+// the output, which takes them at once. A paired map gets words of two planes of the tile's first eight channels, then,
+// as its next group, if it has one, of the last eight. MAXPOOL: planes arrive one by one, the top one first.
 module bp_writeback #(
   parameter int unsigned M        = 16,
   parameter int unsigned N        = 8,
@@ -52,19 +53,23 @@ module bp_writeback #(
   localparam int unsigned AddrW = bp_pkg::AddrW;
   localparam int unsigned Plane = N * CG;
 
-  logic pool, logits, spill;
+  logic pool, logits, spill, paired;
   assign pool = layer_i.op == bp_pkg::OpMaxpool;
   assign spill = pool && layer_i.flags[bp_pkg::LySpill];
   assign logits = !pool && layer_i.flags[bp_pkg::LyLogits];
+  assign paired = !pool && map_i.paired;
 
   // ---- planes of a tile ----
   logic [8*Plane-1:0] collect_q, write_q;
   logic collected_q, write_valid_q;
 
   for (genvar p = 0; p < 8; p++) begin : gen_plane
+    // Where the word p is: paired, its low half is plane 2 (p mod 4) of eight channels, those of half p / 4.
+    localparam int unsigned Low = 2 * (p % 4);
     logic [Drain-1:0] bits;
     for (genvar l = 0; l < Drain; l++) begin : gen_bit
-      assign bits[l] = code_i[l*8+p];
+      localparam int unsigned From = l - l % CG + (p / 4) * CG / 2 + l % (CG / 2);
+      assign bits[l] = paired ? code_i[From*8+Low+(l%CG)/(CG/2)] : code_i[l*8+p];
     end
     for (genvar s = 0; s < Steps; s++) begin : gen_step
       always_ff @(posedge clk_i) begin
@@ -83,15 +88,20 @@ module bp_writeback #(
   logic [15:0] count_q;
   logic [9:0]  y_q;
   logic [6:0]  x_q;
-  logic [3:0]  plane_q, plane;
+  logic [3:0]  plane_q, place_q, plane;    // of the group; of the tile
+  logic        half_q, plane_end;          // paired: the second group of the tile
+  logic [15:0] groups_q, groups_d;         // paired: of the map, from the tile's on
+  logic        single_q;                   // one
   logic [1:0]  group_q;
   logic [AddrW-1:0] group_addr_q, row_addr_q, block_addr_q, addr, start_addr;
   logic tile_end, row_end, map_end, all_end, write, out_of_range;
 
   assign write = write_valid_q | pool_valid_i;
-  assign plane = pool ? map_i.planes - 4'd1 - plane_q : plane_q;
+  assign plane = pool ? map_i.planes - 4'd1 - plane_q : place_q;
   assign addr = block_addr_q + AddrW'(plane);
-  assign tile_end = logits ? logit_end : write && plane_q == map_i.planes - 4'd1;
+  assign plane_end = write && plane_q == map_i.planes - 4'd1;
+  assign tile_end = logits ? logit_end : plane_end && (!paired || half_q || single_q);
+  assign groups_d = start_i ? map_i.groups - {first_group[14:0], 1'b0} : map_end ? groups_q - 16'd2 : groups_q;
   assign row_end = tile_end && x_q == last_block_i;
   assign map_end = row_end && y_q == 10'(layer_i.rows - 16'd1);
   assign all_end = map_end && count_q == layer_i.count - 16'd1;
@@ -99,27 +109,35 @@ module bp_writeback #(
 
   logic [15:0] first_group;
   assign first_group = pool ? layer_i.arg2 : layer_i.arg3;
-  assign start_addr = AddrW'(map_i.base) + AddrW'(first_group * map_i.planes);
+  assign start_addr = AddrW'(map_i.base) + (AddrW'(first_group * map_i.planes) << paired);
 
   logic [AddrW-1:0] next_group_addr, next_row_addr;
-  assign next_group_addr = group_addr_q + AddrW'(map_i.planes);
+  assign next_group_addr = group_addr_q + (AddrW'(map_i.planes) << paired);
   assign next_row_addr = (y_q[1:0] == 2'd3) ? row_addr_q + AddrW'(map_i.row_stride) : row_addr_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) write_valid_q <= 1'b0;
     else if (collected_q) write_valid_q <= 1'b1;
     else if (tile_end) write_valid_q <= 1'b0;
+    groups_q <= groups_d;
+    single_q <= groups_d == 16'd1;
     if (start_i) begin
       count_q      <= '0;
       y_q          <= '0;
       x_q          <= '0;
       plane_q      <= '0;
-      group_q      <= first_group[1:0];
+      place_q      <= '0;
+      half_q       <= 1'b0;
+      group_q      <= first_group[1:0] << paired;
       group_addr_q <= start_addr;
       row_addr_q   <= start_addr;
       block_addr_q <= start_addr;
     end else begin
-      if (write) plane_q <= tile_end ? '0 : plane_q + 4'd1;
+      if (write) begin
+        plane_q <= plane_end ? '0 : plane_q + 4'd1;
+        place_q <= tile_end ? '0 : place_q + 4'd1;
+        half_q  <= !tile_end && (plane_end || half_q);
+      end
       if (tile_end) begin
         x_q <= row_end ? '0 : x_q + 7'd1;
         block_addr_q <= block_addr_q + AddrW'(map_i.px_stride);
@@ -131,7 +149,7 @@ module bp_writeback #(
       end
       if (map_end) begin
         count_q <= count_q + 16'd1;
-        group_q <= group_q + 2'd1;
+        group_q <= group_q + (paired ? 2'd2 : 2'd1);
         group_addr_q <= next_group_addr;
         row_addr_q <= next_group_addr;
         block_addr_q <= next_group_addr;
@@ -143,13 +161,15 @@ module bp_writeback #(
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
   assign we_o = write & !out_of_range & !spill;
   assign write_o = write & !spill;
-  assign bank_o = y_q[1:0] + group_q;
+  assign bank_o = y_q[1:0] + group_q + 2'(half_q);
   assign addr_o = addr[Aw-1:0];
   assign left_we_o = x_q != '0;
   assign left_addr_o = Aw'(addr - AddrW'(map_i.px_stride));
   assign right_we_o = x_q != last_block_i;
   assign right_addr_o = Aw'(addr + AddrW'(map_i.px_stride));
-  assign data_o = pool ? pool_plane_i : write_q[plane_q[2:0]*Plane +: Plane];
+  logic [2:0] word;
+  assign word = {plane_q[2] | half_q, plane_q[1:0]};
+  assign data_o = pool ? pool_plane_i : write_q[word*Plane +: Plane];
 
   // ---- logits: pixel 0 of every tile ----
   logic            logit_busy_q, logit_end;

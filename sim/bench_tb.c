@@ -1,12 +1,14 @@
-/* bench_tb BOARD [W A [BLOCKS]]: ResNet-20 (random weights) at 8, 4 and 2 bits, or W x A only (BLOCKS 9: ResNet-56), then layer by layer:
- * cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. */
+/* bench_tb BOARD [W A [NET]]: ResNet-20 and MobileNet-v1 x0.25 at 96 x 96 (random weights) at 8, 4 and 2 bits, or one network at W x A, layer by
+ * layer; NET is resnet20, resnet56 or mobilenet: cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "accel/accel.h"
 #include "sim/bpsim.h"
+#include "sim/mobilenet.h"
 #include "sim/resnet.h"
 
 static double seconds(void)
@@ -35,7 +37,7 @@ static void print_layers(const struct accel_cycles *c, const struct accel_progra
 }
 
 /* Runs until two seconds have passed; prints one line. */
-static int measure(const struct hw *hw, const struct accel_program *p, int w, int a, int depth, bool layers)
+static int measure(const struct hw *hw, const struct accel_program *p, const char *name, int w, int a, bool layers)
 {
     struct accel_cycles model;
     double us = model_us(&model, hw, p);
@@ -58,40 +60,53 @@ static int measure(const struct hw *hw, const struct accel_program *p, int w, in
     free(pixels);
     free(logits);
     if (rc || us < 0 || (int64_t)run != model.total || (int64_t)load != model.load) {
-        printf("W%dA%d: status %d, run %" PRIu64 " and load %" PRIu64 " cycles, model %" PRId64 " and %" PRId64 "\n", w, a, rc, run, load,
+        printf("%s W%dA%d: status %d, run %" PRIu64 " and load %" PRIu64 " cycles, model %" PRId64 " and %" PRId64 "\n", name, w, a, rc, run, load,
                model.total, model.load);
         return 1;
     }
-    printf("resnet%d W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s, "
+    printf("%s W%dA%d: run %" PRIu64 " cycles, load %" PRIu64 "; simulated in %.2f s and %.2f s with opening, %.0f cycles/s, "
            "%.0f candidates a minute and process; model %.0f us\n",
-           depth, w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), 60 / (t1 - t0 + (t2 - t1) / runs), us);
+           name, w, a, run, load, (t2 - t1) / runs, t1 - t0, (double)total / (t2 - t1), 60 / (t1 - t0 + (t2 - t1) / runs), us);
     if (layers)
         print_layers(&model, p);
     return 0;
 }
 
-static int bench(const struct hw *hw, int w, int a, int blocks, bool layers)
+static struct fixed_net *make_resnet20(int w, int a) { return resnet(3, w, a); }
+static struct fixed_net *make_resnet56(int w, int a) { return resnet(9, w, a); }
+
+static const struct { const char *name; struct fixed_net *(*make)(int w, int a); } nets[] = {
+    { "resnet20", make_resnet20 }, { "mobilenet", mobilenet }, { "resnet56", make_resnet56 },
+};
+
+static int bench(const struct hw *hw, int net, int w, int a, bool layers)
 {
-    struct fixed_net *net = resnet(blocks, w, a);
+    struct fixed_net *n = nets[net].make(w, a);
     struct accel_program *p = NULL;
-    int rc = accel_compile(&p, net, hw);
+    int rc = accel_compile(&p, n, hw);
     if (rc)
-        printf("W%dA%d: %s\n", w, a, base_error());
+        printf("%s W%dA%d: %s\n", nets[net].name, w, a, base_error());
     else
-        rc = measure(hw, p, w, a, 6 * blocks + 2, layers);
+        rc = measure(hw, p, nets[net].name, w, a, layers);
     accel_program_free(p);
-    fixed_net_free(net);
+    fixed_net_free(n);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
     struct hw hw;
-    if (argc < 2 || hw_load(&hw, argv[1])) {
-        fprintf(stderr, "usage: bench_tb BOARD [W A [BLOCKS]]\n");
+    int net = 0, rc = 0;
+    while (argc > 4 && net < BASE_COUNT(nets) && strcmp(argv[4], nets[net].name))
+        net++;
+    if (argc < 2 || net == BASE_COUNT(nets) || hw_load(&hw, argv[1])) {
+        fprintf(stderr, "usage: bench_tb BOARD [W A [resnet20|resnet56|mobilenet]]\n");
         return 2;
     }
     if (argc >= 4)
-        return bench(&hw, atoi(argv[2]), atoi(argv[3]), argc > 4 ? atoi(argv[4]) : 3, true) != 0;
-    return bench(&hw, 8, 8, 3, false) || bench(&hw, 4, 4, 3, false) || bench(&hw, 2, 2, 3, true);
+        return bench(&hw, net, atoi(argv[2]), atoi(argv[3]), true) != 0;
+    for (net = 0; net < 2; net++)
+        for (int bits = 8; !rc && bits > 1; bits /= 2)
+            rc = bench(&hw, net, bits, bits, bits == 2);
+    return rc != 0;
 }

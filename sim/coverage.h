@@ -8,13 +8,13 @@
 #include "fixed/fixed.h"
 #include "hw/hw.h"
 
-enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 14, COVERAGE_MAX_N = 32 };
+enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 15, COVERAGE_MAX_N = 32 };
 
 static const char *const coverage_kernel[COVERAGE_KERNELS] = { "1x1", "3x3", "one row or column", "2x2 and other even", "3x5, 5x5", "6x6 to 11x11" };
 static const char *const coverage_list[COVERAGE_LISTS] = { "every plane", "a plane absent in a filter group", "a filter group without weights" };
 static const char *const coverage_kind[COVERAGE_KINDS] = {
     "depthwise", "dense", "residual", "three terms", "concatenation", "ratios of each channel", "signed map", "padded image", "max pool",
-    "odd channels", "window beyond the map", "constants streamed", "random waits", "accumulator beyond 2^24",
+    "odd channels", "window beyond the map", "constants streamed", "random waits", "accumulator beyond 2^24", "paired map",
 };
 
 struct coverage {
@@ -67,7 +67,7 @@ static inline void coverage_term(struct coverage *v, const struct hw *hw, const 
     v->kind[10] += (l->h - 1) * t->stride + t->kh > in->h + t->pad_t;
 }
 
-static inline void coverage_add(struct coverage *v, const struct hw *hw, const struct fixed_net *net, bool streams, bool waits)
+static inline void coverage_add(struct coverage *v, const struct hw *hw, const struct fixed_net *net, bool streams, bool waits, bool paired)
 {
     for (int i = 0; i < net->n_layer; i++) {
         const struct fixed_layer *l = &net->layer[i];
@@ -86,6 +86,7 @@ static inline void coverage_add(struct coverage *v, const struct hw *hw, const s
     }
     v->kind[11] += streams;
     v->kind[12] += waits;
+    v->kind[14] += paired;
 }
 
 struct coverage_count { int seen, all; bool names; };

@@ -168,7 +168,7 @@ static int run_seed(const struct hw *board, uint64_t seed, const char *trace, in
     if (!rc && waits)
         rc = run_program(&j, seed);
     if (!rc)
-        coverage_add(coverage, hw, j.net, j.p->stream_words > 0, waits);
+        coverage_add(coverage, hw, j.net, j.p->stream_words > 0, waits, j.p->image[0] >> 48 == 3);
     accel_program_free(j.p);
     fixed_net_free(j.net);
     return rc;

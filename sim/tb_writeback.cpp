@@ -1,4 +1,4 @@
-// bp_writeback: every plane of every tile once, in its bank and address, with its halos; logits in
+// bp_writeback: every plane of every tile once, in its bank and address, with its halos, and the same of paired maps; logits in
 // pairs; pooled planes from the top; done with the last.
 #include <vector>
 
@@ -7,7 +7,7 @@
 
 enum { kM = 16, kN = 8, kDrain = 32, kSteps = 4, kDepth = 1024 };
 
-struct Layer { int op, count, rows, cols, first, logits, base, row, px, planes; bool is_logits; };
+struct Layer { int op, count, rows, cols, first, logits, base, row, px, planes, groups; bool is_logits, paired; };
 
 static void set(Vbp_writeback *top, const Layer &l)
 {
@@ -24,6 +24,8 @@ static void set(Vbp_writeback *top, const Layer &l)
     tb_put(top->map_i, 16, 16, l.row);
     tb_put(top->map_i, 32, 16, l.px);
     tb_put(top->map_i, 48, 4, l.planes);
+    tb_put(top->map_i, 63, 1, l.paired);
+    tb_put(top->map_i, 96, 16, l.groups);
     top->last_block_i = (l.cols - 1) / 8;
 }
 
@@ -41,24 +43,35 @@ static void check(Tb &tb, const Vbp_writeback *top, const Write &w, int px)
     for (int i = 0; i < kN * kM; i++) tb.expect("bit", (int64_t)tb_get(top->data_o, i, 1), w.bits[i]);
 }
 
-static void maps(Tb &tb, Vbp_writeback *top, bool pool)
+// Bit of a word: slot s of group g of the map, from the codes of the filter group.
+static int bit_of(const Layer &l, const uint8_t *code, int g, int j, int n)
+{
+    if (!l.paired) return code[n] >> j & 1;
+    int slot = n % kM, channel = g % 2 * 8 + slot % 8;
+    return code[n - slot + channel] >> (2 * j + slot / 8) & 1;
+}
+
+static void maps(Tb &tb, Vbp_writeback *top, bool pool, bool paired)
 {
     int groups = 1 + tb.below(3), cols = 1 + tb.below(30);
     Layer l = {};
     l.op = pool ? 3 : 2, l.count = groups, l.rows = 1 + tb.below(9), l.cols = cols, l.first = tb.below(4);
-    l.planes = 1 + tb.below(8), l.px = (l.first + groups) * l.planes, l.row = l.px * ((cols + 7) / 8), l.base = tb.below(100);
+    int each = paired ? 2 : 1;
+    l.paired = paired || (pool && tb.chance(50));                   // a pool does not look at it
+    l.groups = each * (l.first + groups) - (paired && tb.chance(50));
+    l.planes = 1 + tb.below(8 / each), l.px = l.groups * l.planes, l.row = l.px * ((cols + 7) / 8), l.base = tb.below(100);
     if (l.base + (l.rows / 4 + 1) * l.row > kDepth) return;
     set(top, l);
-    int blocks = (cols + 7) / 8, tiles = groups * l.rows * blocks, gap = l.planes > kSteps ? l.planes : kSteps;
+    int blocks = (cols + 7) / 8, tiles = groups * l.rows * blocks, gap = each * l.planes > kSteps ? each * l.planes : kSteps;
     std::vector<Write> want;
     std::vector<std::vector<uint8_t>> code(tiles, std::vector<uint8_t>(kN * kM));
     for (int t = 0; t < tiles; t++) {
-        int x = t % blocks, y = t / blocks % l.rows, g = l.first + t / blocks / l.rows;
+        int x = t % blocks, y = t / blocks % l.rows, first = each * (l.first + t / blocks / l.rows);
         for (auto &c : code[t]) c = (uint8_t)tb.next();
-        for (int i = 0; i < l.planes; i++) {
-            int j = pool ? l.planes - 1 - i : i;
+        for (int i = 0; i < each * l.planes && first + i / l.planes < l.groups; i++) {
+            int g = first + i / l.planes, j = pool ? l.planes - 1 - i : i % l.planes;
             Write w = { (y + g) & 3, l.base + (y >> 2) * l.row + x * l.px + g * l.planes + j, x > 0, x + 1 < blocks, {} };
-            for (int n = 0; n < kN * kM; n++) w.bits[n] = code[t][n] >> j & 1;
+            for (int n = 0; n < kN * kM; n++) w.bits[n] = pool ? code[t][n] >> j & 1 : bit_of(l, code[t].data(), g, j, n);
             want.push_back(w);
         }
     }
@@ -137,8 +150,9 @@ int main(int argc, char **argv)
     tb_edge(top);
     top->rst_ni = 1;
     for (int i = 0; i < 60; i++) {
-        maps(tb, top, false);
-        maps(tb, top, true);
+        maps(tb, top, false, false);
+        maps(tb, top, false, true);
+        maps(tb, top, true, false);
         logits(tb, top);
     }
     delete top;

@@ -36,6 +36,14 @@ static inline void work_list(struct work *w, const struct hw *hw, const uint64_t
     }
 }
 
+/* Groups of the output that a MAC layer writes: two of a paired map for a filter group, if there are two. */
+static inline int work_groups(const uint64_t *map, const uint64_t *layer)
+{
+    const uint64_t *out = &map[PROGRAM_MAP_WORDS * work_bits(layer[0], 31, 16)];
+    int first = work_bits(layer[1], 63, 48), count = work_bits(layer[1], 15, 0);
+    return out[0] >> 63 ? BASE_MIN(2 * count, work_bits(out[1], 47, 32) - 2 * first) : count;
+}
+
 static inline void work_layer(struct work *w, const struct hw *hw, const uint64_t *map, const uint64_t *layer, const uint64_t *kword)
 {
     int64_t tiles = (int64_t)work_bits(layer[0], 47, 32) * ((work_bits(layer[0], 63, 48) + hw->n - 1) / hw->n);
@@ -59,7 +67,7 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
         for (int g = 0; g < count; g++)
             work_list(w, hw, map, kword, &k, tiles);
         w->drain += tiles * count * (hw->m * hw->n / hw->drain);
-        w->write += work_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS ? (work_bits(layer[3], 31, 0) + 1) / 2 : tiles * count * planes;
+        w->write += work_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS ? (work_bits(layer[3], 31, 0) + 1) / 2 : tiles * planes * work_groups(map, layer);
     }
 }
 

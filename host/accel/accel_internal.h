@@ -30,16 +30,16 @@ int pool_add(struct pool *p, const void *run, int count);
 void pool_trim(struct pool *p, int n);
 
 /* Where an edge lies in the activation banks; the map record. */
-struct place { int base, row_stride, px_stride, planes, groups, words; bool raw; };
+struct place { int base, row_stride, px_stride, planes, groups, words; bool raw, paired; };
 
 /* How one term's weights and coefficients look to the array. */
 struct view {
     const struct fixed_term *term;
-    int pack;                  /* bit-planes of the image in one word (P), 1 for other maps */
+    int pack;                  /* bit-planes of the map in one word (P) */
     int planes;                /* weight planes listed */
     int bits;                  /* of the edge */
     bool top_negative;         /* of packed weights */
-    int32_t *unit;             /* packed: value of weight 1 at image bit 0, [cout or 1]; else NULL */
+    int32_t *unit;             /* packed: value of weight 1 at bit 0, [cout or 1]; else NULL */
 };
 
 /* What a K-word names, as numbers of any size: edge, words of the pools. */
@@ -90,7 +90,7 @@ struct build {
     const struct fixed_net *net;
     const struct hw *hw;
     struct base_arena *arena;  /* of the build, gone after it */
-    int pack;                  /* of the raw image */
+    int *pack;                 /* [n_edge], bit-planes in one word: 1, 2, 4 or 8 of the image, 1 or 2 of other maps */
     struct place *place;       /* [n_edge] */
     int act_words;
     struct pool weight, coef;
@@ -134,9 +134,9 @@ int64_t accel_scratch_at(const struct build *b, int edge, int y, int xb, int gro
 int accel_scratch_pitch(const struct build *b, int edge);
 /* flat.c: the network with its image laid out for the dense layers that read it, in `arena`; `net` itself elsewhere. */
 int accel_flatten(const struct fixed_net **out, const struct fixed_net *net, struct base_arena *arena);
-/* packing.c: the largest packing of the raw image that all its readers allow, and a term's view. */
+/* packing.c: the largest packing of the raw image that all its readers allow, the maps that are paired, and a term's view. */
 int accel_choose_pack(struct build *b);
-int accel_view(struct view *v, const struct fixed_net *net, const struct fixed_term *t, int pack, struct base_arena *arena);
+int accel_view(struct view *v, const struct build *b, const struct fixed_term *t, int pack);
 int32_t view_coef(const struct view *v, int o, int plane, int ab);
 uint32_t view_code(const struct view *v, int o, int64_t at, int bit);
 /* kwords.c: lists of a MAC layer. */
@@ -172,6 +172,9 @@ static inline bool is_weighted(const struct fixed_term *t)
 static inline int terms_of(const struct fixed_layer *l) { return l->kind == FIXED_MAXPOOL ? 1 : l->n_term; }
 static inline bool is_spilled(const struct build *b, int edge) { return b->tiles && edge >= 0 && b->tiles->spilled[edge]; }
 static inline int columns_of(const struct build *b, int w, int xb, int blocks) { return BASE_MIN(w - xb * b->hw->n, blocks * b->hw->n); }
+
+/* 1x1 without padding or offsets: every pixel that it reads lies in the map. */
+bool accel_by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t);
 
 /* Stride the array sees: a single output pixel needs none. */
 static inline int array_stride(const struct fixed_layer *l, const struct fixed_term *t)

@@ -20,7 +20,7 @@ struct check {
     int *touched, *written;
 };
 
-struct map { int base, row_stride, px_stride, planes, h, w, groups; bool raw; };
+struct map { int base, row_stride, px_stride, planes, h, w, groups; bool paired; };
 
 /* ---- header ------------------------------------------------------------------------- */
 
@@ -189,7 +189,7 @@ static int read_map(struct map *m, struct check *c, uint32_t index)
     const uint64_t *w = c->t.map + index * PROGRAM_MAP_WORDS;
     *m = (struct map){ (int)get_bits(w[0], 15, 0), (int)get_bits(w[0], 31, 16), (int)get_bits(w[0], 47, 32),
                        (int)get_bits(w[0], 51, 48), (int)get_bits(w[1], 15, 0), (int)get_bits(w[1], 31, 16),
-                       (int)get_bits(w[1], 47, 32), get_bits(w[0], 52, 52) };
+                       (int)get_bits(w[1], 47, 32), get_bits(w[0], 63, 63) };
     if (m->planes < 1 || m->planes > 8 || m->h < 1 || m->h > 1023 || m->w < 1 || m->w > 1023 || m->groups < 1)
         return PROGRAM_ERR_MAP;
     int64_t last = m->base + (int64_t)((m->h - 1) / 4) * m->row_stride + (int64_t)((m->w - 1) / c->t.hw->n) * m->px_stride +
@@ -207,13 +207,15 @@ static void touch(struct check *c, const struct map *m)
 
 /* ---- layers ---------------------------------------------------------------------------- */
 
-static int check_output(struct map *out, struct check *c, const uint64_t *w, int first, int groups)
+/* Filter groups of a MAC layer fill two groups of a paired map each, or the last one. */
+static int check_output(struct map *out, struct check *c, const uint64_t *w, int first, int groups, bool mac)
 {
     int rc = read_map(out, c, get_bits(w[0], 31, 16));
     if (rc)
         return rc;
+    int pair = mac && out->paired ? 2 : 1;
     bool fits = (int)get_bits(w[0], 47, 32) == out->h && (int)get_bits(w[0], 63, 48) == out->w && groups >= 1 &&
-                first + groups <= out->groups;
+                pair * (first + groups) < out->groups + pair && pair * out->planes <= RAW_BITS;
     return fits ? PROGRAM_OK : PROGRAM_ERR_MAP;
 }
 
@@ -225,7 +227,7 @@ static int check_input(struct check *c, const uint64_t *w)
     if ((pack != 1 && pack != 2 && pack != 4 && pack != 8) || channels < 1 || channels > GROUP / pack || groups != 1 ||
         rows < 1 || rows > 1023 || columns < 1 || columns > 1023)
         return PROGRAM_ERR_OP;
-    int rc = check_output(&out, c, w, 0, groups);
+    int rc = check_output(&out, c, w, 0, groups, false);
     if (rc)
         return rc;
     if (out.planes != RAW_BITS / pack)
@@ -301,7 +303,7 @@ static int check_mac(struct check *c, const uint64_t *w)
         return PROGRAM_ERR_OP;
     if (final && (get_bits(w[0], 47, 32) != 1 || get_bits(w[0], 63, 48) != 1))
         return PROGRAM_ERR_OP;
-    rc = final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters);
+    rc = final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters, true);
     if (rc)
         return rc;
     if (!final)
@@ -336,7 +338,7 @@ static int check_maxpool(struct check *c, const uint64_t *w)
     int rc = read_map(&in, c, get_bits(w[1], 31, 16));
     if (rc)
         return rc;
-    rc = check_output(&out, c, w, (int)get_bits(w[1], 47, 32), groups);
+    rc = check_output(&out, c, w, (int)get_bits(w[1], 47, 32), groups, false);
     if (rc)
         return rc;
     if (groups > in.groups || in.planes != out.planes)

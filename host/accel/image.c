@@ -6,30 +6,39 @@ static int64_t scratch_pages(const struct build *b)
     return b->tiles ? (b->tiles->words * b->hw->n * 2 + PROGRAM_PAGE - 1) / PROGRAM_PAGE : 0;
 }
 
+/* The least minor version that knows all that the program has. */
+static int minor_of(const struct build *b)
+{
+    for (int e = 0; e < b->net->n_edge; e++)
+        if (b->place[e].paired)
+            return PROGRAM_MINOR;
+    return b->tiles ? 2 : b->stream.n > 0 ? 1 : 0;
+}
+
 static void put_header(const struct build *b, uint64_t *w, size_t words, size_t output_bytes)
 {
     const struct hw *hw = b->hw;
     const struct fixed_edge *in = &b->net->edge[0];
     bool stream = b->stream.n > 0;
-    w[0] = PROGRAM_MAGIC | put_bits(PROGRAM_MAJOR, 47, 32) | put_bits(b->tiles ? PROGRAM_MINOR : stream ? 1 : 0, 63, 48);
+    w[0] = PROGRAM_MAGIC | put_bits(PROGRAM_MAJOR, 47, 32) | put_bits(minor_of(b), 63, 48);
     w[1] = put_bits(hw->m, 7, 0) | put_bits(hw->n, 15, 8) | put_bits(hw->k, 31, 16) | (hw->hash & 0xffffffffu) << 32;
     w[2] = put_bits(b->n_layer, 15, 0) | put_bits(b->n_map, 31, 16) | put_bits(b->n_table_kword, 47, 32) |
            put_bits(b->coef.n, 63, 48);
     w[3] = put_bits(b->n_table_scale, 15, 0) | put_bits(stream ? b->n_head + b->n_step : 0, 31, 16) | put_bits(b->weight.n, 63, 32);
     w[4] = put_bits((int64_t)in->h * in->w * in->c, 31, 0) | put_bits((int64_t)output_bytes, 47, 32) | put_bits(scratch_pages(b), 63, 48);
     w[5] = put_bits((int64_t)words, 31, 0) | put_bits((int64_t)b->stream.n, 63, 32);
-    for (int j = 0; in->pad && j < RAW_BITS / b->pack; j++)
-        for (int bit = 0; bit < b->pack; bit++)
-            for (int c = 0; c < BASE_MIN(in->c, GROUP / b->pack); c++)
-                if (in->pad[c] >> (j * b->pack + bit) & 1)
-                    w[6 + j / 4] |= 1ull << (16 * (j % 4) + bit * (GROUP / b->pack) + c);
+    for (int j = 0; in->pad && j < RAW_BITS / b->pack[0]; j++)
+        for (int bit = 0; bit < b->pack[0]; bit++)
+            for (int c = 0; c < BASE_MIN(in->c, GROUP / b->pack[0]); c++)
+                if (in->pad[c] >> (j * b->pack[0] + bit) & 1)
+                    w[6 + j / 4] |= 1ull << (16 * (j % 4) + bit * (GROUP / b->pack[0]) + c);
 }
 
 void accel_put_area(const struct build *b, uint64_t w[PROGRAM_MAP_WORDS], int edge, const struct place *p, const struct area *a)
 {
     int columns = columns_of(b, b->net->edge[edge].w, a->xb, a->blocks);
     w[0] = put_bits(p->base, 15, 0) | put_bits(p->row_stride, 31, 16) | put_bits(p->px_stride, 47, 32) |
-           put_bits(p->planes, 51, 48) | put_bits(p->raw, 52, 52) | put_bits(a->y, 62, 53);
+           put_bits(p->planes, 51, 48) | put_bits(p->raw, 52, 52) | put_bits(a->y, 62, 53) | put_bits(p->paired, 63, 63);
     w[1] = put_bits(a->rows, 15, 0) | put_bits(columns, 31, 16) | put_bits(p->groups, 47, 32) | put_bits(a->xb, 54, 48);
 }
 
@@ -51,7 +60,7 @@ static void put_input(const struct build *b, uint64_t *w, int flags, int map, in
 {
     const struct fixed_edge *e = &b->net->edge[0];
     w[0] = layer_word0(PROGRAM_INPUT, flags, map, rows, e->w);
-    w[1] = put_bits(e->c, 15, 0) | put_bits(b->pack, 31, 16) | put_bits(b->place[0].groups, 47, 32);
+    w[1] = put_bits(e->c, 15, 0) | put_bits(b->pack[0], 31, 16) | put_bits(b->place[0].groups, 47, 32);
 }
 
 /* Where a result goes in the scratch. */

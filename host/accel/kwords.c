@@ -37,7 +37,7 @@ static void put_weight(struct build *b, const struct view *v, int row, int o, in
 static void inputs(const struct view *v, int o, int g, int *lo, int *hi)
 {
     const struct fixed_term *t = v->term;
-    int span = v->pack > 1 ? GROUP / v->pack : GROUP;
+    int span = GROUP / v->pack;
     *lo = g * span;
     *hi = *lo + span;
     if (t->depthwise) {
@@ -55,7 +55,7 @@ static void put_tap(struct build *b, const struct view *v, int row, int o, int g
     inputs(v, o, g, &lo, &hi);
     int64_t at = (((int64_t)o * t->kh + ky) * t->kw + kx) * t->cin;
     for (int i = lo; i < hi; i++)
-        put_weight(b, v, row, o, at + (t->depthwise ? 0 : i), tap, i - g * GROUP);
+        put_weight(b, v, row, o, at + (t->depthwise ? 0 : i), tap, i - g * (GROUP / v->pack));
 }
 
 static void put_row(struct build *b, const struct view *v, const struct piece *p, int row, int o)
@@ -274,8 +274,8 @@ static void place_piece(struct piece *p, const struct fixed_term *t)
     p->ox = start - p->shift;
 }
 
-/* Group mode has neither padding nor offsets: every pixel it reads must lie in the map. */
-static bool by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
+/* What group mode asks for: it has neither padding nor offsets. */
+bool accel_by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
 {
     const struct fixed_edge *e = &b->net->edge[t->edge];
     int s = array_stride(l, t);
@@ -328,19 +328,19 @@ static int add_term(struct build *b, const struct fixed_layer *l, const struct v
         return BASE_OK;
     struct rows r = { lo - filter * m, hi - lo };
     int stride = array_stride(l, t), first = 0, last = b->place[t->edge].groups - 1;
-    if (by_pixels(b, l, t)) {
+    if (accel_by_pixels(b, l, t)) {
         int groups = b->place[t->edge].groups, rc = BASE_OK;
         bool folded = false;
-        if (groups <= 3 && v->pack == 1)
+        if (groups <= 3)
             rc = folded_piece(b, v, stride, r, filter, &folded);
         if (rc || folded)
             return rc;
         if (groups > 1)
             return group_pieces(b, v, stride, r, filter);
     }
-    if (t->depthwise && v->pack == 1) {        /* only the groups of these channels */
-        first = (lo - t->chan) / GROUP;
-        last = (hi - 1 - t->chan) / GROUP;
+    if (t->depthwise) {                        /* only the groups of these channels */
+        first = (lo - t->chan) / (GROUP / v->pack);
+        last = (hi - 1 - t->chan) / (GROUP / v->pack);
     }
     for (int g = first; g <= last; g++) {
         int rc = spatial_pieces(b, v, stride, g, r, filter);
@@ -380,7 +380,7 @@ int accel_kwords(struct build *b, int layer)
     for (int t = 0; !rc && t < l->n_term; t++) {
         rc = check_term(l, &l->term[t]);
         if (!rc)
-            rc = accel_view(&view[t], b->net, &l->term[t], b->pack, b->arena);
+            rc = accel_view(&view[t], b, &l->term[t], b->pack[l->term[t].edge]);
     }
     for (int filter = 0; !rc && filter < ceil_div(l->c, b->hw->m); filter++) {
         int first = b->n_kword;

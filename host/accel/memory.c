@@ -5,8 +5,9 @@
 static void shape(struct place *p, const struct fixed_edge *e, int n_pixels, int pack, bool raw)
 {
     p->raw = raw;
-    p->planes = raw ? RAW_BITS / pack : e->bits;
-    p->groups = pack > 1 ? 1 : ceil_div(e->c, GROUP);
+    p->paired = !raw && pack == 2;
+    p->planes = ceil_div(e->bits, pack);
+    p->groups = ceil_div(e->c, GROUP / pack);
     p->px_stride = p->groups * p->planes;
     p->row_stride = ceil_div(e->w, n_pixels) * p->px_stride;
     p->words = ceil_div(e->h, 4) * p->row_stride;
@@ -109,6 +110,17 @@ static bool place_by_layer(struct build *b, const int *last, bool *live)
     return fits;
 }
 
+/* Every edge in its packing; false: no room. */
+static bool place_all(struct build *b, const int *last, const int *born, bool *live)
+{
+    const struct fixed_net *net = b->net;
+    b->act_words = 0;
+    memset(live, 0, (size_t)net->n_edge * sizeof *live);
+    for (int e = 0; e < net->n_edge; e++)
+        shape(&b->place[e], &net->edge[e], b->hw->n, b->pack[e], e == 0);
+    return place_by_layer(b, last, live) || place_by_size(b, last, born, live, NULL);
+}
+
 bool accel_place_some(struct build *b, const bool *spilled)
 {
     size_t n = (size_t)b->net->n_edge;
@@ -129,14 +141,15 @@ int accel_place(struct build *b)
     if (!last || !born || !live || !b->place)
         return BASE_NOMEM;
     accel_lives(net, born, last);
-    for (int e = 0; e < net->n_edge; e++) {
-        const struct fixed_edge *edge = &net->edge[e];
-        if (edge->h > 1023 || edge->w > 1023)
-            return base_fail(BASE_INPUT, "map '%s' is %d x %d; the accelerator takes at most 1023 x 1023", edge->name,
-                             edge->h, edge->w);
-        shape(&b->place[e], edge, b->hw->n, e == 0 ? b->pack : 1, e == 0);
-    }
-    if (place_by_layer(b, last, live) || place_by_size(b, last, born, live, NULL))
+    for (int e = 0; e < net->n_edge; e++)
+        if (net->edge[e].h > 1023 || net->edge[e].w > 1023)
+            return base_fail(BASE_INPUT, "map '%s' is %d x %d; the accelerator takes at most 1023 x 1023", net->edge[e].name,
+                             net->edge[e].h, net->edge[e].w);
+    if (place_all(b, last, born, live))
+        return BASE_OK;
+    for (int e = 1; e < net->n_edge; e++)
+        b->pack[e] = 1;                        /* fewer words where bits are odd; tiles know no pairs */
+    if (place_all(b, last, born, live))
         return BASE_OK;
     b->tiles = BASE_ARENA_NEW(b->arena, struct tiles);     /* some must live in the scratch */
     return b->tiles ? BASE_OK : BASE_NOMEM;

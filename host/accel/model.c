@@ -32,6 +32,16 @@ static int planes_of(const struct accel_tables *t, uint32_t map)
     return (int)get_bits(t->map[map * PROGRAM_MAP_WORDS], 51, 48);
 }
 
+static bool is_paired(const struct accel_tables *t, uint32_t map) { return get_bits(t->map[map * PROGRAM_MAP_WORDS], 63, 63); }
+
+/* Words of a filter group's tile: a paired map has two groups for it, but perhaps for the last one. */
+static int tile_words(const struct accel_tables *t, const uint64_t *layer, int filter)
+{
+    uint32_t map = get_bits(layer[0], 31, 16);
+    int groups = (int)get_bits(t->map[map * PROGRAM_MAP_WORDS + 1], 47, 32), next = 2 * ((int)get_bits(layer[1], 63, 48) + filter) + 1;
+    return planes_of(t, map) * (is_paired(t, map) && next < groups ? 2 : 1);
+}
+
 /* ---- windows ------------------------------------------------------------------------ */
 
 static int width_of(const struct accel_tables *t, uint32_t map)
@@ -132,13 +142,15 @@ static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; 
 /* `port` is told of the writes, where a block from the scratch may meet them. */
 static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, struct accel_port *port)
 {
-    int planes = planes_of(t, get_bits(layer[0], 31, 16)), steps = drain_steps(t->hw), k = (int)get_bits(layer[1], 31, 16);
+    uint32_t out = get_bits(layer[0], 31, 16);
+    int steps = drain_steps(t->hw), gap = BASE_MAX(steps, planes_of(t, out) << is_paired(t, out)), k = (int)get_bits(layer[1], 31, 16), words = 0;
     struct pace p = layer_start(go);
-    for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
+    for (int filter = 0; filter < (int)get_bits(layer[1], 15, 0); filter++) {
         struct tile tile = list_tile(t, &k);
-        p = many_tiles(p, &tile, BASE_MAX(steps, planes), tiles_of(t, layer), port, ARRAY_CAPTURE + REQUANT + 2 + steps, planes);
+        words = tile_words(t, layer, filter);
+        p = many_tiles(p, &tile, gap, tiles_of(t, layer), port, ARRAY_CAPTURE + REQUANT + 2 + steps, words);
     }
-    return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + planes;
+    return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + words;
 }
 
 /* Pairs of logits leave one a cycle; filter groups beyond the last logit still take one. */

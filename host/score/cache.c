@@ -122,6 +122,15 @@ static uint32_t planes_of(const struct view *v, uint32_t map)
     return bits(v->map[map * PROGRAM_MAP_WORDS], 51, 48);
 }
 
+/* Words of a tile: planes of the output, or of a paired map those of two groups, of which the last filter group may have one. */
+static uint32_t words_key(const struct view *v, const uint64_t *layer)
+{
+    uint32_t map = bits(layer[0], 31, 16), behind = bits(layer[1], 63, 48) + bits(layer[1], 15, 0);
+    const uint64_t *w = v->map + map * PROGRAM_MAP_WORDS;
+    uint32_t paired = bits(w[0], 63, 63);
+    return planes_of(v, map) | paired << 8 | (paired && bits(w[1], 47, 32) < 2 * behind) << 9;
+}
+
 /* Where a window begins, and the map's width, decide its reads. */
 static uint64_t window_key(const struct view *v, uint32_t map, uint32_t flags, uint32_t wn, uint32_t columns, uint32_t ox)
 {
@@ -150,7 +159,7 @@ static uint64_t layer_key(uint64_t h, const struct view *v, const uint64_t *laye
     h = add(h, bits(layer[1], 15, 0));
     if (op == PROGRAM_INPUT)
         return add(h, bits(layer[1], 31, 16));
-    h = add(h, logits ? bits(layer[3], 31, 0) : planes_of(v, bits(layer[0], 31, 16)));
+    h = add(h, logits ? bits(layer[3], 31, 0) : words_key(v, layer));
     if (op == PROGRAM_MAXPOOL)
         return add(h, window_key(v, bits(layer[1], 31, 16), bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0, 1, 0, bits(layer[2], 15, 8)));
     return lists_key(h, v, layer);

@@ -8,7 +8,7 @@
 
 #include "accel/accel.h"
 
-struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups, top, left; };
+struct interp_map { int base, row_stride, px_stride, planes, raw, h, w, groups, top, left, paired; };
 
 struct interp {
     const struct hw *hw;
@@ -108,7 +108,7 @@ static inline struct interp_map interp_map(const struct interp *p, int index)
     return (struct interp_map){
         (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32),
         (int)interp_field(w[0], 51, 48), (int)interp_field(w[0], 52, 52), (int)interp_field(w[1], 15, 0),
-        (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), (int)interp_field(w[0], 62, 53), (int)interp_field(w[1], 54, 48) };
+        (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), (int)interp_field(w[0], 62, 53), (int)interp_field(w[1], 54, 48), interp_field(w[0], 63, 63) };
 }
 
 static inline size_t interp_at(const struct interp *p, const struct interp_map *m, int y, int xb, int g, int plane)
@@ -125,7 +125,7 @@ static inline void interp_scratch(struct interp *p, const uint64_t *w)
 {
     struct interp_map m = {
         (int)interp_field(w[0], 15, 0), (int)interp_field(w[0], 31, 16), (int)interp_field(w[0], 47, 32), (int)interp_field(w[0], 51, 48), 0,
-        (int)interp_field(w[1], 15, 0), (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), 0, 0 };
+        (int)interp_field(w[1], 15, 0), (int)interp_field(w[1], 31, 16), (int)interp_field(w[1], 47, 32), 0, 0, false };
     size_t pitch = (size_t)interp_field(w[1], 63, 48), whole = (size_t)interp_field(w[2], 47, 32);
     for (int g = 0; g < m.groups; g++)
         for (int y = 0; y < m.h; y++) {
@@ -300,12 +300,16 @@ static inline void interp_mac_pixel(struct interp *p, const uint64_t *w, int mt,
     if (logits)
         return;
     struct interp_map out = interp_map(p, (int)interp_field(w[0], 31, 16));
-    for (int plane = 0; plane < out.planes; plane++) {
-        uint16_t word = 0;
-        for (int row = 0; row < 16; row++)
-            word |= (uint16_t)((code[row] >> plane & 1) << row);
-        interp_write(p, &out, y, x, (int)interp_field(w[1], 63, 48) + mt, plane, word);
-    }
+    int first_group = ((int)interp_field(w[1], 63, 48) + mt) << out.paired;
+    for (int half = 0; half < 2; half++)
+        for (int plane = 0; plane < out.planes && first_group + half < out.groups && half <= out.paired; plane++) {
+            uint16_t word = 0;
+            for (int slot = 0; slot < 16; slot++) {
+                int row = out.paired ? 8 * half + slot % 8 : slot, bit = out.paired ? 2 * plane + slot / 8 : plane;
+                word |= (uint16_t)((code[row] >> bit & 1) << slot);
+            }
+            interp_write(p, &out, y, x, first_group + half, plane, word);
+        }
 }
 
 static inline void interp_mac(struct interp *p, const uint64_t *w)

@@ -114,7 +114,9 @@ static int64_t layer_end(const struct program *p, const struct hw *hw, const uin
         *last_logit = end[full] + 11 + (logits - full * hw->m + 1) / 2;
         done = full == tiles - 1 ? *last_logit : end[tiles - 1] + 12;
     } else {
-        done = step(&ws, BASE_MAX(steps, planes), end) + 11 + steps + planes;
+        const uint64_t *map = &p->map[2 * bits(l[0], 31, 16)];
+        int pair = map[0] >> 63 ? 2 : 1, groups = (int)bits(map[1], 47, 32), first = pair * (int)(bits(l[1], 63, 48) + bits(l[1], 15, 0) - 1);
+        done = step(&ws, BASE_MAX(steps, pair * planes), end) + 11 + steps + planes * BASE_MIN(pair, groups - first);
     }
     free(end);
     free(ws.w);

@@ -57,6 +57,17 @@ static struct fixed_net *two_layers(int size, int c, int k, int w_bits, int mid)
     return net;
 }
 
+/* A map of signed codes has a plane apart: it is never paired. */
+static struct fixed_net *with_sign(struct fixed_net *net)
+{
+    struct fixed_term *t = &net->layer[1].term[0];
+    net->edge[1].is_signed = true;
+    net->layer[0].lo = -8, net->layer[0].hi = 7;
+    for (int p = 0; p < t->n_plane; p++)
+        t->coef[4 * p + 3] *= -1;
+    return net;
+}
+
 static struct accel_program *compiled(struct fixed_net *net)
 {
     struct hw hw = board();
@@ -186,6 +197,65 @@ static void test_folded(void **state)
     assert_int_equal(bits(k[0], 15, 8), PROGRAM_KW_GROUP | PROGRAM_KW_LAST);
     assert_int_equal(bits(k[0], 23, 16), 5);
     accel_program_free(p);
+}
+
+/* image 16 x 16 x 16 -> 1 x 1 conv to `mid` channels, of 4 bits -> k x k conv to 16 -> dense to 10; 5-bit weights. */
+static struct fixed_net *three_layers(int mid, int k)
+{
+    enum { SIZE = 16, N = 3 };
+    const int c[N + 1] = { 16, mid, 16, 10 }, kernel[N] = { 1, k, SIZE };
+    static const char *const name[N] = { "conv", "middle", "dense" };
+    struct fixed_net *net = fixed_net_new("three", N, N);
+    net->classes = 10;
+    net->logit_scale = 1;
+    for (int i = 0; i < N; i++) {
+        struct fixed_layer *l = &net->layer[i];
+        bool last = i == N - 1;
+        int pad = last ? 0 : kernel[i] / 2, size = last ? 1 : SIZE;
+        net->edge[i] = (struct fixed_edge){ .name = name[i], .h = SIZE, .w = SIZE, .c = c[i], .bits = i ? 4 : 8, .scale = 1 };
+        *l = (struct fixed_layer){ .name = name[i], .out = last ? -1 : i + 1, .h = size, .w = size, .c = c[i + 1], .n_term = 1, .s = 8,
+                                   .lo = last ? INT32_MIN : 0, .hi = last ? INT32_MAX : 15 };
+        l->term[0] = (struct fixed_term){ .edge = i, .kh = kernel[i], .kw = kernel[i], .stride = 1, .pad_t = pad, .pad_l = pad, .cout = c[i + 1], .cin = c[i] };
+        add_weights(net, &l->term[0], 5);
+        l->m = BASE_ARENA_NEW_N(net->arena, int32_t, l->c);
+        l->b = BASE_ARENA_NEW_N(net->arena, int64_t, l->c);
+        for (int o = 0; o < l->c; o++)
+            l->m[o] = 3, l->b[o] = 128;
+    }
+    return net;
+}
+
+/* Two planes of eight channels in a word, where the middle layer then takes fewer cycles: 16 channels and 1 x 1: planes 0 + 1, 2 + 3, 4 and the
+ * sign of numbers of 6 bits, 4 cycles for 2 words, which were 3 for 4. */
+static void test_paired(void **state)
+{
+    (void)state;
+    static const struct { int mid, k, planes, paired; } want[] = {
+        { 8, 1, 4, true }, { 8, 3, 6, true }, { 16, 1, 4, true }, { 64, 1, 6, true }, { 16, 3, 5, false }, { 144, 1, 5, false },
+    };
+    for (int i = 0; i < BASE_COUNT(want); i++) {
+        struct accel_program *p = compiled(three_layers(want[i].mid, want[i].k));
+        const uint64_t *k = first_kword(p);
+        while (bits(k[0], 7, 0) == 0)                      /* of the image */
+            k += PROGRAM_KWORD_WORDS;
+        const uint64_t *map = p->image + 8 + 2 * bits(k[0], 7, 0);
+        assert_int_equal(map[0] >> 63, want[i].paired);
+        assert_int_equal(bits(map[0], 51, 48), want[i].paired ? 2 : 4);
+        assert_int_equal(bits(map[1], 47, 32), want[i].mid / (want[i].paired ? 8 : 16));
+        assert_int_equal(bits(p->image[0], 63, 48), want[i].paired ? 3 : 0);
+        assert_int_equal(bits(k[0], 23, 16), want[i].planes);
+        accel_program_free(p);
+    }
+    for (int i = 0; i < 2; i++) {                          /* coefficients that are no value x 2^j; signed codes */
+        struct fixed_net *net = three_layers(16, 1);
+        if (i == 0)
+            net->layer[1].term[0].coef[3] += 1;
+        else
+            with_sign(net);
+        struct accel_program *p = compiled(net);
+        assert_int_equal(bits(p->image[0], 63, 48), 0);
+        accel_program_free(p);
+    }
 }
 
 static void refuse(struct fixed_net *net, const struct hw *hw, const char *part)
@@ -331,7 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned), cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_folded), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_folded), cmocka_unit_test(test_paired), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_hostile),
     };
