@@ -438,8 +438,8 @@ bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRES
 
 # ---- agents of the search -----------------------------------------------------
 .PHONY: bench-agents
-bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe")
-	@BITPRESS_BENCH="$(or $(AGENTS),all)" $< 2>&1 | sed -un 's/^# //p'
+bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe", PARALLEL=N trials in flight)
+	@BITPRESS_BENCH="$(or $(AGENTS),all)" BITPRESS_PARALLEL=$(or $(PARALLEL),1) $< 2>&1 | sed -un 's/^# //p'
 
 # ---- results: recipes on the trained networks of configs/zoo -------------------
 .PHONY: bench-anchors

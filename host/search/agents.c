@@ -159,7 +159,7 @@ int search_fill(const struct search_view *view, int64_t limit, struct base_rng *
 
 bool search_known(const struct search_view *view, const int *genes)
 {
-    for (int i = 0; i < view->history->n; i++)
+    for (int i = 0; i < view->id; i++)
         if (!memcmp(view->history->trial[i].genes, genes, (size_t)view->job->space->n * sizeof *genes))
             return true;
     return false;

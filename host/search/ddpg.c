@@ -267,7 +267,7 @@ static double truncated_normal(double mean, double sigma, struct base_rng *rng)
 
 static double choose_action(struct ddpg *d, const float *state, struct base_rng *rng)
 {
-    int past = d->view->history->n - d->preset->warm_up;
+    int past = d->view->id - d->preset->warm_up;
     if (past < 0)
         return (double)base_rng_uniform(rng);
     mlp_forward(&d->actor, state, 1);
@@ -334,8 +334,8 @@ static int propose(void *state, const struct search_view *view, struct base_rng 
     int rc = search_start(view, rng, genes, &started);
     if (rc || started)
         return rc;
-    d->asks = d->asked == view->history->n ? d->asks + 1 : 0;
-    d->asked = view->history->n;
+    d->asks = d->asked == view->id ? d->asks + 1 : 0;
+    d->asked = view->id;
     return walk(d, rng, genes);
 }
 

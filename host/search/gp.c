@@ -157,6 +157,32 @@ static int take_points(struct gp *g)
     return BASE_OK;
 }
 
+static double believed(const struct gp *g, const int *genes)
+{
+    double mean = g->mean;
+    for (int i = 0; i < g->n; i++)
+        mean += kernel(g, genes, g->point[i]) * g->alpha[i];
+    return mean;
+}
+
+/* Trials in flight count as points at what is believed of them, so that others are tried beside them (Ginsbourger, Le Riche,
+ * Carraro: "Kriging Is Well-Suited to Parallelize Optimization", 2010). They add nothing to the mean and the amplitude. */
+static void believe_in_flight(struct gp *g)
+{
+    const struct search_trial *t = g->view->history->trial;
+    double amplitude = g->amplitude;
+    int n = g->n;
+    for (int i = g->view->history->n; i < g->view->id; i++) {
+        g->y[n] = believed(g, t[i].genes);
+        g->point[n++] = t[i].genes;
+    }
+    if (n == g->n)
+        return;
+    g->n = n;
+    fit(g);
+    g->amplitude = amplitude;
+}
+
 /* ---- what a candidate promises ------------------------------------------------------------------ */
 
 static double normal_below(double z)
@@ -281,7 +307,7 @@ static int gp_propose(void *state, const struct search_view *view, struct base_r
     if (rc || started)
         return rc;
     struct gp g = {.view = view, .space = view->job->space, .steps = 1};
-    size_t most = (size_t)BASE_MIN(view->history->n, MAX_POINTS), dims = (size_t)g.space->n;
+    size_t most = (size_t)(BASE_MIN(view->history->n, MAX_POINTS) + view->id - view->history->n), dims = (size_t)g.space->n;
     for (int i = 0; i < g.space->n; i++)
         g.steps = BASE_MAX(g.steps, g.space->dim[i].hi - g.space->dim[i].lo + 1);
     struct base_arena *a = base_arena_new();
@@ -293,6 +319,7 @@ static int gp_propose(void *state, const struct search_view *view, struct base_r
         rc = take_points(&g);
     if (!rc) {
         choose_hyper(&g);
+        believe_in_flight(&g);
         rc = choose(&g, genes, rng);
     }
     base_arena_free(a);

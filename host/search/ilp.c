@@ -38,10 +38,10 @@ static int widest(const struct search_view *view, int *genes)
 
 /* ---- what a gene is worth --------------------------------------------------------------------------- */
 
-/* NULL: not tried yet. */
+/* Perhaps in flight; NULL: not tried yet. */
 static const struct search_trial *trial_of(const struct ilp *p, const int *genes)
 {
-    for (int i = 0; i < p->view->history->n; i++)
+    for (int i = 0; i < p->view->id; i++)
         if (!memcmp(p->view->history->trial[i].genes, genes, sizeof *genes * (size_t)p->space->n))
             return &p->view->history->trial[i];
     return NULL;
@@ -56,15 +56,25 @@ static const struct search_trial *measured(struct ilp *p, int i)
     return trial_of(p, p->work);
 }
 
-/* A gene whose trial has failed, or whose loss drowns in what the validation images can show, is worth a little. */
+/* A gene whose trial has failed, or whose loss drowns in what the validation images can show, is worth a little; one whose
+ * trial is in flight as much as the others are on average. */
 static void read_worth(struct ilp *p)
 {
+    const double unknown = -1, least = 1e-4;
     const struct search_trial *all = measured(p, 0);
+    double sum = 0;
+    int known = 0;
     for (int i = 0; i < p->space->n; i++) {
         const struct search_trial *one = measured(p, 1 + i);
         double loss = all->state == SEARCH_DONE && one->state == SEARCH_DONE ? all->top1 - one->top1 : 0;
-        p->worth[i] = BASE_MAX(loss, 1e-4);
+        bool in_flight = all->state == SEARCH_RUNNING || one->state == SEARCH_RUNNING;
+        p->worth[i] = in_flight ? unknown : BASE_MAX(loss, least);
+        sum += in_flight ? 0 : p->worth[i];
+        known += !in_flight;
     }
+    for (int i = 0; i < p->space->n; i++)
+        if (p->worth[i] == unknown)
+            p->worth[i] = known ? sum / known : least;
 }
 
 /* Share, 0..1, of a gene's worth that is lost at `value`. */
@@ -238,7 +248,7 @@ static int propose(struct ilp *p, struct base_rng *rng, int *genes)
             memcpy(genes, p->work, sizeof *genes * (size_t)n);
             return SEARCH_AS_IT_IS;
         }
-    rc = solved(p, BASE_MAX(p->view->history->n - n - 1, 0), rng, genes);
+    rc = solved(p, BASE_MAX(p->view->history->n - n - 1, 0), rng, genes);   /* no doubt before the last measurement is known */
     if (!rc && search_known(p->view, genes))
         search_mutate(p->space, rng, genes);
     return rc;

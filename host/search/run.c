@@ -1,4 +1,7 @@
-/* run: the loop: propose, repair, evaluate, record. */
+/* run: the loop: propose, repair, evaluate, record.
+ *
+ * Trial k is proposed from the outcomes of the trials below k - width + 1 and the genes of those after them, whatever is
+ * known of these by then, and outcomes are recorded in the order of ids: a search that was killed goes the same way again. */
 #include "search/search_internal.h"
 
 #include <string.h>
@@ -6,13 +9,23 @@
 /* How often an agent is asked for something new, and chance after it, before the space counts as used up. */
 enum { AGENT_ASKS = 50, MAX_ASKS = 2000 };
 
+/* What is known of a trial in flight and not shown to the agent. */
+struct flight {
+    double hopeless_below, start;
+    bool is_recorded;              /* by an earlier run: `outcome` is the study's row */
+    struct search_trial outcome;
+};
+
 struct loop {
     struct search_study *study;
     const struct search_job *job;
     const struct search_agent *agent;
     void *state;
-    struct search_trials history;
+    struct search_trials history;  /* trial [view.id]: n finished ones, then those in flight */
     int capacity;
+    int width;                     /* trials in flight, at most */
+    struct flight *flight;         /* [width] by id modulo width */
+    int recorded;                  /* trials that the study has */
     struct search_view view;
     int *genes;                    /* [space.n], of the trial being proposed */
 };
@@ -28,6 +41,8 @@ static int check_job(const struct search_job *job)
                              s->dim[i].field, s->dim[i].lo, s->dim[i].hi);
     if (job->budget < 1)
         return base_fail(BASE_INPUT, "search: a budget of %d trials (at least 1 is needed)", job->budget);
+    if (job->parallel < 0 || job->parallel > SEARCH_MAX_PARALLEL)
+        return base_fail(BASE_INPUT, "search: %d trials at once (1..%d are possible)", job->parallel, SEARCH_MAX_PARALLEL);
     return BASE_OK;
 }
 
@@ -45,7 +60,7 @@ static int check_limit(const struct search_view *view, int *genes)
 static int propose(struct loop *l, bool *found, bool *measurement)
 {
     struct base_rng rng;
-    base_rng_stream(&rng, l->job->seed, (uint64_t)l->history.n);
+    base_rng_stream(&rng, l->job->seed, (uint64_t)l->view.id);
     for (int ask = 0; ask < MAX_ASKS; ask++) {
         int rc = BASE_OK;
         if (ask < AGENT_ASKS)
@@ -68,14 +83,14 @@ static int propose(struct loop *l, bool *found, bool *measurement)
 
 static int grow(struct loop *l)
 {
-    if (l->history.n < l->capacity)
+    if (l->view.id < l->capacity)
         return BASE_OK;
     int more = l->capacity ? 2 * l->capacity : 64;
     struct search_trial *t = base_arena_alloc(l->history.arena, sizeof *t * (size_t)more);
     if (!t)
         return BASE_NOMEM;
-    if (l->history.n)
-        memcpy(t, l->history.trial, sizeof *t * (size_t)l->history.n);
+    if (l->view.id)
+        memcpy(t, l->history.trial, sizeof *t * (size_t)l->view.id);
     l->history.trial = t;
     l->capacity = more;
     return BASE_OK;
@@ -89,22 +104,79 @@ static void judge(const struct search_objective *o, struct search_trial *t)
         t->feasible = 0;
 }
 
-/* Evaluates *t. BASE_OK: it is done or failed; else the search ends. */
-static int evaluate(struct loop *l, struct search_trial *t, bool measurement)
+static struct flight *flight_of(struct loop *l, int id)
 {
-    struct search_result r = {.feasible = 1};
+    return &l->flight[id % l->width];
+}
+
+/* ---- a trial takes off ---- */
+
+static int start(struct loop *l, const struct search_trial *t, bool measurement)
+{
+    struct flight *f = flight_of(l, t->id);
     int64_t cycles = search_cost(l->view.costs, t->genes);
     if (cycles < 0)
         return (int)cycles;
+    *f = (struct flight){.start = base_seconds()};
     if (!measurement)
-        r.hopeless_below = search_hopeless_below(&l->job->objective, &l->history, cycles);
-    double start = base_seconds();
-    int rc = l->job->evaluate(l->job->ctx, t->genes, t->seed, &r);
+        f->hopeless_below = search_hopeless_below(&l->job->objective, &l->history, cycles);
+    return l->job->start ? l->job->start(l->job->ctx, t->id, t->genes, t->seed, f->hopeless_below) : BASE_OK;
+}
+
+static int launch(struct loop *l, bool *found)
+{
+    bool measurement = false;
+    int rc = propose(l, found, &measurement);
+    if (rc || !*found)
+        return rc;
+    int n = l->job->space->n;
+    int *genes = BASE_ARENA_NEW_N(l->history.arena, int, n);
+    if (!genes || grow(l))
+        return BASE_NOMEM;
+    memcpy(genes, l->genes, (size_t)n * sizeof *genes);
+    struct base_rng rng;
+    base_rng_stream(&rng, ~l->job->seed, (uint64_t)l->view.id);
+    struct search_trial t = {
+        .id = l->view.id, .genes = genes, .n_genes = n, .seed = base_rng_u64(&rng), .agent = l->agent->name,
+        .recipe = "", .cycles_source = "", .error = "", .started = "", .ended = "",
+    };
+    rc = search_study_begin(l->study, &t);
+    if (rc)
+        return rc;
+    rc = start(l, &t, measurement);
+    if (rc) {
+        search_study_forget(l->study, t.id);
+        return rc;
+    }
+    l->history.trial[l->view.id++] = t;
+    return BASE_OK;
+}
+
+/* ---- and lands ---- */
+
+static int outcome(struct loop *l, const struct search_trial *t, struct search_result *out)
+{
+    struct flight *f = flight_of(l, t->id);
+    const struct search_job *job = l->job;
+    *out = (struct search_result){.feasible = 1, .hopeless_below = f->hopeless_below};
+    if (!job->start)
+        f->start = base_seconds();
+    int rc = job->start ? job->collect(job->ctx, t->id, out) : job->evaluate(job->ctx, t->genes, t->seed, out);
+    if (!(out->wall_s > 0))
+        out->wall_s = base_seconds() - f->start;
+    return rc;
+}
+
+/* BASE_OK: *t is done or failed; else the search ends. */
+static int collect(struct loop *l, struct search_trial *t)
+{
+    struct search_result r;
+    int rc = outcome(l, t, &r);
     t->recipe = r.recipe_yaml ? base_arena_strdup(l->history.arena, r.recipe_yaml) : "";
     base_free(r.recipe_yaml);
     if (!t->recipe)
         return BASE_NOMEM;
-    t->wall_s = r.wall_s > 0 ? r.wall_s : base_seconds() - start;
+    t->wall_s = r.wall_s;
     if (rc == BASE_INPUT || rc == BASE_TARGET) {
         t->state = SEARCH_FAILED;
         t->error = base_arena_strdup(l->history.arena, base_error());
@@ -127,46 +199,54 @@ static int observe(struct loop *l)
     return l->agent->observe ? l->agent->observe(l->state, &l->view, &l->history.trial[l->history.n - 1]) : BASE_OK;
 }
 
-static int one_trial(struct loop *l, bool *found)
+/* Waits for the oldest trial in flight. It is in flight no more whatever comes back: *landed is the next id. */
+static int land(struct loop *l, int *landed)
 {
-    bool measurement = false;
-    int rc = propose(l, found, &measurement);
-    if (rc || !*found)
-        return rc;
-    int n = l->job->space->n;
-    int *genes = BASE_ARENA_NEW_N(l->history.arena, int, n);
-    if (!genes || grow(l))
-        return BASE_NOMEM;
-    memcpy(genes, l->genes, (size_t)n * sizeof *genes);
-    struct base_rng rng;
-    base_rng_stream(&rng, ~l->job->seed, (uint64_t)l->history.n);
-    struct search_trial t = {
-        .id = l->history.n, .genes = genes, .n_genes = n, .seed = base_rng_u64(&rng), .agent = l->agent->name,
-        .recipe = "", .cycles_source = "", .error = "", .started = "", .ended = "",
-    };
-    rc = search_study_begin(l->study, &t);
+    struct search_trial t = l->history.trial[l->history.n];
+    struct flight *f = flight_of(l, t.id);
+    int rc = BASE_OK;
+    *landed = t.id + 1;
+    if (f->is_recorded)
+        t = f->outcome;
+    else if (!(rc = collect(l, &t)) && !(rc = search_study_finish(l->study, &t)))
+        l->recorded++;
     if (rc)
         return rc;
-    rc = evaluate(l, &t, measurement);
-    if (!rc)
-        rc = search_study_finish(l->study, &t);
-    if (rc) {
-        search_study_forget(l->study, t.id);
-        return rc;
-    }
     l->history.trial[l->history.n++] = t;
     return observe(l);
 }
 
+/* After an error, whose message stays: what is in flight from `first` on is waited for and leaves no trace. */
+static int abandon(struct loop *l, int first, int rc)
+{
+    char *message = base_strdup(base_error()), *hint = base_strdup(base_error_hint());
+    for (int id = l->history.n; id < l->view.id; id++) {
+        struct search_result r = {0};
+        if (flight_of(l, id)->is_recorded)
+            continue;
+        if (id >= first && l->job->start)
+            l->job->collect(l->job->ctx, id, &r);
+        base_free(r.recipe_yaml);
+        search_study_forget(l->study, id);
+    }
+    if (message)
+        base_fail(rc, "%s", message);
+    if (hint && *hint)
+        base_hint(rc, "%s", hint);
+    base_free(message);
+    base_free(hint);
+    return rc;
+}
+
 static void show(const struct loop *l, struct base_progress *p, int begun)
 {
-    double spent = base_seconds() - p->start, fresh = l->history.n - begun;
+    double spent = base_seconds() - p->start, fresh = l->recorded - begun;
     double rate = spent > 0 ? 60 * fresh / spent : 0;
     int best = search_best(&l->job->objective, &l->history);
     if (best < 0)
-        base_progress_update(p, fresh, "trial %d/%d, none feasible yet, %.1f/min", l->history.n, l->job->budget, rate);
+        base_progress_update(p, fresh, "trial %d/%d, none feasible yet, %.1f/min", l->recorded, l->job->budget, rate);
     else
-        base_progress_update(p, fresh, "trial %d/%d, best %.2f %% @ %lld cycles, %.1f/min", l->history.n,
+        base_progress_update(p, fresh, "trial %d/%d, best %.2f %% @ %lld cycles, %.1f/min", l->recorded,
                              l->job->budget, 100 * l->history.trial[best].top1,
                              (long long)l->history.trial[best].cycles, rate);
 }
@@ -174,25 +254,31 @@ static void show(const struct loop *l, struct base_progress *p, int begun)
 static int walk(struct loop *l)
 {
     struct base_progress p;
-    int begun = l->history.n, rc = BASE_OK;
+    int begun = l->recorded, landed = 0, rc = BASE_OK;
     bool found = true;
     base_progress_begin(&p, "search", l->job->budget - begun);
-    while (!rc && found && l->history.n < l->job->budget) {
-        if (base_stop_requested())
-            rc = base_fail(BASE_STOPPED, "search stopped after %d of %d trials", l->history.n, l->job->budget);
-        else
-            rc = one_trial(l, &found);
-        if (!rc)
-            show(l, &p, begun);
+    while (!rc) {
+        if (base_stop_requested()) {
+            rc = base_fail(BASE_STOPPED, "search stopped after %d of %d trials", l->recorded, l->job->budget);
+        } else if (found && l->view.id < l->job->budget && l->view.id - l->history.n < l->width) {
+            rc = launch(l, &found);
+        } else if (l->history.n < l->view.id) {
+            rc = land(l, &landed);
+            if (!rc)
+                show(l, &p, begun);
+        } else {
+            break;
+        }
     }
-    base_progress_end(&p, "%d trials%s", l->history.n, found ? "" : ": nothing new left in the space");
+    if (rc)
+        abandon(l, landed, rc);
+    base_progress_end(&p, "%d trials%s", l->recorded, found ? "" : ": nothing new left in the space");
     if (rc == BASE_STOPPED)
         return base_hint(rc, "every finished trial is in %s: go on with --resume", search_study_path(l->study));
     return rc;
 }
 
-/* Rebuilds the agent from what the study has. */
-static int replay(struct loop *l)
+static int check_recorded(const struct loop *l)
 {
     for (int i = 0; i < l->history.n; i++) {
         const struct search_trial *t = &l->history.trial[i];
@@ -207,9 +293,23 @@ static int replay(struct loop *l)
                 return base_fail(BASE_INPUT, "%s: trial %d does not belong to this search (%s %d of layer '%s' is outside %d..%d)", search_study_path(l->study), i,
                                  l->job->space->dim[k].field, v, l->job->space->dim[k].layer, l->job->space->dim[k].lo, l->job->space->dim[k].hi);
         }
-    int n = l->history.n, rc = BASE_OK;
-    l->capacity = n;
-    for (l->history.n = 0; !rc && l->history.n < n;) {
+    return BASE_OK;
+}
+
+/* Back to where the first trial that the study does not have is proposed: the last width - 1 ones are in flight then. */
+static int replay(struct loop *l)
+{
+    int rc = check_recorded(l);
+    if (rc)
+        return rc;
+    l->recorded = l->capacity = l->view.id = l->history.n;
+    int seen = BASE_MAX(l->recorded - l->width + 1, 0);
+    for (int i = seen; i < l->recorded; i++) {
+        struct search_trial *t = &l->history.trial[i];
+        *flight_of(l, i) = (struct flight){.is_recorded = true, .outcome = *t};
+        *t = (struct search_trial){.id = i, .genes = t->genes, .n_genes = t->n_genes, .seed = t->seed, .agent = t->agent};
+    }
+    for (l->history.n = 0; !rc && l->history.n < seen;) {
         l->history.n++;
         rc = observe(l);
     }
@@ -226,9 +326,11 @@ int search_run(struct search_study *s, const struct search_job *job)
     if (rc)
         return rc;
     rc = search_costs_new(&costs, job);
-    l.view = (struct search_view){job, &l.history, costs};
+    l.view = (struct search_view){.job = job, .history = &l.history, .costs = costs};
+    l.width = BASE_MAX(job->parallel, 1);
+    l.flight = BASE_NEW_N(struct flight, l.width);
     if (!rc)
-        rc = (l.genes = BASE_NEW_N(int, job->space->n)) ? check_limit(&l.view, l.genes) : BASE_NOMEM;
+        rc = l.flight && (l.genes = BASE_NEW_N(int, job->space->n)) ? check_limit(&l.view, l.genes) : BASE_NOMEM;
     if (!rc)
         rc = search_study_trials(s, &l.history);
     if (!rc && l.agent->create)
@@ -242,5 +344,6 @@ int search_run(struct search_study *s, const struct search_job *job)
     search_trials_free(&l.history);
     search_costs_free(costs);
     base_free(l.genes);
+    base_free(l.flight);
     return rc;
 }

@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 
-enum { SEARCH_MAX_DIMS = 512 };
+enum { SEARCH_MAX_DIMS = 512, SEARCH_MAX_PARALLEL = 1024 };
 
 /* ---- the space ------------------------------------------------------------ */
 struct search_dim {
@@ -53,6 +53,11 @@ struct search_result {
  * candidate cannot be built: the trial is recorded as failed and the search goes on. Any
  * other error ends the search, and the trial is as if it had never begun. */
 typedef int search_evaluate_fn(void *ctx, const int *genes, uint64_t seed, struct search_result *out);
+/* The same in two steps, for several candidates at once: `start` begins the evaluation of trial `id` and may return before
+ * it is done; `collect` waits for its outcome. Both are called in the order of ids. What was started is collected, once, also
+ * after an error or a signal; until then genes stay where they are. An error of `start` ends the search. */
+typedef int search_start_fn(void *ctx, int id, const int *genes, uint64_t seed, double hopeless_below);
+typedef int search_collect_fn(void *ctx, int id, struct search_result *out);
 /* Cycles by the model, cheap; SEARCH_UNBUILDABLE: wider than what can be built, the message says why;
  * negative = one of base_code. */
 #define SEARCH_UNBUILDABLE INT64_MAX
@@ -153,8 +158,12 @@ struct search_job {
     const char *agent;             /* one of search_agents() */
     uint64_t seed;
     int budget;                    /* trials in all, those of an earlier run included */
+    int parallel;                  /* trials in flight, 0 as 1: which trials there are depends on it, so it belongs to the */
+                                   /* configuration; not on how many are really evaluated side by side */
     void *ctx;
-    search_evaluate_fn *evaluate;
+    search_evaluate_fn *evaluate;  /* or both of: */
+    search_start_fn *start;
+    search_collect_fn *collect;
     search_cost_fn *cost;
 };
 /* Evaluates candidates until the study has `budget` trials or the space is used up. BASE_TARGET

@@ -8,6 +8,8 @@
 struct search_view {
     const struct search_job *job;
     const struct search_trials *history; /* grows; finished and failed trials by id */
+    int id;                              /* of the trial being proposed; history->trial[history->n .. id - 1] are in flight: */
+                                         /* their genes are known, nothing else */
     struct search_costs *costs;          /* of candidates, remembered */
 };
 
@@ -56,7 +58,7 @@ int64_t search_limit(const struct search_job *job);
 int search_fit(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
 /* Raises random genes by one, as many as there are, where the estimate stays within the limit. */
 int search_fill(const struct search_view *view, int64_t limit, struct base_rng *rng, int *genes);
-/* Whether a trial has had these genes. */
+/* Whether a trial, perhaps one in flight, has had these genes. */
 bool search_known(const struct search_view *view, const int *genes);
 /* Finished trials, the best first (SEARCH_PARETO: front by front): index [history->n]; returns how many, negative = base_code. */
 int search_order(const struct search_view *view, int *index);

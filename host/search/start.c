@@ -115,7 +115,7 @@ static int seed_pair(struct search_pair *out, bool *found, const struct search_v
 
 int search_start(const struct search_view *view, struct base_rng *rng, int *genes, bool *started)
 {
-    int index = view->history->n, done = 0;
+    int index = view->id, done = 0;
     struct search_pair pair;
     bool found = false;
     *started = true;
@@ -127,7 +127,7 @@ int search_start(const struct search_view *view, struct base_rng *rng, int *gene
         if (!search_known(view, genes))
             return BASE_OK;
     }
-    for (int i = 0; i < index; i++)
+    for (int i = 0; i < view->history->n; i++)
         done += view->history->trial[i].state == SEARCH_DONE;
     *started = index < RANDOM_UNTIL || !done;
     if (*started)

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "search_planted.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -85,10 +86,11 @@ static char *essence(const char *path)
     return text.s;
 }
 
-static void run_once(const char *path, enum search_open how, const char *agent, int sleep_us)
+static void run_once(const char *path, enum search_open how, const char *agent, int parallel, int sleep_us)
 {
     struct planted p = {.sleep_us = sleep_us};
     struct search_job job = job_of(agent, 7, 40, &p);
+    job.parallel = parallel;
     struct search_study *s;
     assert_ok(search_study_open(&s, path, how));
     assert_ok(search_run(s, &job));
@@ -96,7 +98,7 @@ static void run_once(const char *path, enum search_open how, const char *agent, 
 }
 
 /* Starts the search in a child, kills it at random moments of what it takes, starts it again; the last one ends by itself. */
-static int kill_and_resume(const char *path, const char *agent, double whole_s, struct base_rng *rng)
+static int kill_and_resume(const char *path, const char *agent, int parallel, double whole_s, struct base_rng *rng)
 {
     enum { KILLS = 20 };
     for (int kills = 0;; kills++) {
@@ -105,6 +107,7 @@ static int kill_and_resume(const char *path, const char *agent, double whole_s, 
         if (!child) {
             struct planted p = {.sleep_us = 1500};
             struct search_job job = job_of(agent, 7, 40, &p);
+            job.parallel = parallel;
             struct search_study *s;
             int rc = search_study_open(&s, path, base_file_exists(path) ? SEARCH_RESUME : SEARCH_CREATE);
             if (!rc)
@@ -125,25 +128,151 @@ static int kill_and_resume(const char *path, const char *agent, double whole_s, 
     }
 }
 
-static void killed_and_resumed_equals_uninterrupted(void **state)
+/* The three of ddpg differ in nothing that matters here: with several in flight one of them is enough. */
+static void kill_all_agents(int parallel)
 {
-    (void)state;
     const char *dir = unit_scratch();
     struct base_rng rng;
     base_rng_seed(&rng, 3);
     for (int i = 0; i < BASE_COUNT(agents); i++) {
         char whole[200], killed[200];
+        if (parallel > 1 && (!strcmp(agents[i], "ddpg-haq") || !strcmp(agents[i], "ddpg-pocketflow")))
+            continue;
         snprintf(whole, sizeof whole, "%s/whole-%s.db", dir, agents[i]);
         snprintf(killed, sizeof killed, "%s/killed-%s.db", dir, agents[i]);
         double start = base_seconds();
-        run_once(whole, SEARCH_CREATE, agents[i], 1500);
-        int kills = kill_and_resume(killed, agents[i], base_seconds() - start, &rng);
+        run_once(whole, SEARCH_CREATE, agents[i], parallel, 1500);
+        int kills = kill_and_resume(killed, agents[i], parallel, base_seconds() - start, &rng);
         char *a = essence(whole), *b = essence(killed);
         assert_string_equal(a, b);
         print_message("# %s: killed %d times\n", agents[i], kills);
         base_free(a);
         base_free(b);
     }
+    unit_remove(dir);
+}
+
+static void killed_and_resumed_equals_uninterrupted(void **state)
+{
+    (void)state;
+    kill_all_agents(1);
+}
+
+static void killed_with_two_in_flight(void **state)
+{
+    (void)state;
+    kill_all_agents(2);
+}
+
+static void killed_with_four_in_flight(void **state)
+{
+    (void)state;
+    kill_all_agents(4);
+}
+
+/* ---- several at once: a thread a trial, done in any order -------------------------------------------- */
+
+enum { CREW = 8 };
+struct errand { pthread_t thread; int genes[DIMS], id, rc, fail_at; uint64_t seed; struct search_result out; };
+struct crew { struct planted planted; struct errand errand[CREW]; int out, most, collected, fail_at; };
+
+static void *do_errand(void *arg)
+{
+    struct errand *e = arg;
+    struct base_rng rng;
+    struct planted p = {0};
+    base_rng_seed(&rng, (uint64_t)e->id);
+    nanosleep(&(struct timespec){0, (long)base_rng_below(&rng, 3000000)}, NULL);
+    e->rc = e->fail_at && e->id >= e->fail_at ? BASE_IO : planted_evaluate(&p, e->genes, e->seed, &e->out);
+    return NULL;
+}
+
+static int crew_start(void *ctx, int id, const int *genes, uint64_t seed, double hopeless_below)
+{
+    struct crew *c = ctx;
+    struct errand *e = &c->errand[id % CREW];
+    (void)hopeless_below;
+    *e = (struct errand){.id = id, .seed = seed, .fail_at = c->fail_at};
+    memcpy(e->genes, genes, sizeof e->genes);
+    c->out++;
+    c->most = BASE_MAX(c->most, c->out);
+    return pthread_create(&e->thread, NULL, do_errand, e) ? BASE_NOMEM : BASE_OK;
+}
+
+static int crew_collect(void *ctx, int id, struct search_result *out)
+{
+    struct crew *c = ctx;
+    struct errand *e = &c->errand[id % CREW];
+    assert_int_equal(e->id, id);
+    pthread_join(e->thread, NULL);
+    c->out--;
+    c->collected++;
+    int feasible = out->feasible;
+    *out = e->out;
+    out->feasible = feasible;
+    return e->rc ? base_fail(e->rc, "trial %d: the disk is gone", id) : BASE_OK;
+}
+
+static void order_of_outcomes_does_not_matter(void **state)
+{
+    (void)state;
+    static const int width[] = {1, 3, CREW};
+    const char *dir = unit_scratch();
+    for (int i = 0; i < BASE_COUNT(agents); i++)
+        for (int w = 0; w < BASE_COUNT(width); w++) {
+            char one[200], many[200];
+            struct crew crew = {.collected = 0};
+            struct search_job job = job_of(agents[i], 7, 40, &crew.planted);
+            struct search_study *s;
+            snprintf(one, sizeof one, "%s/one-%s-%d.db", dir, agents[i], w);
+            snprintf(many, sizeof many, "%s/many-%s-%d.db", dir, agents[i], w);
+            run_once(one, SEARCH_CREATE, agents[i], width[w], 0);
+            job.parallel = width[w];
+            job.ctx = &crew;
+            job.evaluate = NULL, job.start = crew_start, job.collect = crew_collect;
+            assert_ok(search_study_open(&s, many, SEARCH_CREATE));
+            assert_ok(search_run(s, &job));
+            search_study_close(s);
+            char *a = essence(one), *b = essence(many);
+            assert_string_equal(a, b);
+            assert_int_equal(crew.most, width[w]);
+            base_free(a);
+            base_free(b);
+        }
+    unit_remove(dir);
+}
+
+/* What was started is collected, nothing of it stays, and the search goes on later as if nothing had happened. */
+static void error_ends_what_is_in_flight(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch(), *path = unit_path(dir, "s.db"), *whole = unit_path(dir, "whole.db");
+    struct crew crew = {.fail_at = 17};
+    struct search_job job = job_of("gp", 7, 40, &crew.planted);
+    struct search_study *s;
+    struct search_trials t;
+    job.parallel = 4;
+    job.ctx = &crew;
+    job.evaluate = NULL, job.start = crew_start, job.collect = crew_collect;
+    assert_ok(search_study_open(&s, path, SEARCH_CREATE));
+    assert_error(search_run(s, &job), BASE_IO, "trial 17: the disk is gone");
+    assert_int_equal(crew.out, 0);
+    assert_int_equal(crew.collected, 21);
+    assert_ok(search_study_trials(s, &t));
+    assert_int_equal(t.n, 17);
+    search_trials_free(&t);
+    crew.fail_at = 0;
+    assert_ok(search_run(s, &job));
+    search_study_close(s);
+    run_once(whole, SEARCH_CREATE, "gp", 4, 0);
+    char *a = essence(whole), *b = essence(path);
+    assert_string_equal(a, b);
+    base_free(a);
+    base_free(b);
+    job.parallel = SEARCH_MAX_PARALLEL + 1;
+    assert_ok(search_study_open(&s, path, SEARCH_RESUME));
+    assert_error(search_run(s, &job), BASE_INPUT, "at once");
+    search_study_close(s);
     unit_remove(dir);
 }
 
@@ -193,7 +322,7 @@ static void bad_files_are_refused(void **state)
     assert_error(search_study_open(&s, path, SEARCH_READ), BASE_INPUT, "damaged");
     assert_error(search_study_open(&s, path, SEARCH_CREATE), BASE_INPUT, "damaged");
     remove(path);
-    run_once(path, SEARCH_CREATE, "random", 0);
+    run_once(path, SEARCH_CREATE, "random", 1, 0);
     assert_error(search_study_open(&s, path, SEARCH_CREATE), BASE_INPUT, "40 trials already");
     uint8_t *data;
     size_t len;
@@ -563,7 +692,8 @@ int main(void)
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trials_are_new_and_within_the_limit), cmocka_unit_test(shares_are_searched),
-        cmocka_unit_test(killed_and_resumed_equals_uninterrupted),
+        cmocka_unit_test(killed_and_resumed_equals_uninterrupted), cmocka_unit_test(killed_with_two_in_flight), cmocka_unit_test(killed_with_four_in_flight),
+        cmocka_unit_test(order_of_outcomes_does_not_matter), cmocka_unit_test(error_ends_what_is_in_flight),
         cmocka_unit_test(other_configuration_is_refused),
         cmocka_unit_test(second_writer_is_refused_and_reader_is_not),
         cmocka_unit_test(bad_files_are_refused),

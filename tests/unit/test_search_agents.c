@@ -1,5 +1,5 @@
 /* search agents on planted problems: each beats random at equal budget. BITPRESS_BENCH=all (make bench-agents) prints the
- * whole table of docs/search.md. */
+ * whole table of docs/search.md, BITPRESS_PARALLEL=N the one with N trials in flight. */
 #define _GNU_SOURCE
 #include "search_planted.h"
 
@@ -18,6 +18,8 @@ static double mean_best(double *deviation, make_job *make, const char *agent, in
         struct planted p = {0};
         struct search_job job = make(agent, seed, budget, &p);
         struct search_trials t;
+        const char *parallel = getenv("BITPRESS_PARALLEL");
+        job.parallel = parallel ? atoi(parallel) : 1;
         planted_run(&t, dir, &job);
         double best = t.trial[search_best(&job.objective, &t)].top1;
         search_trials_free(&t);
