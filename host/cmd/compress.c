@@ -241,6 +241,11 @@ static int space_range_of(struct space_range *out, const struct run *r)
     memcpy(out->sparsity, c->search.sparsity.v, sizeof *out->sparsity * (size_t)out->n_sparsity);
     out->sparsify = (struct compress_sparsify)COMPRESS_SPARSIFY_INIT;
     out->sparsify.structure = strcmp(c->search.structure, "block") ? COMPRESS_UNSTRUCTURED : COMPRESS_BLOCK;
+    out->n_levels = c->search.levels.n;
+    for (int i = 0; i < out->n_levels; i++)
+        for (int k = COMPRESS_CODEBOOK; k <= COMPRESS_BASIS; k++)
+            if (!strcmp(c->search.levels.v[i], compress_levels_name((enum compress_levels)k)))
+                out->levels[i] = (enum compress_levels)k;
     out->prune.round = c->search.round ? (int)c->search.round : contender_channel_step(&r->hw);
     return compress_prune_find(&out->prune.method, c->search.prune);
 }

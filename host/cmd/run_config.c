@@ -7,14 +7,14 @@
 
 #include "config/config.h"
 
-enum kind { TEXT, TEXTS, PATH, CHOICE, INT, INTS, NUMBER, NUMBERS, BOOL }; /* PATH: ${NAME} in it stands for the environment */
+enum kind { TEXT, TEXTS, PATH, CHOICE, CHOICES, INT, INTS, NUMBER, NUMBERS, BOOL }; /* PATH: ${NAME} in it stands for the environment */
 
 struct key {
     const char *section, *name;   /* section NULL: top level */
     enum kind kind;
     size_t at;
     double lo, hi;
-    const char *otherwise;        /* default as text; NULL: must be given; of a CHOICE all values, the default first */
+    const char *otherwise;        /* default as text; NULL: must be given; of a CHOICE all values, the default first; of CHOICES all values, the default none */
 };
 
 #define AT(member) offsetof(struct run_config, member)
@@ -58,6 +58,7 @@ static const struct key keys[] = {
     { "search", "round", INT, AT(search.round), 0, 4096, "0" },
     { "search", "sparsity", NUMBERS, AT(search.sparsity), 0, 0.99, "" },
     { "search", "structure", CHOICE, AT(search.structure), 0, 0, "block|unstructured" },
+    { "search", "levels", CHOICES, AT(search.levels), 0, 0, "pot|basis|codebook" },
     { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
     { "remote", "deadline_s", NUMBER, AT(remote.deadline_s), 0.1, 86400, "120" },
     { "finetune", "epochs", INT, AT(finetune.epochs), 0, 10000, "1" },
@@ -124,6 +125,24 @@ static int read_choice(const struct config_tree *t, const struct config_node *n,
     return rc ? rc : config_fail(t, n, "'%s' is none of %s", *to, k->otherwise);
 }
 
+/* Each once. */
+static int read_choices(const struct config_tree *t, const struct config_node *n, const struct key *k, struct run_config *c, struct run_texts *to)
+{
+    if (n->kind != CONFIG_LIST)
+        return config_fail(t, n, "expected a list of some of %s", k->otherwise);
+    int rc = BASE_OK;
+    for (const struct config_node *v = n->child; !rc && v; v = v->next) {
+        const char *name;
+        rc = read_choice(t, v, k, c, &name);
+        for (int i = 0; !rc && i < to->n; i++)
+            if (!strcmp(to->v[i], name))
+                rc = config_fail(t, v, "'%s' is there twice", name);
+        if (!rc)
+            to->v[to->n++] = name;
+    }
+    return rc;
+}
+
 static int read_ints(const struct config_tree *t, const struct config_node *n, const struct key *k, struct run_list *to)
 {
     if (n->kind != CONFIG_LIST)
@@ -186,6 +205,7 @@ static int read_key(struct run_config *c, const struct config_tree *t, const str
     case TEXTS: return read_texts(c, t, n, to);
     case PATH: return read_path(c, t, n, to);
     case CHOICE: return read_choice(t, n, k, c, to);
+    case CHOICES: return read_choices(t, n, k, c, to);
     case INTS: return read_ints(t, n, k, to);
     case INT: return config_int(t, n, (long)k->lo, (long)k->hi, to);
     case NUMBER: return config_number(t, n, k->lo, k->hi, to);
@@ -209,6 +229,7 @@ static int set_default(struct run_config *c, const struct config_tree *t, const 
         return (*(const char **)to = base_arena_strdup(c->arena, first)) ? BASE_OK : BASE_NOMEM;
     }
     case TEXTS:
+    case CHOICES:
     case INTS:
     case NUMBERS: break;             /* empty */
     case INT: *(long *)to = strtol(k->otherwise, NULL, 10); break;
@@ -363,6 +384,14 @@ static void add_texts(struct base_text *t, const struct run_texts *l)
     base_text_add(t, "]");
 }
 
+static void add_choices(struct base_text *t, const struct run_texts *l)
+{
+    base_text_add(t, "[");
+    for (int i = 0; i < l->n; i++)
+        base_text_add(t, "%s%s", i ? ", " : "", l->v[i]);
+    base_text_add(t, "]");
+}
+
 static void add_numbers(struct base_text *t, const struct run_numbers *l)
 {
     base_text_add(t, "[");
@@ -379,6 +408,7 @@ static void add_value(struct base_text *t, const struct run_config *c, const str
     case PATH:
     case CHOICE: base_text_add(t, "%s", *(const char *const *)from); break;
     case TEXTS: add_texts(t, from); break;
+    case CHOICES: add_choices(t, from); break;
     case INTS: add_list(t, from); break;
     case INT: base_text_add(t, "%ld", *(const long *)from); break;
     case NUMBER: base_text_add(t, "%g", *(const double *)from); break;

@@ -34,6 +34,7 @@ struct run_config {
         long round;                  /* channels stay in steps of it; 0: the array's */
         struct run_numbers sparsity; /* shares of zeros to choose from besides none; none: no zeros */
         const char *structure;       /* of the zeros: block | unstructured */
+        struct run_texts levels;     /* kinds of levels to choose from besides uniform ones; none: all are uniform */
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, full, top; double lr, distill, temperature; } finetune;   /* full: epochs of the winner; distill: share of the float network in the loss */

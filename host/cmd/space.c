@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep", sparsity_field[] = "sparsity";
+static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep", sparsity_field[] = "sparsity", levels_field[] = "levels";
 
 static int add(struct space *s, int layer, const char *field, int lo, int hi)
 {
@@ -58,6 +58,26 @@ static int add_zeros(struct space *s, int first, int last)
     return rc;
 }
 
+/* Behind the weight bits, which they need. */
+static int add_levels(struct space *s, int first, int last)
+{
+    int rc = BASE_OK;
+    for (int i = 0; !rc && i < s->layers->n; i++)
+        if (i != first && i != last && s->layers->layer[i].has_weights)
+            rc = add(s, i, levels_field, 0, s->range.n_levels);
+    return rc;
+}
+
+/* Levels that `planes` AND planes make. */
+static void set_levels(struct compress_choice *c, enum compress_levels kind, int planes)
+{
+    c->levels = kind;
+    if (kind != COMPRESS_CODEBOOK)
+        return;
+    c->planes = BASE_MAX(planes, 2);
+    c->w_bits = BASE_MIN(BASE_MAX(planes - 1, 1), 4);
+}
+
 int space_make(struct space *s, const struct graph *g, const struct graph_layers *ls, const struct space_range *r)
 {
     memset(s, 0, sizeof *s);
@@ -86,6 +106,8 @@ int space_make(struct space *s, const struct graph *g, const struct graph_layers
         rc = add_shares(s);
     if (!rc && r->n_sparsity)
         rc = add_zeros(s, first, last);
+    if (!rc && r->n_levels)
+        rc = add_levels(s, first, last);
     if (!rc && !s->search.n)
         rc = base_fail(BASE_INPUT, "search: network '%s' has no layer between the first and the last: there is nothing to search (use apply)", g->name);
     return rc;
@@ -102,6 +124,8 @@ int space_recipe(struct compress_recipe *out, const struct space *s, const int *
             c->keep = s->range.keep[genes[i]];
         else if (s->dim[i].field == sparsity_field)
             c->sparsity = genes[i] < s->range.n_sparsity ? s->range.sparsity[s->range.n_sparsity - 1 - genes[i]] : 0;
+        else if (s->dim[i].field == levels_field)
+            set_levels(c, genes[i] < s->range.n_levels ? s->range.levels[genes[i]] : COMPRESS_UNIFORM, c->w_bits);
         else
             *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
     }

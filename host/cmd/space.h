@@ -4,14 +4,16 @@
  * that decides it, see compress.h). The first and the last layer with weights keep 8 and 8 bits, as
  * in every uniform recipe. Where there are shares of channels to choose from, one dimension for each group of
  * layers that share channels and would lose some at the smallest share: a gene is an index into the shares.
- * Where there are shares of zeros, one for each layer that gets some at the largest: the lower the gene the more zeros. */
+ * Where there are shares of zeros, one for each layer that gets some at the largest: the lower the gene the more zeros.
+ * Where there are kinds of levels, one for each layer whose weight bits vary; these are AND planes then, whatever the kind: a
+ * codebook has half as many entries as integers of so many bits, its entries. The highest gene is uniform. */
 #ifndef CMD_SPACE_H
 #define CMD_SPACE_H
 
 #include "compress/compress.h"
 #include "search/search.h"
 
-enum { SPACE_MAX_KEEP = 16 };
+enum { SPACE_MAX_KEEP = 16, SPACE_MAX_LEVELS = 3 };
 struct space_range {
     int w_min, w_max, a_min, a_max;
     int n_keep;                      /* shares of channels, ascending; 0: every channel stays */
@@ -20,6 +22,8 @@ struct space_range {
     int n_sparsity;                  /* shares of zeros to choose from besides none, ascending */
     double sparsity[SPACE_MAX_KEEP];
     struct compress_sparsify sparsify;
+    int n_levels;                    /* kinds to choose from besides uniform ones */
+    enum compress_levels levels[SPACE_MAX_LEVELS];
 };
 
 struct space {

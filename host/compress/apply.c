@@ -23,6 +23,7 @@ struct compress_cache {
     bool *weight_found;                   /* [n layers][GRAPH_MAX_TERM][WIDTHS] */
     float *edge_scale;                    /* [n_edge][WIDTHS]; 0 = not found yet */
     struct compress_quantize how;         /* they were found in this way */
+    struct levels_memo *levels;           /* that are not uniform, found so far */
     int max_cout;
     struct prune_memo memo;               /* caches of pruned copies */
     struct graph *unpruned;               /* of a pruned copy: the network it was, the owner's; else NULL */
@@ -75,6 +76,7 @@ void compress_cache_free(struct compress_cache *c)
     if (!c)
         return;
     prune_memo_free(&c->memo);
+    levels_memo_free(c->levels);
     graph_free(c->graph);
     base_free(c->hist);
     base_free(c->weight_scale);
@@ -275,7 +277,7 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
     if (!rc)
         rc = set_scales(c, m->quant, r, draft);
     if (!rc)
-        rc = levels_begin(m);
+        rc = levels_begin(m, &c->levels, draft);
     return rc;
 }
 

@@ -522,8 +522,52 @@ static int basis(struct nn_levels *l, const struct term *t, bool pot)
     return ok ? BASE_OK : BASE_NOMEM;
 }
 
-static int begin_term(struct compress_model *m, const struct graph_term *gt, struct nn_quant_term *q, const struct compress_choice *c)
+static int fit(struct nn_levels *l, const struct term *t, const struct compress_choice *c, enum compress_codebook_init init)
 {
+    return c->levels == COMPRESS_CODEBOOK ? codebook(l, t, c, init) : basis(l, t, c->levels == COMPRESS_POT);
+}
+
+void levels_memo_free(struct levels_memo *memo)
+{
+    for (struct levels_memo *next; memo; memo = next) {
+        next = memo->next;
+        base_free(memo->value);
+        base_free(memo);
+    }
+}
+
+/* On all weights of a term, once. `key`: a memo's. */
+static int fit_once(struct levels_memo **memo, const struct levels_memo *key, struct nn_levels *l, const struct term *t, const struct compress_choice *c)
+{
+    size_t values = (size_t)(l->rows * l->planes), scales = (size_t)t->node->shape.c;
+    for (const struct levels_memo *k = *memo; k; k = k->next)
+        if (!memcmp(&k->key, &key->key, sizeof k->key)) {
+            memcpy(l->value, k->value, sizeof *l->value * values);
+            memcpy(t->q->w_scale, k->scale, sizeof *k->scale * scales);
+            return BASE_OK;
+        }
+    float *mask = t->q->mask;
+    t->q->mask = NULL;
+    int rc = fit(l, t, c, (enum compress_codebook_init)key->key.init);
+    t->q->mask = mask;
+    struct levels_memo *k = rc ? NULL : BASE_NEW(struct levels_memo);
+    float *kept = k ? BASE_NEW_N(float, values + scales) : NULL;
+    if (!kept) {
+        base_free(k);
+        return rc ? rc : BASE_NOMEM;
+    }
+    *k = (struct levels_memo){ .next = *memo, .key = key->key, .value = kept, .scale = kept + values };
+    memcpy(k->value, l->value, sizeof *kept * values);
+    memcpy(k->scale, t->q->w_scale, sizeof *kept * scales);
+    *memo = k;
+    return BASE_OK;
+}
+
+static int begin_term(struct compress_model *m, int layer, int term, struct levels_memo **memo, bool draft)
+{
+    const struct graph_term *gt = &m->layers.layer[layer].term[term];
+    const struct compress_choice *c = &m->recipe.layer[layer];
+    struct nn_quant_term *q = &m->quant->layer[layer].term[term];
     const struct graph_node *n = &m->graph->node[gt->node];
     struct sparse_shape s = sparse_shape_of(m->graph, gt);
     struct term t = { n, q, sparse_weights(&s) / n->shape.c, s.cin };
@@ -543,17 +587,18 @@ static int begin_term(struct compress_model *m, const struct graph_term *gt, str
         return BASE_NOMEM;
     q->levels = l;
     q->group = 1;
-    return book ? codebook(l, &t, c, m->recipe.codebook.init) : basis(l, &t, c->levels == COMPRESS_POT);
+    const struct levels_memo key = { .key = { layer, term, (int)c->levels, c->w_bits, c->planes, (int)m->recipe.codebook.init } };
+    return q->mask && !draft ? fit(l, &t, c, m->recipe.codebook.init) : fit_once(memo, &key, l, &t, c);
 }
 
-int levels_begin(struct compress_model *m)
+int levels_begin(struct compress_model *m, struct levels_memo **memo, bool draft)
 {
     int rc = BASE_OK;
     for (int i = 0; i < m->layers.n; i++)
         for (int k = 0; !rc && k < m->layers.layer[i].n_term && m->recipe.layer[i].levels != COMPRESS_UNIFORM; k++) {
             const struct graph_term *t = &m->layers.layer[i].term[k];
             if (t->node >= 0 && m->graph->node[t->node].weight)
-                rc = begin_term(m, t, &m->quant->layer[i].term[k], &m->recipe.layer[i]);
+                rc = begin_term(m, i, k, memo, draft);
         }
     return rc;
 }

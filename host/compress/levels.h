@@ -20,7 +20,15 @@ double levels_basis(float *value, float *scale, int planes, bool pot, const floa
  * set [n] of planes of each. Returns how many, at most 8. */
 int levels_planes(int value[LEVELS_MAX_PLANES], uint16_t *set, const int *entry, int n);
 
-/* Levels of a model's terms, with scales in place of the uniform ones. */
-int levels_begin(struct compress_model *m);
+/* Levels that were found for a term on all of its weights, and its scales; they depend on nothing but the key. */
+struct levels_memo {
+    struct levels_memo *next;
+    struct { int layer, term, levels, w_bits, planes, init; } key;
+    float *value, *scale;
+};
+void levels_memo_free(struct levels_memo *memo);
+/* Levels of a model's terms, with scales in place of the uniform ones; what is found on all weights is kept in *memo. `draft`: so
+ * are those of a term with masked weights, which cost as many cycles. */
+int levels_begin(struct compress_model *m, struct levels_memo **memo, bool draft);
 
 #endif

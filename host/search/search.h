@@ -15,7 +15,7 @@ enum { SEARCH_MAX_DIMS = 512, SEARCH_MAX_PARALLEL = 1024 };
 /* ---- the space ------------------------------------------------------------ */
 struct search_dim {
     const char *layer;             /* a layer's name */
-    const char *field;             /* w_bits | a_bits | keep, sparsity (an index into shares of channels, of zeros) */
+    const char *field;             /* w_bits | a_bits | keep, sparsity, levels (an index into shares of channels, of zeros, kinds of levels) */
     int lo, hi;                    /* inclusive */
 };
 struct search_space { int n; const struct search_dim *dim; };

@@ -347,6 +347,42 @@ static void lowered_equals_fake_quantized(void **state)
     }
 }
 
+/* What a cache has found is what a fresh one finds, whatever else it was asked in between; masked terms are fitted anew, or in a
+ * draft as if they were not. */
+static void levels_are_found_once(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct plan plans[] = {
+        { COMPRESS_BASIS, 2, 0, 0, COMPRESS_FAST, COMPRESS_NEAREST, { 0 } },
+        { COMPRESS_BASIS, 3, 0, 0, COMPRESS_FAST, COMPRESS_NEAREST, { 0 } },
+        { COMPRESS_POT, 2, 0, 0, COMPRESS_FAST, COMPRESS_NEAREST, { 0 } },
+        { COMPRESS_CODEBOOK, 2, 8, 0, COMPRESS_FAST, COMPRESS_NEAREST, { COMPRESS_INIT_KMEANS, COMPRESS_TRAIN_BOTH } },
+        { COMPRESS_CODEBOOK, 2, 4, 0, COMPRESS_FAST, COMPRESS_NEAREST, { COMPRESS_INIT_KMEANS, COMPRESS_TRAIN_BOTH } },
+        { COMPRESS_CODEBOOK, 2, 8, 0, COMPRESS_FAST, COMPRESS_NEAREST, { COMPRESS_INIT_QUANTILE, COMPRESS_TRAIN_BOTH } },
+        { COMPRESS_BASIS, 2, 0, 0.5, COMPRESS_FAST, COMPRESS_NEAREST, { 0 } },
+    };
+    struct fixture one = *f;
+    assert_ok(compress_cache_new(&one.cache, f->g, &f->data, f->pool));
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < BASE_COUNT(plans); i++) {
+            struct fixture fresh = *f;
+            assert_ok(compress_cache_new(&fresh.cache, f->g, &f->data, f->pool));
+            struct compress_model *a = model(&one, &plans[i]), *b = model(&fresh, &plans[i]);
+            for (int l = 0; l < a->layers.n; l++)
+                for (int k = 0; k < a->layers.layer[l].n_term; k++) {
+                    const struct nn_quant_term *x = &a->quant->layer[l].term[k], *y = &b->quant->layer[l].term[k];
+                    if (!x->levels)
+                        continue;
+                    assert_memory_equal(x->levels->value, y->levels->value, sizeof(float) * (size_t)(x->levels->rows * x->levels->planes));
+                    assert_memory_equal(x->w_scale, y->w_scale, sizeof(float) * (size_t)a->graph->node[a->layers.layer[l].term[k].node].shape.c);
+                }
+            compress_model_free(a);
+            compress_model_free(b);
+            compress_cache_free(fresh.cache);
+        }
+    compress_cache_free(one.cache);
+}
+
 /* What is trained moves, what is not stays. */
 static void training_moves_what_it_says(void **state)
 {
@@ -387,7 +423,7 @@ int main(void)
         cmocka_unit_test(ternary_weights_need_two_planes),
         cmocka_unit_test(recipes),
         cmocka_unit_test(lowered_equals_fake_quantized),
-        cmocka_unit_test(training_moves_what_it_says),
+        cmocka_unit_test(levels_are_found_once), cmocka_unit_test(training_moves_what_it_says),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

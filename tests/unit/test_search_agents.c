@@ -166,6 +166,77 @@ static void ddpg_learns(void **state)
     }
 }
 
+/* ---- kinds of levels ------------------------------------------------------------------------------------- */
+
+/* The six layers again, each with a third gene that costs no cycles: four kinds, of which one suits the layer; any other
+ * doubles what its weights lose. */
+enum { KINDS = 4, KIND_DIMS = 3 * LAYERS };
+static struct search_dim kind_dims[KIND_DIMS];
+static const struct search_space kind_space = {KIND_DIMS, kind_dims};
+static const int suits[LAYERS] = {2, 0, 1, 3, 2, 0};
+
+static int64_t kind_cost(void *ctx, const int *g)
+{
+    return planted_cost(ctx, g);
+}
+
+static int kind_evaluate(void *ctx, const int *g, uint64_t seed, struct search_result *out)
+{
+    int rc = planted_evaluate(ctx, g, seed, out);
+    for (int i = 0; !rc && i < LAYERS; i++)
+        out->loss += g[DIMS + i] == suits[i] ? 0 : worth[2 * i] * exp2(-g[2 * i]) / 20;
+    out->top1 = 0.95 - out->loss;
+    return rc;
+}
+
+static struct search_job kind_job(const char *agent, uint64_t seed, int budget, struct planted *p)
+{
+    for (int i = 0; i < DIMS; i++)
+        kind_dims[i] = dims[i];
+    for (int i = 0; i < LAYERS; i++)
+        kind_dims[DIMS + i] = (struct search_dim){dims[2 * i].layer, "levels", 0, KINDS - 1};
+    struct search_job job = job_of(agent, seed, budget, p);
+    job.space = &kind_space;
+    job.evaluate = kind_evaluate;
+    job.cost = kind_cost;
+    return job;
+}
+
+/* Of seeds 1..3, the mean of the best accuracy; *right: share of the kinds that suit, each counted by what its layer's weights are worth. */
+static double find_kinds(double *right, const char *agent)
+{
+    enum { RUNS = 3, TRIALS = 100 };
+    const char *dir = unit_scratch();
+    double best = 0, all = 0;
+    *right = 0;
+    for (uint64_t seed = 1; seed <= RUNS; seed++) {
+        struct planted p = {0};
+        struct search_job job = kind_job(agent, seed, TRIALS, &p);
+        struct search_trials t;
+        planted_run(&t, dir, &job);
+        const struct search_trial *found = &t.trial[search_best(&job.objective, &t)];
+        best += found->top1 / RUNS;
+        for (int k = 0; k < LAYERS; k++) {
+            all += worth[2 * k];
+            *right += found->genes[DIMS + k] == suits[k] ? worth[2 * k] : 0;
+        }
+        search_trials_free(&t);
+    }
+    unit_remove(dir);
+    *right /= all;
+    print_message("# %-10s %d trials: %.4f, %.2f of the kinds\n", agent, TRIALS, best, *right);
+    return best;
+}
+
+static void agents_find_the_kinds_that_suit(void **state)
+{
+    (void)state;
+    static const char *const agents[] = {"evolve", "gp"};
+    double right, random = find_kinds(&right, "random");
+    for (int i = 0; i < BASE_COUNT(agents); i++)
+        assert_true(find_kinds(&right, agents[i]) > random && right > 0.5); /* by chance a quarter */
+}
+
 static void table(void **state)
 {
     (void)state;
@@ -189,6 +260,7 @@ int main(void)
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(every_agent_finds_a_better_front_than_random), cmocka_unit_test(ddpg_learns),
+        cmocka_unit_test(agents_find_the_kinds_that_suit),
     };
     const struct CMUnitTest bench[] = {cmocka_unit_test(table)};
     return getenv("BITPRESS_BENCH") ? cmocka_run_group_tests(bench, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
