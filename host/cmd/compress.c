@@ -123,7 +123,7 @@ static int bind_float(struct run *r, const char *path)
 static int train_float(struct run *r, const char *path)
 {
     double start = base_seconds();
-    int rc = pipeline_train(r->graph, &r->config, &r->data, r->pool, r->config.out, r->resume);
+    int rc = pipeline_train(r->graph, &r->config, &r->data, r->pool, r->config.out, r->resume, NULL);
     if (!rc)
         rc = onnx_write(r->graph, path);
     outcome_time(&r->outcome, "train", base_seconds() - start);

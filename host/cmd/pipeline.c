@@ -128,7 +128,7 @@ static struct nn_train_options train_options(const struct run_config *c)
     return to;
 }
 
-int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume)
+int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume, const struct nn_ranks *ranks)
 {
     struct nn *m = NULL;
     struct data_feed *feed = NULL;
@@ -140,11 +140,12 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
     fo.pool = pool;
     struct nn_options no = NN_OPTIONS_INIT;
     no.pool = pool;
-    no.max_batch = (int)c->train.batch;
+    int others = ranks ? ranks->ranks - 1 : 0;
+    no.max_batch = ((int)c->train.batch + others) / (others + 1);
     no.training = true;
-    if (d->split.n_train < no.max_batch) {
+    if (d->split.n_train < c->train.batch) {
         base_free(checkpoint);
-        return base_hint(base_fail(BASE_INPUT, "%s: %d images are left for training, fewer than one batch of %d", c->data, d->split.n_train, no.max_batch),
+        return base_hint(base_fail(BASE_INPUT, "%s: %d images are left for training, fewer than one batch of %ld", c->data, d->split.n_train, c->train.batch),
                          "a smaller train.batch or held_out");
     }
     nn_init_parameters(g, (uint64_t)c->seed);
@@ -156,6 +157,8 @@ int pipeline_train(struct graph *g, const struct run_config *c, const struct pip
         to.batches_per_epoch = data_feed_batches(feed, to.batch);
         to.checkpoint = checkpoint;
         to.resume = resume;
+        to.ranks = ranks;
+        to.label = ranks && ranks->rank > 0 ? NULL : to.label;
         rc = nn_train(m, &(struct nn_source){ .fill = data_feed_fill, .ctx = feed }, &to, NULL);
     }
     data_feed_free(feed);

@@ -40,8 +40,8 @@ int pipeline_model(struct graph **out, const char *model, const char *input);
 int pipeline_prep(struct graph *g, const char *input);
 
 /* Train g in place by the configuration; progress on stderr; checkpoint in `dir`/train.ckpt
- * (continued when `resume`). */
-int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume);
+ * (continued when `resume`). `ranks`: together with others; NULL: alone. */
+int pipeline_train(struct graph *g, const struct run_config *c, const struct pipeline_data *d, struct base_pool *pool, const char *dir, bool resume, const struct nn_ranks *ranks);
 
 /* What compressing a network needs of its data: calibration images, augmented batches, validation images. */
 struct pipeline_bench {

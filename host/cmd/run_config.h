@@ -38,6 +38,7 @@ struct run_config {
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, full, top; double lr, distill, temperature; } finetune;   /* full: epochs of the winner; distill: share of the float network in the loss */
+    struct { const char *gradients, *bits, *batchnorm; long bucket; double feedback, decay; } distributed;   /* of several ranks; docs/distributed.md */
     long verify;                     /* whole test images run through the RTL */
 };
 

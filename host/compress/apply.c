@@ -313,6 +313,7 @@ static struct nn_train_options finetune_options(const struct compress_recipe *r,
     t.checkpoint = o->checkpoint;
     t.checkpoint_steps = BASE_MIN(CHECKPOINT_STEPS, t.batches_per_epoch);
     t.resume = o->resume;
+    t.ranks = o->ranks;
     t.loss.distill_weight = (float)r->distill.weight;
     if (r->distill.temperature > 0)
         t.loss.temperature = (float)r->distill.temperature;

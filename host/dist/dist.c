@@ -1,10 +1,12 @@
 /* The ranks' life, and small things that all of them say at once. */
+#define _GNU_SOURCE
 #include "dist/dist_internal.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Launchers say so in the environment: mpirun, and srun with --mpi=pmix. */
 static bool launched(void)
@@ -59,10 +61,26 @@ int dist_ranks(const struct dist *d)
     return d->ranks;
 }
 
+int dist_threads(const struct dist *d)
+{
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t bound;
+    if (d->ranks == 1)
+        return 0;
+    if (!sched_getaffinity(0, sizeof bound, &bound) && CPU_COUNT(&bound) < cores)
+        return CPU_COUNT(&bound);
+    return (int)BASE_MAX(cores / BASE_MAX(local ? atol(local) : d->ranks, 1), 1);
+}
+
+/* The others wait for the slowest here: MPI_Finalize would keep their cores busy. */
 void dist_close(struct dist *d)
 {
-    if (d && d->comm != MPI_COMM_NULL)
+    double arrived = 1;
+    if (d && d->comm != MPI_COMM_NULL) {
+        (void)dist_sum(d, &arrived, 1);
         MPI_Finalize();
+    }
     base_free(d);
 }
 
@@ -91,8 +109,11 @@ bool dist_reports(const struct dist *d, int rc)
     return true;
 }
 
+/* After a signal the launcher is ending the ranks already, with less to say than it has about MPI_Abort. */
 void dist_abort(struct dist *d, int exit_code)
 {
+    for (int i = 0; i < 300 && d && d->ranks > 1 && base_stop_requested(); i++)
+        sleep_us(10000);
     if (d && d->comm != MPI_COMM_NULL)
         MPI_Abort(d->comm, exit_code);
     exit(exit_code);

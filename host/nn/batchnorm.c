@@ -39,18 +39,34 @@ static void take_sums(const struct nn_term *t, int o, double *a, double *b)
     }
 }
 
-static double values_per_channel(const struct nn *m, const struct nn_term *t)
+/* Statistics of the whole batch, wherever its images are. */
+static bool of_all_ranks(const struct nn *m)
 {
-    return (double)m->batch.n * t->conv.oh * t->conv.ow;
+    return m->ranks && !m->ranks->local_batchnorm && nn_is_backward(m);
 }
 
-static void term_statistics(struct nn *m, struct nn_term *t)
+static double values_per_channel(const struct nn *m, const struct nn_term *t)
+{
+    return (double)(of_all_ranks(m) ? m->batch.total : m->batch.n) * t->conv.oh * t->conv.ow;
+}
+
+/* Both sums of every channel of the layer's batch norms, into m->moments. */
+static void layer_sums(struct nn *m, const struct nn_layer *l)
+{
+    double *to = m->moments;
+    for (int t = 0; t < l->n_term; t++)
+        for (int o = 0; l->term[t].batchnorm >= 0 && o < l->term[t].cout; o++, to += 2)
+            take_sums(&l->term[t], o, &to[0], &to[1]);
+    if (of_all_ranks(m))
+        nn_ranks_moments(m, (int)(to - m->moments));
+}
+
+static void term_statistics(struct nn *m, struct nn_term *t, const double *sums)
 {
     const struct graph_node *b = &m->graph->node[t->batchnorm];
     double n = values_per_channel(m, t), unbias = n > 1 ? n / (n - 1) : 1;
     for (int o = 0; o < t->cout; o++) {
-        double s, q;
-        take_sums(t, o, &s, &q);
+        double s = sums[2 * o], q = sums[2 * o + 1];
         double mean = (double)t->mean[o] + s / n, var = fmax(q / n - s / n * (s / n), 0);
         double real_mean = mean + (double)bias_of(m, t, o);
         t->mean[o] = (float)mean;
@@ -70,18 +86,21 @@ static void term_statistics(struct nn *m, struct nn_term *t)
 void nn_statistics(struct nn *m, int layer)
 {
     struct nn_layer *l = &m->layer[layer];
+    const double *sums = m->moments;
+    layer_sums(m, l);
     for (int t = 0; t < l->n_term; t++)
-        if (l->term[t].batchnorm >= 0)
-            term_statistics(m, &l->term[t]);
+        if (l->term[t].batchnorm >= 0) {
+            term_statistics(m, &l->term[t], sums);
+            sums += 2 * l->term[t].cout;
+        }
 }
 
 /* dz = gamma inv (d - dbeta / n - xhat dgamma / n), xhat = (z - mean) inv. */
-static void term_back(struct nn *m, struct nn_term *t)
+static void term_back(struct nn *m, struct nn_term *t, const double *sums)
 {
     double n = values_per_channel(m, t);
     for (int o = 0; o < t->cout; o++) {
-        double s, q, inv = (double)t->inv[o];
-        take_sums(t, o, &s, &q);
+        double s = sums[2 * o], q = sums[2 * o + 1], inv = (double)t->inv[o];
         double dgamma = q * inv;
         t->beta->grad[o] = (float)s;
         t->gamma->grad[o] = (float)dgamma;
@@ -94,9 +113,13 @@ static void term_back(struct nn *m, struct nn_term *t)
 void nn_statistics_back(struct nn *m, int layer)
 {
     struct nn_layer *l = &m->layer[layer];
+    const double *sums = m->moments;
+    layer_sums(m, l);
     for (int t = 0; t < l->n_term; t++)
-        if (l->term[t].batchnorm >= 0)
-            term_back(m, &l->term[t]);
+        if (l->term[t].batchnorm >= 0) {
+            term_back(m, &l->term[t], sums);
+            sums += 2 * l->term[t].cout;
+        }
 }
 
 /* ---- plain averages over some batches ------------------------------------------------------ */

@@ -115,23 +115,58 @@ static size_t file_bytes(uint64_t floats)
     return sizeof(struct header) + sizeof(float) * (size_t)floats + sizeof(uint32_t);
 }
 
-int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step)
+int nn_checkpoint_take(struct nn_checkpoint *c, const struct nn *m, int64_t step)
 {
     struct header h = { .fingerprint = fingerprint(m), .step = step };
     memcpy(h.magic, magic, sizeof magic);
     visit_all(m, count_floats, &h.floats);
-    size_t bytes = file_bytes(h.floats), body = bytes - sizeof(uint32_t);
-    uint8_t *file = base_alloc(bytes);
-    if (!file)
+    if (!c->file && !(c->file = base_alloc(file_bytes(h.floats))))
         return BASE_NOMEM;
-    float *at = (float *)(file + sizeof h);
-    memcpy(file, &h, sizeof h);
+    c->bytes = file_bytes(h.floats);
+    c->step = step;
+    float *at = (float *)(c->file + sizeof h);
+    memcpy(c->file, &h, sizeof h);
     visit_all(m, copy_out, &at);
-    uint32_t crc = base_crc32c(0, file, body);
-    memcpy(file + body, &crc, sizeof crc);
-    int rc = base_file_write(path, file, bytes);
-    base_free(file);
+    return BASE_OK;
+}
+
+int nn_checkpoint_put(struct nn_checkpoint *c, const char *path)
+{
+    size_t body = c->bytes - sizeof(uint32_t);
+    uint32_t crc = base_crc32c(0, c->file, body);
+    memcpy(c->file + body, &crc, sizeof crc);
+    return base_file_write(path, c->file, c->bytes);
+}
+
+uint64_t nn_checkpoint_hash(const struct nn_checkpoint *c)
+{
+    return base_hash64(0, c->file, c->bytes - sizeof(uint32_t));
+}
+
+int nn_checkpoint_write(const struct nn *m, const char *path, int64_t step)
+{
+    struct nn_checkpoint c = { 0 };
+    int rc = nn_checkpoint_take(&c, m, step);
+    if (!rc)
+        rc = nn_checkpoint_put(&c, path);
+    base_free(c.file);
     return rc;
+}
+
+struct broadcast { const struct nn_ranks *ranks; int rc; };
+
+static void broadcast_array(void *ctx, float *v, int64_t n)
+{
+    struct broadcast *b = ctx;
+    if (!b->rc)
+        b->rc = b->ranks->broadcast(b->ranks->ctx, v, sizeof *v * (size_t)n);
+}
+
+int nn_checkpoint_broadcast(const struct nn *m, const struct nn_ranks *r)
+{
+    struct broadcast b = { r, BASE_OK };
+    visit_all(m, broadcast_array, &b);
+    return b.rc;
 }
 
 static int damaged(const char *path, const char *what)

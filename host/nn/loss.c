@@ -89,7 +89,7 @@ static void loss_of_image(struct nn *m, int index, int share, double *d)
     b->correct[share] += rank_of(z, m->classes, b->labels[index]) == 0;
     memset(grad, 0, sizeof *grad * e->floats);
     for (int k = 0; k < m->classes; k++)
-        grad[k] = (float)(d[k] / b->n);
+        grad[k] = (float)(d[k] / b->total);
 }
 
 void nn_loss_share(struct nn *m, int share)

@@ -223,18 +223,22 @@ int nn_gradient(struct nn *m, const uint8_t *pixels, const uint16_t *labels, int
     int rc = nn_check_labels(m, labels, n);
     if (rc || (rc = nn_quant_slopes(m)))
         return rc;
-    m->batch = (struct nn_batch){ .pixels = pixels, .labels = labels, .teacher = teacher, .loss = o, .n = n };
+    m->batch = (struct nn_batch){ .pixels = pixels, .labels = labels, .teacher = teacher, .loss = o, .n = n, .total = m->ranks ? m->total : n };
     nn_prepare(m, &m->train);
+    m->failed = BASE_OK;
     nn_run(m, &m->train);
-    nn_collect_gradients(m);
+    if (!m->ranks)
+        nn_collect_gradients(m);
     double sum = 0;
     int right = 0;
     for (int s = 0; s < NN_CHUNKS; s++) {
         sum += m->batch.loss_sum[s];
         right += m->batch.correct[s];
     }
+    if (m->ranks && (rc = nn_ranks_finish(m, &sum, &right)))
+        return rc;
     if (loss)
-        *loss = sum / n;
+        *loss = sum / m->batch.total;
     if (correct)
         *correct = right;
     return BASE_OK;

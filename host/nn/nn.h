@@ -99,6 +99,28 @@ struct nn_adam { float lr, beta1, beta2, epsilon, weight_decay; };
 #define NN_ADAM_INIT { .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f }
 void nn_adam_step(struct nn *m, const struct nn_adam *o, int64_t step);
 
+/* ---- several ranks -----------------------------------------------------------
+ * Processes that train one network together: each takes its part of every batch, all make the same step. What the
+ * engine needs of them; `dist` makes one over MPI. Every rank makes the same calls in the same order, from the thread
+ * that called nn_train; a nonzero return ends the training with it. */
+struct nn_ranks {
+    int rank, ranks;
+    bool local_batchnorm;            /* statistics of each rank's own part, running ones averaged; else of the whole batch */
+    /* Before the first step: weight arrays 0 .. n-1 have floats[i] values. */
+    int (*plan)(void *ctx, int n, const int64_t *floats);
+    int (*broadcast)(void *ctx, void *data, size_t bytes);       /* rank 0's */
+    int (*sum)(void *ctx, double *v, int n);                     /* v[n] over the ranks, the same bits on each */
+    int (*begin)(void *ctx, int64_t step);
+    /* Sum weight gradient number `array` over the ranks: started here, done when `finish` returns. */
+    int (*add)(void *ctx, int array, float *grad);
+    void (*progress)(void *ctx);                                 /* called between other work */
+    int (*finish)(void *ctx);
+    /* What the sums remember from step to step, beside the checkpoint at `path`; all ranks. Loading finds it or starts anew. */
+    int (*save)(void *ctx, const char *path, int64_t step);
+    int (*load)(void *ctx, const char *path, int64_t step);
+    void *ctx;
+};
+
 /* ---- training --------------------------------------------------------------- */
 struct nn_train_report { int64_t step, steps; int epoch; double loss, accuracy, lr, images_per_s; };
 
@@ -129,6 +151,10 @@ struct nn_train_options {
     /* After each epoch; a nonzero return ends the run with it. May be NULL. */
     int (*epoch_done)(void *ctx, const struct nn_train_report *r);
     void *ctx;
+    /* NULL: alone. Then `batch` is that of all ranks together, of which rank r takes images batch * r / ranks and on,
+     * max_batch need only hold that part, and rank 0 alone writes the checkpoint, which any number of ranks continues
+     * (the same number with the same bits). */
+    const struct nn_ranks *ranks;
     const char *checkpoint;          /* file, NULL = none: written every `checkpoint_steps` and at the end */
     int checkpoint_steps;            /* <= 0: once per epoch */
     bool resume;                     /* continue from `checkpoint` if it exists */

@@ -29,6 +29,7 @@ struct nn_term {
     bool fast_forward, fast_back;        /* by Winograd's method: forward and weight gradient, backward-data */
     struct nn_winograd winograd, winograd_back;
     struct nn_window window;             /* AVGPOOL */
+    int number;                          /* in nn.weighted */
     int cout, cin, k_dense;              /* real channels; k_dense: padded inputs of a dense layer's row */
     int rows;                            /* of a dense layer in an image: 1, or the pixels of a 1x1 convolution */
     float *z;                            /* [max_batch] maps, kept with batch statistics and for dense; else a worker's scratch */
@@ -94,6 +95,7 @@ struct nn_batch {
     const float *teacher;
     const struct nn_loss_options *loss;
     int n;
+    int total;                           /* of all ranks */
     double loss_sum[NN_CHUNKS];
     int correct[NN_CHUNKS];
     const struct nn_program *program;
@@ -123,6 +125,12 @@ struct nn {
     struct nn_integers *integers;        /* NULL: floats */
     struct nn_batch batch;
     double *loss_row;                    /* [NN_CHUNKS][classes] */
+    double *moments;                     /* both sums of a layer's batch norms, term by term: [2 o] */
+    const struct nn_ranks *ranks;        /* NULL: alone */
+    int total;                           /* images of a batch on all ranks */
+    double *exchange;                    /* what ranks sum at the end of a step */
+    int n_exchange;
+    int failed;                          /* of the ranks, inside a run */
     float momentum_bn;                   /* of running statistics in training */
     bool reestimate;                     /* batch statistics are added to each term's `average` */
 };
@@ -142,8 +150,22 @@ int nn_plan_statistics(struct nn *m);             /* maps that batch statistics 
 /* weights.c: what is done to parameters around a batch. */
 void nn_prepare(struct nn *m, const struct nn_program *p); /* fake-quantize and pack weights, scales of batch norms */
 void nn_collect_gradients(struct nn *m);          /* add the shares, undo the packing, straight-through masks */
+void nn_collect_weight(struct nn *m, struct nn_term *t);   /* the same in two parts: of one term before the masks, */
+void nn_collect_rest(struct nn *m);                        /* and the masks */
+void nn_bias_gradient(const struct nn_term *t);
 /* run.c */
 void nn_run(struct nn *m, const struct nn_program *p);   /* on m->batch */
+/* ranks.c: while m->ranks is set */
+int nn_ranks_plan(struct nn *m);
+void nn_ranks_moments(struct nn *m, int n);       /* m->moments[n] of all ranks */
+void nn_ranks_collect(struct nn *m);              /* weight gradients that the phase just run has made */
+int nn_ranks_finish(struct nn *m, double *loss, int *correct);
+/* checkpoint.c: a checkpoint in memory; zeroed: none yet. */
+struct nn_checkpoint { uint8_t *file; size_t bytes; int64_t step; };
+int nn_checkpoint_take(struct nn_checkpoint *c, const struct nn *m, int64_t step);
+int nn_checkpoint_put(struct nn_checkpoint *c, const char *path);
+uint64_t nn_checkpoint_hash(const struct nn_checkpoint *c);
+int nn_checkpoint_broadcast(const struct nn *m, const struct nn_ranks *r);
 /* batchnorm.c */
 void nn_statistics(struct nn *m, int layer);
 void nn_statistics_back(struct nn *m, int layer);

@@ -139,6 +139,7 @@ static int plan_weighted(struct nn *m, struct nn_term *t)
     t->cout = n->shape.c;
     t->cin = n->depthwise ? 1 : in->c;
     t->weighted = true;
+    t->number = m->n_weighted;
     m->weighted[m->n_weighted++] = t;
     if (t->kind != NN_DENSE && (rc = nn_conv_plan(c, m->arena, back && t->kind == NN_CONV)))
         return rc;
@@ -249,6 +250,18 @@ static int plan_scratch(struct nn *m)
     return BASE_OK;
 }
 
+static size_t most_moments(const struct nn *m)
+{
+    size_t most = 1;
+    for (int i = 0; i < m->layers.n; i++) {
+        size_t n = 0;
+        for (int t = 0; t < m->layer[i].n_term; t++)
+            n += m->layer[i].term[t].batchnorm >= 0 ? 2 * (size_t)m->layer[i].term[t].cout : 0;
+        most = BASE_MAX(most, n);
+    }
+    return most;
+}
+
 int nn_plan_terms(struct nn *m)
 {
     int n = m->layers.n, rc = BASE_OK;
@@ -267,6 +280,8 @@ int nn_plan_terms(struct nn *m)
     mark_live(m);
     if ((rc = nn_plan_maps(m)))
         return rc;
+    if (!(m->moments = BASE_ARENA_NEW_N(m->arena, double, most_moments(m))))
+        return BASE_NOMEM;
     if (m->training && !(m->share_grad = BASE_ARENA_NEW_N(m->arena, float, NN_CHUNKS * m->share_floats + 8)))
         return BASE_NOMEM;
     return plan_scratch(m);

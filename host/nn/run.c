@@ -326,9 +326,12 @@ static void run_share(void *ctx, int share, int worker)
         int to = i;
         while (to < b->to && !per_share(step[to].kind))
             to++;
-        for (int n = begin; n < end; n++)
+        for (int n = begin; n < end; n++) {
             for (int k = i; k < to; k++)
                 image_step(m, &step[k], n, share, worker);
+            if (m->ranks && worker == 0)
+                m->ranks->progress(m->ranks->ctx);
+        }
         i = to;
     }
 }
@@ -355,7 +358,9 @@ void nn_run(struct nn *m, const struct nn_program *p)
         while (b->to < p->n && !barrier(p->step[b->to].kind))
             b->to++;
         base_pool_run_dynamic(m->pool, NN_CHUNKS, run_share, m);
-        if (b->to == p->n)
+        if (m->ranks && p == &m->train)
+            nn_ranks_collect(m);
+        if (b->to == p->n || m->failed)
             break;
         const struct nn_step *s = &p->step[b->to];
         if (s->kind == NN_STEP_STATISTICS)

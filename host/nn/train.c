@@ -12,6 +12,9 @@ struct loop {
     const struct nn_source *data;
     const struct nn_train_options *o;
     int64_t step, steps, saved;          /* saved: step of the checkpoint on disk, -1 none */
+    const struct nn_ranks *ranks;        /* NULL: alone */
+    int first, count;                    /* this rank's images of a batch */
+    struct nn_checkpoint start;          /* of several ranks: as the step began */
     uint8_t *pixels;
     uint16_t *labels;
     float *teacher;                      /* logits */
@@ -26,8 +29,9 @@ static int check_options(const struct nn *m, const struct nn_train_options *o)
 {
     if (o->epochs < 1 || o->batches_per_epoch < 1)
         return base_fail(BASE_INPUT, "training: %d epochs of %d batches (at least 1 each)", o->epochs, o->batches_per_epoch);
-    if (o->batch < 1 || o->batch > m->max_batch)
-        return base_fail(BASE_INPUT, "training: a batch of %d images (1 to %d)", o->batch, m->max_batch);
+    int ranks = o->ranks ? o->ranks->ranks : 1;
+    if (o->batch < ranks || (o->batch + ranks - 1) / ranks > m->max_batch)
+        return base_fail(BASE_INPUT, "training: a batch of %d images (%d to %d)", o->batch, ranks, m->max_batch * ranks);
     if (!(o->lr >= 0 && isfinite(o->lr)) || !(o->momentum >= 0 && o->momentum < 1) || !(o->weight_decay >= 0 && isfinite(o->weight_decay)))
         return base_fail(BASE_INPUT, "training: lr %g, momentum %g, weight decay %g (0 or more; momentum below 1)", (double)o->lr, (double)o->momentum, (double)o->weight_decay);
     if (!(o->loss.label_smoothing >= 0 && o->loss.label_smoothing < 1) || !(o->loss.distill_weight >= 0 && o->loss.distill_weight <= 1) || !(o->loss.temperature > 0))
@@ -58,11 +62,31 @@ static float learning_rate(const struct nn_train_options *o, int64_t step, int64
     return (float)((double)o->lr * 0.5 * (1 + cos(M_PI * part)));
 }
 
+/* Ranks that differ would each go their own way from here on, unseen. */
+static int check_alike(struct loop *l)
+{
+    double own = (double)(nn_checkpoint_hash(&l->start) >> 32), sum = own;       /* 32 bits: the sum is exact */
+    int rc = l->ranks->sum(l->ranks->ctx, &sum, 1);
+    if (!rc && sum != own * l->ranks->ranks)
+        rc = base_fail(BASE_INTERNAL, "training '%s': the ranks' networks differ at step %lld", l->m->graph->name, (long long)l->step);
+    return rc;
+}
+
+static int save_of_ranks(struct loop *l)
+{
+    int rc = nn_checkpoint_take(&l->start, l->m, l->step);
+    if (!rc)
+        rc = check_alike(l);
+    if (!rc && l->ranks->rank == 0)
+        rc = nn_checkpoint_put(&l->start, l->o->checkpoint);
+    return rc ? rc : l->ranks->save(l->ranks->ctx, l->o->checkpoint, l->step);
+}
+
 static int save(struct loop *l)
 {
     if (!l->o->checkpoint || l->saved == l->step)
         return BASE_OK;
-    int rc = nn_checkpoint_write(l->m, l->o->checkpoint, l->step);
+    int rc = l->ranks ? save_of_ranks(l) : nn_checkpoint_write(l->m, l->o->checkpoint, l->step);
     if (!rc)
         l->saved = l->step;
     return rc;
@@ -81,6 +105,13 @@ static void update(struct nn *m, const struct nn_train_options *o, float lr, int
     nn_adam_step(m, &adam, step);
 }
 
+/* A rank may die at any moment, and the step is lost with it: what it began with is kept. */
+static int begin_of_ranks(struct loop *l)
+{
+    int rc = l->ranks->rank == 0 && l->o->checkpoint ? nn_checkpoint_take(&l->start, l->m, l->step) : BASE_OK;
+    return rc ? rc : l->ranks->begin(l->ranks->ctx, l->step);
+}
+
 static int one_step(struct loop *l)
 {
     const struct nn_train_options *o = l->o;
@@ -88,10 +119,13 @@ static int one_step(struct loop *l)
     int correct, rc = o->step_begin ? o->step_begin(o->ctx, l->step, l->steps) : BASE_OK;
     if (!rc)
         rc = l->data->fill(l->data->ctx, l->step, o->batch, l->pixels, l->labels);
+    const uint8_t *pixels = l->pixels + nn_image_bytes(l->m) * (size_t)l->first;
     if (!rc && o->teacher)
-        rc = nn_forward(o->teacher, l->pixels, o->batch, l->teacher);
+        rc = nn_forward(o->teacher, pixels, l->count, l->teacher);
+    if (!rc && l->ranks)
+        rc = begin_of_ranks(l);
     if (!rc)
-        rc = nn_gradient(l->m, l->pixels, l->labels, o->batch, &o->loss, l->teacher, &loss, &correct);
+        rc = nn_gradient(l->m, pixels, l->labels + l->first, l->count, &o->loss, l->teacher, &loss, &correct);
     if (rc)
         return rc;
     if (!isfinite(loss)) {
@@ -125,9 +159,20 @@ static void show(struct loop *l)
                              100 * r->accuracy, r->lr, r->images_per_s);
 }
 
+/* Ranks do not stop at the same step, nor between steps: what counts is rank 0's state, as its step began. */
+static int save_alone(struct loop *l)
+{
+    if (!l->ranks)
+        return save(l);
+    if (l->ranks->rank > 0 || !l->o->checkpoint || l->saved == l->step)
+        return BASE_OK;
+    int rc = l->start.file && l->start.step == l->step ? BASE_OK : nn_checkpoint_take(&l->start, l->m, l->step);
+    return rc ? rc : nn_checkpoint_put(&l->start, l->o->checkpoint);
+}
+
 static int stop(struct loop *l)
 {
-    int rc = save(l);
+    int rc = save_alone(l);
     if (rc)
         return rc;
     base_fail(BASE_STOPPED, "training '%s': stopped after step %lld of %lld", l->m->graph->name, (long long)l->step, (long long)l->steps);
@@ -144,7 +189,7 @@ static int run(struct loop *l)
         if (base_stop_requested())
             return stop(l);
         if ((rc = one_step(l)))
-            break;
+            return l->ranks && (rc == BASE_STOPPED || rc == BASE_IO) ? stop(l) : rc;
         show(l);
         if (l->step % period == 0)
             rc = save(l);
@@ -168,16 +213,43 @@ static int resume(struct loop *l)
     return rc;
 }
 
+/* Rank 0 has the checkpoint; all begin with its values. */
+static int start_ranks(struct loop *l)
+{
+    const struct nn_ranks *r = l->ranks;
+    struct { int64_t rc, step, saved; } at = { BASE_OK, 0, -1 };
+    l->m->ranks = r;
+    l->m->total = l->o->batch;
+    int rc = nn_ranks_plan(l->m);
+    if (!rc && r->rank == 0)
+        at.rc = resume(l), at.step = l->step, at.saved = l->saved;
+    if (!rc)
+        rc = r->broadcast(r->ctx, &at, sizeof at);
+    if (rc || at.rc)
+        return rc ? rc : r->rank == 0 ? (int)at.rc : base_fail((int)at.rc, "rank 0 could not go on from its checkpoint");
+    l->step = at.step;
+    l->saved = at.saved;
+    rc = nn_checkpoint_broadcast(l->m, r);
+    return rc || at.saved < 0 ? rc : r->load(r->ctx, l->o->checkpoint, l->step);
+}
+
 int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_options *o, struct nn_train_report *out)
 {
     int rc = check_options(m, o);
     if (rc)
         return rc;
-    struct loop l = { .m = m, .data = data, .o = o, .steps = (int64_t)o->epochs * o->batches_per_epoch, .saved = -1 };
+    struct loop l = { .m = m, .data = data, .o = o, .steps = (int64_t)o->epochs * o->batches_per_epoch, .saved = -1, .count = o->batch };
+    if (o->ranks && o->ranks->ranks > 1) {
+        l.ranks = o->ranks;
+        l.first = (int)((int64_t)o->batch * l.ranks->rank / l.ranks->ranks);
+        l.count = (int)((int64_t)o->batch * (l.ranks->rank + 1) / l.ranks->ranks) - l.first;
+    }
     l.pixels = base_alloc(nn_image_bytes(m) * (size_t)o->batch);
     l.labels = BASE_NEW_N(uint16_t, o->batch);
     l.teacher = o->teacher ? BASE_NEW_N(float, (size_t)o->batch * (size_t)m->classes) : NULL;
-    rc = l.pixels && l.labels && (l.teacher || !o->teacher) ? resume(&l) : BASE_NOMEM;
+    rc = l.pixels && l.labels && (l.teacher || !o->teacher) ? BASE_OK : BASE_NOMEM;
+    if (!rc)
+        rc = l.ranks ? start_ranks(&l) : resume(&l);
     l.report = (struct nn_train_report){ .step = l.step, .steps = l.steps, .epoch = (int)(l.step / o->batches_per_epoch) };
     if (!rc) {
         if (o->label)
@@ -188,6 +260,8 @@ int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_o
     }
     if (!rc && out)
         *out = l.report;
+    m->ranks = NULL;
+    base_free(l.start.file);
     base_free(l.pixels);
     base_free(l.labels);
     base_free(l.teacher);

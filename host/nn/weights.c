@@ -127,7 +127,7 @@ static void unpack_gradient(float *grad, const float *dw, const struct nn_term *
                 *grad++ = dw[((size_t)k * wide + i) * t->conv.o + o];
 }
 
-static void bias_gradient(const struct nn_term *t)
+void nn_bias_gradient(const struct nn_term *t)
 {
     for (int o = 0; o < t->cout; o++) {
         double sum = 0;                  /* batch statistics take a bias out again: its gradient is 0 */
@@ -137,19 +137,31 @@ static void bias_gradient(const struct nn_term *t)
     }
 }
 
-static void collect_term(void *ctx, int index, int worker)
+static void collect_weight(const struct nn *m, struct nn_term *t)
 {
-    struct nn *m = ctx;
-    struct nn_term *t = m->weighted[index];
-    (void)worker;
     float *sum = t->kind == NN_DENSE ? t->dw : sum_shares(m, t);
     if (t->fast_forward)
         nn_winograd_unpack(sum, sum, (size_t)t->conv.c * t->conv.o);
     unpack_gradient(t->weight->grad, sum, t);
-    if (t->bias)
-        bias_gradient(t);
+}
+
+static void collect_rest(void *ctx, int index, int worker)
+{
+    struct nn *m = ctx;
+    struct nn_term *t = m->weighted[index];
+    (void)worker;
     if (t->quant && t->quant->w_bits)
         nn_quant_gradient(t, t->weight->value, t->weight->grad, taps_of(t));
+}
+
+static void collect_term(void *ctx, int index, int worker)
+{
+    struct nn *m = ctx;
+    struct nn_term *t = m->weighted[index];
+    collect_weight(m, t);
+    if (t->bias)
+        nn_bias_gradient(t);
+    collect_rest(m, index, worker);
 }
 
 void nn_collect_gradients(struct nn *m)
@@ -159,4 +171,26 @@ void nn_collect_gradients(struct nn *m)
         blocks += dense_blocks(m, m->weighted[i]);
     base_pool_run_dynamic(m->pool, blocks, dense_block, m);
     base_pool_run_dynamic(m->pool, m->n_weighted, collect_term, m);
+}
+
+struct term_job { struct nn *m; int first; };
+
+static void dense_block_of(void *ctx, int at, int worker)
+{
+    const struct term_job *j = ctx;
+    dense_block(j->m, j->first + at, worker);
+}
+
+void nn_collect_weight(struct nn *m, struct nn_term *t)
+{
+    struct term_job j = { m, 0 };
+    for (int i = 0; i < t->number; i++)
+        j.first += dense_blocks(m, m->weighted[i]);
+    base_pool_run_dynamic(m->pool, dense_blocks(m, t), dense_block_of, &j);
+    collect_weight(m, t);
+}
+
+void nn_collect_rest(struct nn *m)
+{
+    base_pool_run_dynamic(m->pool, m->n_weighted, collect_rest, m);
 }

@@ -3,8 +3,7 @@
 #include "unit.h"
 
 #include "dist/dist.h"
-
-#define RUN(n, part) "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 mpirun -q -n " #n " '%s' " part " >'%s/out' 2>&1"
+#include "ranked.h"
 
 /* ---- what each rank does; its exit code is the verdict ------------------------------------------ */
 
@@ -37,40 +36,7 @@ static int ranked_fail(struct dist *d)
     dist_abort(d, 2);
 }
 
-static int ranked(const char *what)
-{
-    struct dist *d;
-    base_stop_install();
-    if (dist_open(&d))
-        return 1;
-    int rc = !strcmp(what, "sum") ? ranked_sum(d) : !strcmp(what, "same") ? ranked_same(d) : ranked_fail(d);
-    dist_close(d);
-    return rc;
-}
-
 /* ---- tests ---------------------------------------------------------------------------------------- */
-
-static char self[4096];
-
-static int launch(const char *format, char *out, size_t size)
-{
-    if (system("command -v mpirun >/dev/null")) {
-        printf("skipped: mpirun is not installed (apt-get install openmpi-bin)\n");
-        skip();
-    }
-    char dir[] = "/tmp/test_dist_XXXXXX", command[9000], path[64];
-    assert_non_null(mkdtemp(dir));
-    snprintf(command, sizeof command, format, self, dir);
-    int rc = system(command);
-    snprintf(path, sizeof path, "%s/out", dir);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    out[fread(out, 1, size - 1, f)] = '\0';
-    fclose(f);
-    unlink(path);
-    rmdir(dir);
-    return rc;
-}
 
 static void alone(void **state)
 {
@@ -92,24 +58,20 @@ static void alone(void **state)
 static void sums_and_broadcasts(void **state)
 {
     (void)state;
-    char out[4096];
-    if (launch(RUN(3, "sum"), out, sizeof out))
-        fail_msg("%s", out);
+    ranked_launch(3, "sum");
 }
 
 static void differing_ranks_are_named(void **state)
 {
     (void)state;
-    char out[4096];
-    if (launch(RUN(3, "same"), out, sizeof out))
-        fail_msg("%s", out);
+    ranked_launch(3, "same");
 }
 
 static void one_that_fails_ends_all(void **state)
 {
     (void)state;
     char out[4096];
-    assert_int_not_equal(launch(RUN(3, "fail"), out, sizeof out), 0);
+    assert_int_not_equal(ranked_try(3, "fail", out, sizeof out), 0);
     const char *at = strstr(out, "rank 1: this one fails\n");
     if (!at || strstr(at + strlen("rank 1: "), "rank 1: "))
         fail_msg("%s", out);
@@ -117,15 +79,14 @@ static void one_that_fails_ends_all(void **state)
 
 int main(int argc, char **argv)
 {
+    const struct ranked_part parts[] = { { "sum", ranked_sum }, { "same", ranked_same }, { "fail", ranked_fail } };
     if (argc > 1)
-        return ranked(argv[1]);
-    if (!realpath(argv[0], self))
-        return 1;
+        return ranked_run(argv[1], parts, BASE_COUNT(parts));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone),
         cmocka_unit_test(sums_and_broadcasts),
         cmocka_unit_test(differing_ranks_are_named),
         cmocka_unit_test(one_that_fails_ends_all),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ranked_self(argv[0]) ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

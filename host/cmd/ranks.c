@@ -1,0 +1,62 @@
+#include "cmd/ranks.h"
+
+#include <string.h>
+
+int ranks_open(struct dist **out, struct cmd *c)
+{
+    int rc = dist_open(out);
+    if (rc || dist_ranks(*out) == 1)
+        return rc;
+    if (dist_rank(*out) > 0) {
+        base_log_level(BASE_LOG_QUIET);
+        c->quiet = true;
+    }
+    if (c->threads <= 0)
+        c->threads = dist_threads(*out);
+    return BASE_OK;
+}
+
+static int hash_file(uint64_t *out, const char *path)
+{
+    uint8_t *file = NULL;
+    size_t len = 0;
+    int rc = base_file_read(&file, &len, path, (size_t)1 << 40);
+    if (!rc)
+        *out = base_hash64(0, file, len);
+    base_free(file);
+    return rc;
+}
+
+int ranks_same_job(struct dist *d, const char *settings, const char *model)
+{
+    if (dist_ranks(d) == 1)
+        return BASE_OK;
+    struct dist_fact fact[] = { { "program", 0 }, { "configuration", base_hash64(0, settings, strlen(settings)) },
+                                { "model", base_hash64(0, model, strlen(model)) } };
+    int rc = hash_file(&fact[0].hash, "/proc/self/exe");
+    if (!rc && pipeline_is_file(model))
+        rc = hash_file(&fact[2].hash, model);
+    return rc ? rc : dist_same(d, fact, BASE_COUNT(fact));
+}
+
+int ranks_same_data(struct dist *d, const struct data_set *s)
+{
+    if (dist_ranks(d) == 1)
+        return BASE_OK;
+    uint64_t labels = base_hash64(0, s->label, sizeof *s->label * (size_t)s->n);
+    const struct dist_fact fact = { "set of training images", base_hash64(labels, s->pixels, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c) };
+    return dist_same(d, &fact, 1);
+}
+
+int ranks_end(struct dist *d, int rc)
+{
+    if (!rc) {
+        dist_close(d);
+        return 0;
+    }
+    int code = dist_reports(d, rc) ? cmd_fail(rc) : base_exit_code(rc);
+    if (d && dist_ranks(d) > 1)
+        dist_abort(d, code);
+    dist_close(d);
+    return code;
+}

@@ -1,0 +1,18 @@
+/* ranks: a subcommand that several ranks run together: who speaks, what must be alike, how it ends. */
+#ifndef CMD_RANKS_H
+#define CMD_RANKS_H
+
+#include "cmd/cmd.h"
+#include "cmd/pipeline.h"
+#include "dist/dist.h"
+
+/* Join the ranks. All but rank 0 are silent from now on; without --threads the cores are shared among the ranks of the machine. */
+int ranks_open(struct dist **out, struct cmd *c);
+/* BASE_INPUT, naming the rank, unless all ranks run the same program, with the same `settings` (text) and `model` (a file or a name). */
+int ranks_same_job(struct dist *d, const char *settings, const char *model);
+/* The same for the training images. */
+int ranks_same_data(struct dist *d, const struct data_set *s);
+/* After success or failure on this rank, which ends all of them; the exit code. */
+int ranks_end(struct dist *d, int rc);
+
+#endif
