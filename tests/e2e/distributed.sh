@@ -1,0 +1,91 @@
+# Training by several ranks: as many as there are, the same network; a rank that dies, another number that goes on; ranks that differ.
+. "$(dirname "$0")/common.inc"
+command -v mpirun >/dev/null || skip "mpirun is not installed"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+cd "$SCRATCH"
+subset data 840 200
+
+# job NAME EPOCHS LINE: a configuration of 10 steps an epoch
+job() {
+    printf 'model: fmnist-cnn\ndata: idx:%s/data\nheld_out: 200\nout: %s\ntrain: {epochs: %s, batch: 64, lr: 0.02, warmup: 5}\n%s\n' "$SCRATCH" "$1" "$2" "${3:-}" >"$1.yaml"
+}
+# ranks N ARGUMENT...
+ranks() {
+    n=$1
+    shift
+    mpirun -q -n "$n" --oversubscribe "$BITPRESS" train --threads 1 --quiet "$@"
+}
+# floats FILE: the network of a checkpoint: its first third; what Adam and momentum keep follows
+floats() { od -An -v -w4 -t f4 -j32 -N$((($(wc -c <"$1") - 36) / 12 * 4)) "$1"; }
+# apart FILE FILE: the largest difference
+apart() {
+    floats "$1" >one
+    floats "$2" >two
+    paste one two | awk '{ d = $1 - $2; d = d < 0 ? -d : d; most = d > most ? d : most } END { print most + 0 }'
+}
+
+# 20 steps of 1, 2 and 4 ranks
+job exact 2
+"$BITPRESS" train exact.yaml --threads 1 --quiet >/dev/null
+for n in 2 4; do
+    ranks $n exact.yaml --out exact$n --json >exact$n.json
+    d=$(apart exact/train.ckpt exact$n/train.ckpt)
+    echo "$n ranks: $d from one"
+    awk -v d="$d" 'BEGIN { exit !(d < 1e-5) }' || fail "$n ranks: another network than one: $d"
+    jq -e ".ranks.count == $n and .ranks.gradient_bytes_per_step > 200000 and .ranks.early > 0" exact$n.json >/dev/null || fail "$n ranks: $(cat exact$n.json)"
+done
+
+# each method
+for m in qsgd ecq; do
+    job $m 1 "distributed: {gradients: $m, bits: 2, batchnorm: local}"
+    ranks 2 $m.yaml --json >$m.json
+    jq -e '.ranks.gradient_bytes_per_step < 20000 and .validation_top1 > 0.15' $m.json >/dev/null || fail "$m: $(cat $m.json)"
+done
+
+# a rank is killed in the middle: one message, a checkpoint; another number goes on, and so does one process
+job killed 400 "distributed: {gradients: ecq}"
+ranks 3 killed.yaml 2>killed.txt &
+job=$!
+until [ -s killed/train.ckpt ]; do
+    sleep 0.1
+    kill -0 $job 2>/dev/null || fail "training ended: $(cat killed.txt)"
+done
+kill -9 "$(pgrep -P "$(pgrep -P $job)" | tail -n 1)"
+rc=0
+wait $job || rc=$?
+[ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' killed.txt)" = 1 ] && [ "$(grep -c '^bitpress' killed.txt)" = 1 ] || fail "killed: exit $rc, $(cat killed.txt)"
+step=$(od -An -t d8 -j16 -N8 killed/train.ckpt | tr -d ' ')
+[ "$step" -ge 10 ] || fail "the checkpoint is at step $step"
+sed -i "s/epochs: 400/epochs: $((step / 10 + 1))/" killed.yaml
+cp -r killed alone
+ranks 2 killed.yaml --resume >/dev/null
+"$BITPRESS" train killed.yaml --out alone --resume --threads 1 --quiet >/dev/null
+for d in killed alone; do
+    [ "$(od -An -t d8 -j16 -N8 $d/train.ckpt | tr -d ' ')" = $((step / 10 * 10 + 10)) ] && [ -s $d/model.onnx ] || fail "$d did not go on from step $step"
+done
+echo "killed after step $step"
+
+# ranks that differ, and a failure of one
+sed 's/lr: 0.02/lr: 0.03/' exact.yaml >other.yaml
+subset data2 840 200
+printf '\001' | dd of=data2/train-images-idx3-ubyte bs=1 seek=5000 conv=notrunc 2>/dev/null
+# differ WHAT: rank 1 takes the configuration other.yaml
+differ() {
+    rc=0
+    mpirun -q -n 2 --oversubscribe sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] && f=exact.yaml || f=other.yaml; exec '$BITPRESS' train \$f --out differ --quiet" 2>differ.txt || rc=$?
+    [ $rc -eq 2 ] && [ "$(grep -c '^bitpress' differ.txt)" = 1 ] && grep -q "^bitpress: rank 1.*$1" differ.txt || fail "$1: exit $rc, $(cat differ.txt)"
+    [ ! -e differ/train.ckpt ] || fail "$1: trained all the same"
+}
+differ 'another configuration than rank 0'
+sed "s|data: .*|data: idx:$SCRATCH/gone|" exact.yaml >other.yaml
+differ 'another configuration than rank 0'
+mv data data1
+ln -s data1 data
+mkdir a b
+cp exact.yaml other.yaml
+sed -i 's|data: .*|data: idx:here|' exact.yaml other.yaml
+ln -s ../data1 a/here
+ln -s ../data2 b/here
+rc=0
+mpirun -q -n 2 --oversubscribe sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] && cd a || cd b; exec '$BITPRESS' train ../exact.yaml --out differ --quiet" 2>differ.txt || rc=$?
+[ $rc -eq 2 ] && grep -q '^bitpress: rank 1 has another set of training images than rank 0' differ.txt || fail "data: exit $rc, $(cat differ.txt)"
