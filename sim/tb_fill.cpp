@@ -1,12 +1,16 @@
 // bp_fill and bp_lines: commands of every line and of the segment, words in their places with their halos whatever the port and
-// the engine do, and the error of a bad record.
+// the engine do, and the error of a bad record. tb_fill32.cpp: blocks of 32 pixels.
 #include <deque>
 #include <vector>
 
 #include "Vbp_fill.h"
 #include "tb.h"
 
-static const int kDepth = 1024, kScratch = 1 << 13;
+#ifndef BENCH_N
+#define BENCH_N 8
+#endif
+
+static const int kN = BENCH_N, kBeats = kN / 4, kDepth = 1024, kScratch = 1 << 13;
 static const uint64_t kBase = 1 << 20, kSegment = 1 << 24;
 
 struct Area { int base, row_stride, px_stride, planes, rows, cols, groups, pitch, whole, first, next; };
@@ -14,8 +18,8 @@ struct Area { int base, row_stride, px_stride, planes, rows, cols, groups, pitch
 static Area random_area(Tb &tb)
 {
     Area a = {};
-    a.rows = 1 + tb.below(9), a.cols = 1 + tb.below(40), a.groups = tb.chance(10) ? 0 : 1 + tb.below(3), a.planes = 1 + tb.below(8);
-    int blocks = (a.cols + 7) / 8;
+    a.rows = 1 + tb.below(9), a.cols = 1 + tb.below(5 * kN), a.groups = tb.chance(10) ? 0 : 1 + tb.below(3), a.planes = 1 + tb.below(8);
+    int blocks = (a.cols + kN - 1) / kN;
     a.px_stride = a.groups * a.planes, a.row_stride = a.px_stride * blocks + tb.below(4);
     a.base = tb.below(kDepth - 3 * a.row_stride);
     a.pitch = blocks * a.planes + tb.below(20), a.whole = a.rows + tb.below(5);
@@ -41,7 +45,7 @@ struct Result { bool done, error; };
 
 static Result run(Tb &tb, Vbp_fill *top, const Area &a, int limit, bool check)
 {
-    int blocks = (a.cols + 7) / 8, words = a.groups * a.rows * blocks * a.planes, at = 0, line = 0, lines = a.groups * a.rows, unasked = 0;
+    int blocks = (a.cols + kN - 1) / kN, words = a.groups * a.rows * blocks * a.planes, at = 0, line = 0, lines = a.groups * a.rows, unasked = 0;
     std::deque<uint64_t> beats;
     bool segment = false;
     put_record(top, a);
@@ -58,8 +62,8 @@ static Result run(Tb &tb, Vbp_fill *top, const Area &a, int limit, bool check)
             bool last = line == lines;
             int g = last ? 0 : line / a.rows, y = last ? 0 : line % a.rows;
             tb.expect("segment", top->segment_o, last);
-            tb.expect("address", (int64_t)top->rd_addr_o, (int64_t)(last ? kSegment : kBase + 16 * (uint64_t)(a.first + (g * a.whole + y) * a.pitch)));
-            tb.expect("beats", top->rd_beats_o, last ? a.next : 2 * blocks * a.planes);
+            tb.expect("address", (int64_t)top->rd_addr_o, (int64_t)(last ? kSegment : kBase + 2 * kN * (uint64_t)(a.first + (g * a.whole + y) * a.pitch)));
+            tb.expect("beats", top->rd_beats_o, last ? a.next : kBeats * blocks * a.planes);
         }
         if (top->rd_start_o) {
             unasked = top->rd_beats_o;
@@ -72,14 +76,14 @@ static Result run(Tb &tb, Vbp_fill *top, const Area &a, int limit, bool check)
         if (top->we_o && !top->write_i && check) {
             int j = a.planes - 1 - at % a.planes, x = at / a.planes % blocks, y = at / a.planes / blocks % a.rows, g = at / a.planes / blocks / a.rows;
             int addr = a.base + y / 4 * a.row_stride + x * a.px_stride + g * a.planes + j;
-            uint64_t from = kBase + 16 * (uint64_t)(a.first + (g * a.whole + y) * a.pitch + x * a.planes + a.planes - 1 - j);
+            uint64_t from = kBase + 2 * kN * (uint64_t)(a.first + (g * a.whole + y) * a.pitch + x * a.planes + a.planes - 1 - j);
             tb.expect("bank", top->bank_o, (y + g) & 3);
             tb.expect("word", top->addr_o, addr);
             tb.expect("left", top->left_we_o, x > 0);
             tb.expect("right", top->right_we_o, x < blocks - 1);
             if (x > 0) tb.expect("left word", top->left_addr_o, addr - a.px_stride);
             if (x < blocks - 1) tb.expect("right word", top->right_addr_o, addr + a.px_stride);
-            for (int i = 0; i < 2; i++) tb.expect("data", (int64_t)tb_get(top->data_o, 64 * i, 64), (int64_t)beat_at(from + 8 * i));
+            for (int i = 0; i < kBeats; i++) tb.expect("data", (int64_t)tb_get(top->data_o, 64 * i, 64), (int64_t)beat_at(from + 8 * i));
         }
         at += top->we_o && !top->write_i;
         bool done = cycle > 1 && top->done_o;
@@ -114,7 +118,7 @@ int main(int argc, char **argv)
         if (a.groups == 0) continue;
         int limit = kScratch;
         switch (round % 4) {
-        case 0: limit = a.first + ((a.groups - 1) * a.whole + a.rows - 1) * a.pitch + (a.cols + 7) / 8 * a.planes - 1; break;
+        case 0: limit = a.first + ((a.groups - 1) * a.whole + a.rows - 1) * a.pitch + (a.cols + kN - 1) / kN * a.planes - 1; break;
         case 1: bad.planes = tb.chance(50) ? 0 : 9; break;
         case 2: bad.rows = tb.chance(50) ? 0 : 1024; break;
         default: bad.base = kDepth - tb.below(a.groups * a.planes);

@@ -1,20 +1,25 @@
 // bp_spill and bp_lines against the memory model: every word in its place, bytes around untouched, done with the last response,
-// lines beyond the scratch refused, and an end at any time.
+// lines beyond the scratch refused, and an end at any time. tb_spill32.cpp: blocks of 32 pixels.
 #include <vector>
 
 #include "Vbp_spill.h"
 #include "ddr.h"
 #include "tb.h"
 
-static const uint64_t kBytes = 1 << 18, kScratch = 1 << 13;    // words of 16 bytes, from a page on
+#ifndef BENCH_N
+#define BENCH_N 8
+#endif
+
+static const int kN = BENCH_N, kBeats = kN / 4, kWord = 2 * kN;
+static const uint64_t kBytes = kN << 15, kScratch = 1 << 13;   // words, from a page on
 static const uint64_t kBase = 4096;
 
 struct Tile { int rows, cols, groups, planes, pitch, whole, first; };
 
 static Tile random_tile(Tb &tb)
 {
-    Tile t = { 1 + tb.below(6), 1 + tb.below(60), 1 + tb.below(4), 1 + tb.below(8), 0, 0, 0 };
-    t.pitch = (t.cols + 7) / 8 * t.planes + tb.below(30);
+    Tile t = { 1 + tb.below(6), 1 + tb.below(8 * kN - 4), 1 + tb.below(4), 1 + tb.below(8), 0, 0, 0 };
+    t.pitch = (t.cols + kN - 1) / kN * t.planes + tb.below(30);
     t.whole = t.rows + tb.below(5);
     t.first = tb.below((int)kScratch - t.groups * t.whole * t.pitch);
     return t;
@@ -41,15 +46,15 @@ int main(int argc, char **argv)
         Ddr::Timing timing = {1, 1 + tb.below(40), (uint32_t)(1 + tb.below(8)) << 16, round % 2 ? tb.next() : 0, 16};
         Ddr ddr(mem.data(), kBytes, timing);
         Tile t = random_tile(tb);
-        int line = (t.cols + 7) / 8 * t.planes, words = t.rows * t.groups * line, sent = 0;
+        int line = (t.cols + kN - 1) / kN * t.planes, words = t.rows * t.groups * line, sent = 0;
         bool beyond = round % 5 == 3, halt = round % 5 == 4, error = false, done = false, stop = false;
         int limit = beyond ? t.first + ((t.groups - 1) * t.whole + t.rows - 1) * t.pitch + line - 1 : (int)kScratch;
-        int halt_at = 5 + tb.below(4 * words + 20);
-        std::vector<uint64_t> data(2 * words);
+        int halt_at = 5 + tb.below(2 * kBeats * words + 20);
+        std::vector<uint64_t> data(kBeats * words);
         for (auto &d : data) d = tb.next();
         for (int i = 0; i < words; i++) {
             int g = i / line / t.rows, y = i / line % t.rows;
-            memcpy(&want[kBase + 16 * (t.first + (g * t.whole + y) * t.pitch + i % line)], &data[2 * i], 16);
+            memcpy(&want[kBase + kWord * (t.first + (g * t.whole + y) * t.pitch + i % line)], &data[kBeats * i], kWord);
         }
         put_layer(top, t);
         top->addr_i = kBase;
@@ -63,7 +68,7 @@ int main(int argc, char **argv)
             top->stop_i = stop;
             top->wait_i = cycle < 10 && round % 3 == 0;
             top->valid_i = cycle > 8 && sent < words && !held && !stop && tb.chance(70);
-            for (int i = 0; i < 2; i++) tb_put(top->data_i, 64 * i, 64, sent < words ? data[2 * sent + i] : 0);
+            for (int i = 0; i < kBeats; i++) tb_put(top->data_i, 64 * i, 64, sent < words ? data[kBeats * sent + i] : 0);
             const DdrOut &o = ddr.out();
             top->awready_i = o.awready, top->wready_i = o.wready, top->bvalid_i = o.bvalid, top->bresp_i = o.bresp;
             tb_settle(top);
