@@ -237,6 +237,7 @@ static int space_range_of(struct space_range *out, const struct run *r)
     const struct run_config *c = &r->config;
     *out = (struct space_range){ .w_min = (int)c->search.w_min, .w_max = (int)c->search.w_max, .a_min = (int)c->search.a_min, .a_max = (int)c->search.a_max, .n_keep = c->search.keep.n };
     memcpy(out->keep, c->search.keep.v, sizeof *out->keep * (size_t)out->n_keep);
+    out->tied = !strcmp(c->search.tied, "stage") ? SPACE_STAGE : !strcmp(c->search.tied, "network") ? SPACE_NETWORK : SPACE_FREE;
     out->n_sparsity = c->search.sparsity.n;
     memcpy(out->sparsity, c->search.sparsity.v, sizeof *out->sparsity * (size_t)out->n_sparsity);
     out->sparsify = (struct compress_sparsify)COMPRESS_SPARSIFY_INIT;
@@ -253,7 +254,7 @@ static int space_range_of(struct space_range *out, const struct run *r)
 static struct search_job search_job_of(struct run *r)
 {
     const struct run_config *c = &r->config;
-    return (struct search_job){ .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .seed = (uint64_t)c->seed,
+    return (struct search_job){ .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .from = strcmp(c->search.start, "uniform") ? SEARCH_FROM_SENSITIVITIES : SEARCH_FROM_UNIFORM, .seed = (uint64_t)c->seed,
                                 .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
 }
 
@@ -716,7 +717,7 @@ static int finish(struct run *r, double start)
         o->config = config;
         o->trials = &r->trials;
         o->goal = &r->target.search;
-        o->space = &r->space.search;
+        o->space = &r->space;
         o->finalists = &finalists;
         o->test_images = test.n;
         o->wall_s = base_seconds() - start;

@@ -117,19 +117,21 @@ static int add_worth(struct report_layer *l, int n, const struct outcome *o)
 {
     if (!o->trials || !o->space)
         return BASE_OK;
-    double *worth = BASE_NEW_N(double, o->space->n);
+    const struct space *space = o->space;
+    double *worth = BASE_NEW_N(double, space->search.n);
     if (!worth)
         return BASE_NOMEM;
-    search_sensitivities(worth, o->space, o->trials);
-    for (int k = 0; k < o->space->n; k++)
+    search_sensitivities(worth, &space->search, o->trials);
+    for (int k = 0; k < space->n_use; k++)
         for (int i = 0; i < n; i++) {
-            const struct search_dim *d = &o->space->dim[k];
-            if (isnan(worth[k]) || strcmp(d->layer, l[i].name))
+            const char *field = space->dim[space->use[k].dim].field;
+            double value = worth[space->use[k].dim];
+            if (isnan(value) || strcmp(space->layers->layer[space->use[k].layer].name, l[i].name))
                 continue;
-            if (!strcmp(d->field, "w_bits"))
-                l[i].w_worth = (struct report_worth){ true, worth[k] };
-            else if (!strcmp(d->field, "a_bits"))
-                l[i].a_worth = (struct report_worth){ true, worth[k] };
+            if (!strcmp(field, "w_bits"))
+                l[i].w_worth = (struct report_worth){ true, value };
+            else if (!strcmp(field, "a_bits"))
+                l[i].a_worth = (struct report_worth){ true, value };
         }
     base_free(worth);
     return BASE_OK;

@@ -4,6 +4,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/contender.h"
+#include "cmd/space.h"
 #include "search/search.h"
 
 enum { OUTCOME_MAX_TIMES = 8 };
@@ -19,7 +20,7 @@ struct outcome {
     const struct compress_cache *cache;      /* of the float network: its layers are the recipes' */
     const struct search_trials *trials;      /* NULL = no search */
     const struct search_objective *goal;     /* with trials */
-    const struct search_space *space;        /* with trials */
+    const struct space *space;               /* with trials */
     const struct search_finalists *finalists;   /* with trials */
     int test_images, test_openings, verified; /* test_openings 0: they are held-out training images */
     uint64_t seed;

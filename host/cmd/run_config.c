@@ -45,6 +45,8 @@ static const struct key keys[] = {
     { "target", "latency_ms", NUMBER, AT(target.latency_ms), 1e-6, 1e6, "0" },
     { "target", "max_loss", NUMBER, AT(target.max_loss), 0, 100, "100" },
     { "search", "agent", TEXT, AT(search.agent), 0, 0, "evolve" },
+    { "search", "start", CHOICE, AT(search.start), 0, 0, "sensitivities|uniform" },
+    { "search", "tied", CHOICE, AT(search.tied), 0, 0, "none|stage|network" },
     { "search", "backend", TEXT, AT(search.backend), 0, 0, "verilator" },
     { "search", "trials", INT, AT(search.trials), 1, 1e6, "48" },
     { "search", "w_min", INT, AT(search.w_min), 1, 8, "2" },

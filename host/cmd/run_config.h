@@ -27,6 +27,8 @@ struct run_config {
     struct { const char *objective; long cycles; double latency_ms, max_loss; } target; /* best | pareto; cycles or latency, 0 = not given; points of top-1, 100 = any */
     struct {
         const char *agent, *backend;
+        const char *start;           /* sensitivities | uniform */
+        const char *tied;            /* layers that share genes: none | stage | network */
         long trials, w_min, w_max, a_min, a_max;
         long validation, batchnorm;  /* images of the cheap rung */
         struct run_numbers keep;     /* shares of channels to choose from; none: every channel stays */

@@ -4,12 +4,42 @@
 
 static const char w_field[] = "w_bits", a_field[] = "a_bits", keep_field[] = "keep", sparsity_field[] = "sparsity", levels_field[] = "levels";
 
+/* What the layer's genes are called, one text for layers that share them; NULL: too many stages. */
+static const char *owner(struct space *s, int layer)
+{
+    const struct graph_layer *l = &s->layers->layer[layer];
+    char name[sizeof *s->stage] = "network";
+    if (s->range.tied == SPACE_FREE)
+        return l->name;
+    if (s->range.tied == SPACE_STAGE)
+        snprintf(name, sizeof name, "stage %dx%d", l->shape.h, l->shape.w);
+    for (int i = 0; i < s->n_stage; i++)
+        if (!strcmp(s->stage[i], name))
+            return s->stage[i];
+    if (s->n_stage == SPACE_MAX_STAGES)
+        return NULL;
+    memcpy(s->stage[s->n_stage], name, sizeof name);
+    return s->stage[s->n_stage++];
+}
+
+/* The layer takes a gene of its own, or that of those it is tied to, whose range becomes what any of them can have. */
 static int add(struct space *s, int layer, const char *field, int lo, int hi)
 {
-    if (s->search.n == SEARCH_MAX_DIMS)
-        return base_fail(BASE_INPUT, "search: more than %d widths and shares to choose: give some layers a width of their own", SEARCH_MAX_DIMS);
-    s->dim[s->search.n] = (struct search_dim){ .layer = s->layers->layer[layer].name, .field = field, .lo = lo, .hi = hi };
-    s->layer[s->search.n++] = layer;
+    const char *name = owner(s, layer);
+    int k = 0;
+    while (name && k < s->search.n && !(s->dim[k].field == field && !strcmp(s->dim[k].layer, name)))
+        k++;
+    if (!name || k == SEARCH_MAX_DIMS || s->n_use == SPACE_MAX_USES)
+        return base_hint(base_fail(BASE_INPUT, "search: more than %d widths and shares to choose", SEARCH_MAX_DIMS), "search: {tied: stage}");
+    if (k == s->search.n) {
+        s->dim[k] = (struct search_dim){ .layer = name, .field = field, .lo = lo, .hi = hi };
+        s->search.n++;
+    }
+    s->dim[k].lo = BASE_MIN(s->dim[k].lo, lo);
+    s->dim[k].hi = BASE_MAX(s->dim[k].hi, hi);
+    s->use[s->n_use].dim = k;
+    s->use[s->n_use].layer = layer;
+    s->use[s->n_use++].lo = lo;
     return BASE_OK;
 }
 
@@ -118,16 +148,18 @@ int space_recipe(struct compress_recipe *out, const struct space *s, const int *
     int rc = compress_recipe_default(out, s->graph, s->layers, 8, 8);
     if (rc)
         return rc;
-    for (int i = 0; i < s->search.n; i++) {
-        struct compress_choice *c = &out->layer[s->layer[i]];
-        if (s->dim[i].field == keep_field)
-            c->keep = s->range.keep[genes[i]];
-        else if (s->dim[i].field == sparsity_field)
-            c->sparsity = genes[i] < s->range.n_sparsity ? s->range.sparsity[s->range.n_sparsity - 1 - genes[i]] : 0;
-        else if (s->dim[i].field == levels_field)
-            set_levels(c, genes[i] < s->range.n_levels ? s->range.levels[genes[i]] : COMPRESS_UNIFORM, c->w_bits);
+    for (int i = 0; i < s->n_use; i++) {
+        struct compress_choice *c = &out->layer[s->use[i].layer];
+        const struct search_dim *d = &s->dim[s->use[i].dim];
+        int gene = BASE_MAX(genes[s->use[i].dim], s->use[i].lo);
+        if (d->field == keep_field)
+            c->keep = s->range.keep[gene];
+        else if (d->field == sparsity_field)
+            c->sparsity = gene < s->range.n_sparsity ? s->range.sparsity[s->range.n_sparsity - 1 - gene] : 0;
+        else if (d->field == levels_field)
+            set_levels(c, gene < s->range.n_levels ? s->range.levels[gene] : COMPRESS_UNIFORM, c->w_bits);
         else
-            *(s->dim[i].field == w_field ? &c->w_bits : &c->a_bits) = genes[i];
+            *(d->field == w_field ? &c->w_bits : &c->a_bits) = gene;
     }
     out->prune = s->range.prune;
     out->sparsify = s->range.sparsify;

@@ -243,7 +243,7 @@ static int observe(void *state, const struct search_view *view, const struct sea
 {
     struct ddpg *d = state;
     struct base_rng rng;
-    if (t->state != SEARCH_DONE)
+    if (t->state != SEARCH_DONE || t->cycles > search_limit(view->job))   /* a measurement: no walk ends there */
         return BASE_OK;
     int rc = remember(d, t);
     base_rng_stream(&rng, view->job->seed ^ 0x64647067, (uint64_t)t->id);

@@ -8,6 +8,7 @@
 #include "search/search_internal.h"
 
 #include <glpk.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -238,32 +239,68 @@ static int solved(struct ilp *p, int past, struct base_rng *rng, int *genes)
     return solve(p, (double)search_limit(job), genes);
 }
 
-static int propose(struct ilp *p, struct base_rng *rng, int *genes)
+static int ilp_open(struct ilp *p, const struct search_view *view)
 {
-    int n = p->space->n, rc = widest(p->view, p->wide);
-    if (rc)
-        return rc;
-    for (int i = 0; i <= n; i++)
-        if (!measured(p, i)) {
-            memcpy(genes, p->work, sizeof *genes * (size_t)n);
-            return SEARCH_AS_IT_IS;
-        }
-    rc = solved(p, BASE_MAX(p->view->history->n - n - 1, 0), rng, genes);   /* no doubt before the last measurement is known */
+    int n = view->job->space->n;
+    *p = (struct ilp){.view = view, .space = view->job->space, .worth = BASE_NEW_N(double, n), .wide = BASE_NEW_N(int, n), .work = BASE_NEW_N(int, n)};
+    return p->worth && p->wide && p->work ? widest(view, p->wide) : BASE_NOMEM;
+}
+
+static void ilp_close(struct ilp *p)
+{
+    base_free(p->worth);
+    base_free(p->wide);
+    base_free(p->work);
+}
+
+/* The first measurement that is not there goes into p->work; returns its number, or -1 and in *last the youngest trial of
+ * them all. */
+static int missing(struct ilp *p, int *last)
+{
+    *last = -1;
+    for (int i = 0; i <= p->space->n; i++) {
+        const struct search_trial *t = measured(p, i);
+        if (!t)
+            return i;
+        *last = BASE_MAX(*last, t->id);
+    }
+    return -1;
+}
+
+static int propose(struct ilp *p, int most, struct base_rng *rng, int *genes, bool *done)
+{
+    int last, n = p->space->n;
+    *done = false;
+    if (missing(p, &last) >= 0) {
+        memcpy(genes, p->work, sizeof *genes * (size_t)n);
+        return SEARCH_AS_IT_IS;
+    }
+    *done = p->view->id - last - 1 >= most;
+    if (*done)
+        return BASE_OK;
+    int rc = solved(p, BASE_MAX(p->view->history->n - last - 1, 0), rng, genes);   /* no doubt before the last measurement is known */
     if (!rc && search_known(p->view, genes))
         search_mutate(p->space, rng, genes);
+    return rc;
+}
+
+int search_sensitive_start(const struct search_view *view, int most, struct base_rng *rng, int *genes, bool *started)
+{
+    struct ilp p;
+    bool done = false;
+    int rc = ilp_open(&p, view);
+    if (!rc)
+        rc = propose(&p, most, rng, genes, &done);
+    *started = !done;
+    ilp_close(&p);
     return rc;
 }
 
 static int ilp_propose(void *state, const struct search_view *view, struct base_rng *rng, int *genes)
 {
     (void)state;
-    int n = view->job->space->n;
-    struct ilp p = {.view = view, .space = view->job->space, .worth = BASE_NEW_N(double, n), .wide = BASE_NEW_N(int, n), .work = BASE_NEW_N(int, n)};
-    int rc = p.worth && p.wide && p.work ? propose(&p, rng, genes) : BASE_NOMEM;
-    base_free(p.worth);
-    base_free(p.wide);
-    base_free(p.work);
-    return rc;
+    bool started;
+    return search_sensitive_start(view, INT_MAX, rng, genes, &started);
 }
 
 static int ilp_create(void **state, const struct search_view *view)

@@ -152,10 +152,14 @@ double search_hypervolume(const struct search_objective *o, const struct search_
 void search_sensitivities(double *worth, const struct search_space *s, const struct search_trials *t);
 
 /* ---- running -------------------------------------------------------------- */
+/* What every agent but `random` tries first: uniform recipes, and then either a few random ones, or what each gene is worth by
+ * itself (genes + 1 trials, outside any limit) and the recipes that follow from it; in spaces of many genes always the former. */
+enum search_start { SEARCH_FROM_UNIFORM, SEARCH_FROM_SENSITIVITIES };
 struct search_job {
     const struct search_space *space;
     struct search_objective objective;
     const char *agent;             /* one of search_agents() */
+    enum search_start from;
     uint64_t seed;
     int budget;                    /* trials in all, those of an earlier run included */
     int parallel;                  /* trials in flight, 0 as 1: which trials there are depends on it, so it belongs to the */

@@ -41,8 +41,11 @@ const int *search_groups(const struct search_costs *c, int *n);
 
 /* ---- what agents share (start.c, agents.c) */
 bool search_is_width(const struct search_dim *d);
-/* The first trials: *started says that genes were filled; false: the agent's turn has come, one trial at least is done. */
+/* The first trials (SEARCH_AS_IT_IS: outside any limit): *started says that genes were filled; false: the agent's turn has come, one trial at least is done. */
 int search_start(const struct search_view *view, struct base_rng *rng, int *genes, bool *started);
+/* Measures what each gene is worth by itself, which takes genes + 1 trials outside any limit (SEARCH_AS_IT_IS), then proposes
+ * the `most` answers of the integer program to that (ilp.c); *started = false: it is through. */
+int search_sensitive_start(const struct search_view *view, int most, struct base_rng *rng, int *genes, bool *started);
 /* One or two genes, moved by 1 or 2. */
 void search_mutate(const struct search_space *s, struct base_rng *rng, int *genes);
 /* Uniform over the space. */

@@ -1,11 +1,18 @@
 /* start: what every agent but `random` tries first: uniform recipes, because they are what a person would try first and
- * every search should at least know them; then a few random ones. */
+ * every search should at least know them; then what each gene is worth by itself and the recipes that follow from it, or where
+ * that would take too many trials a few random ones. */
 #include "search/search_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEDS = 6, RANDOM_UNTIL = 10 };
+enum { SEEDS = 6, RANDOM_UNTIL = 10, MOST_MEASURED = 48, ANSWERS = 4 };
+
+/* Not by the budget, with which a study may grow. */
+static bool is_measured(const struct search_job *job)
+{
+    return job->from == SEARCH_FROM_SENSITIVITIES && job->space->n <= MOST_MEASURED;
+}
 
 bool search_is_width(const struct search_dim *d)
 {
@@ -127,9 +134,14 @@ int search_start(const struct search_view *view, struct base_rng *rng, int *gene
         if (!search_known(view, genes))
             return BASE_OK;
     }
+    if (is_measured(view->job)) {
+        rc = search_sensitive_start(view, ANSWERS, rng, genes, started);
+        if (rc || *started)
+            return rc;
+    }
     for (int i = 0; i < view->history->n; i++)
         done += view->history->trial[i].state == SEARCH_DONE;
-    *started = index < RANDOM_UNTIL || !done;
+    *started = (index < RANDOM_UNTIL && !is_measured(view->job)) || !done;
     if (*started)
         search_uniform(view->job->space, rng, genes);
     return BASE_OK;

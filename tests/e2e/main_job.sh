@@ -48,9 +48,11 @@ mkdir "$odd" && cp out/model.onnx "$odd/m.onnx"
 
 # One-bit activations are searched where the configuration asks for them and an edge can have them.
 config narrow.yaml narrow 2
-sed -i 's|^model:.*|model: model.onnx|; s|^search: {|search: {a_min: 1, a_max: 1, |; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' narrow.yaml
+sed -i 's|^model:.*|model: model.onnx|; s|^search: {|search: {tied: network, a_min: 1, a_max: 1, |; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' narrow.yaml
 "$BITPRESS" compress narrow.yaml --quiet >/dev/null
 "$BITPRESS" study best narrow/study.db --recipe | grep -q '"conv2": {w_bits: [0-9], a_bits: 1}' || fail "a_max: 1 searches wider activations"
+# Tied, all layers between the first and the last have one gene for each kind of width, clamped to what an edge can have.
+"$BITPRESS" study export narrow/study.db --format json | jq -e '.trials | all(.genes | length == 2)' >/dev/null || fail "tied: network has other genes than two"
 
 # --resume without a study begins anew: a float network of another run that lies there is not taken.
 cp out/model.onnx other.onnx

@@ -30,6 +30,39 @@ static void trials_are_new_and_within_the_limit(void **state)
     unit_remove(dir);
 }
 
+/* A start from sensitivities: uniform recipes, then each gene by itself outside the limit, then within it; the report reads
+ * what each gene is worth. */
+static void each_gene_is_measured_first(void **state)
+{
+    (void)state;
+    const char *dir = unit_scratch();
+    for (int a = 1; a < BASE_COUNT(agents); a++) {
+        struct planted p = {0};
+        struct search_job job = job_of(agents[a], 1, 40, &p);
+        struct search_trials t;
+        double lost[DIMS];
+        job.from = SEARCH_FROM_SENSITIVITIES;
+        planted_run(&t, dir, &job);
+        for (int i = 0; i < t.n; i++)
+            assert_true(t.trial[i].feasible || i <= 6 + DIMS);
+        search_sensitivities(lost, &space, &t);
+        int wide[DIMS], one[DIMS];
+        for (int i = 0; i < DIMS; i++)
+            wide[i] = 8;
+        for (int i = 0; i < DIMS; i++) {
+            memcpy(one, wide, sizeof one);
+            one[i] = 2;
+            assert_true(fabs(lost[i] - (planted_loss(one) - planted_loss(wide))) < 2e-4);
+        }
+        t.n = 1;                       /* it differs from none */
+        search_sensitivities(lost, &space, &t);
+        assert_true(isnan(lost[0]));
+        t.n = 40;
+        search_trials_free(&t);
+    }
+    unit_remove(dir);
+}
+
 /* Shares of channels: the first candidates of all but `random` are uniform recipes that keep all they may; every agent
  * tries every share, and none outside the list. */
 static void shares_are_searched(void **state)
@@ -691,7 +724,7 @@ int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trials_are_new_and_within_the_limit), cmocka_unit_test(shares_are_searched),
+        cmocka_unit_test(trials_are_new_and_within_the_limit), cmocka_unit_test(shares_are_searched), cmocka_unit_test(each_gene_is_measured_first),
         cmocka_unit_test(killed_and_resumed_equals_uninterrupted), cmocka_unit_test(killed_with_two_in_flight), cmocka_unit_test(killed_with_four_in_flight),
         cmocka_unit_test(order_of_outcomes_does_not_matter), cmocka_unit_test(error_ends_what_is_in_flight),
         cmocka_unit_test(other_configuration_is_refused),
