@@ -47,17 +47,19 @@ module bp_axi_read #(
   logic [CntW-1:0] held_q;    // beats asked for that have not left the FIFO
 
   logic [9:0] boundary, len;
-  logic issue, arrive, pop, fifo_ready;
+  logic issue, arrive, pop, fifo_ready, many_q, some;
 
-  // The longest burst from here: to the end, the burst limit or the 4 KB boundary.
+  // The longest burst from here: to the end, the burst limit or the 4 KB boundary. Of left_q the low bits count unless a
+  // cycle ago there were several bursts more than they can hold.
   assign boundary = 10'd512 - {1'b0, addr_q[11:3]};
   always_comb begin
     len = 10'(BurstBeats);
     if (boundary < len) len = boundary;
-    if (left_q < 32'(len)) len = left_q[9:0];
+    if (!many_q && left_q[9:0] < len) len = left_q[9:0];
   end
+  assign some = many_q || left_q[9:0] != '0;
 
-  assign issue = (!ar_valid_q || arready_i) && left_q != '0 && !flush_i &&
+  assign issue = (!ar_valid_q || arready_i) && some && !flush_i &&
                  held_q <= CntW'(FifoDepth - BurstBeats);
   assign arrive = rvalid_i & rready_o;
   assign pop = valid_o & ready_i;
@@ -66,6 +68,7 @@ module bp_axi_read #(
     if (!rst_ni) begin
       ar_valid_q <= 1'b0;
       left_q     <= '0;
+      many_q     <= 1'b0;
       owed_q     <= '0;
       held_q     <= '0;
     end else begin
@@ -76,6 +79,7 @@ module bp_axi_read #(
       end else if (issue) begin
         left_q <= left_q - 32'(len);
       end
+      many_q <= start_i ? beats_i[31:9] != '0 : left_q[31:9] != '0 && !flush_i;
       if (issue) ar_valid_q <= 1'b1;
       else if (arready_i) ar_valid_q <= 1'b0;
       owed_q <= owed_q + (issue ? CntW'(len) : '0) - CntW'(arrive);
@@ -113,8 +117,8 @@ module bp_axi_read #(
   assign araddr_o  = ar_addr_q;
   assign arlen_o   = ar_len_q;
   assign error_o   = arrive & rresp_i[1];
-  assign asked_o   = left_q == '0;
-  assign busy_o    = left_q != '0 || ar_valid_q || owed_q != '0;
+  assign asked_o   = !some;
+  assign busy_o    = some || ar_valid_q || owed_q != '0;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

@@ -39,7 +39,7 @@ module bp_axi_write #(
   logic [9:0]  beat_q;        // beats of this burst not yet sent, less one
   logic [9:0]  boundary, len;
   logic [13:0] beats_left;
-  logic        sent;
+  logic        sent, none_q;           // all bytes are sent
 
   assign boundary = 10'd512 - {1'b0, addr_q[11:3]};
   assign beats_left = 14'((17'(left_q) + 17'd7) >> 3);
@@ -60,8 +60,8 @@ module bp_axi_write #(
       StData: if (sent && beat_q == '0) state_d = StResp;
       StResp: begin
         if (bvalid_i) begin
-          state_d = (left_q == '0) ? StIdle : StAddr;
-          done_o = left_q == '0;
+          state_d = none_q ? StIdle : StAddr;
+          done_o = none_q;
         end
       end
       default: state_d = StIdle;
@@ -81,6 +81,7 @@ module bp_axi_write #(
       addr_q <= addr_q + 64'd8;
       left_q <= (left_q > 16'd8) ? left_q - 16'd8 : '0;
     end
+    if (sent) none_q <= left_q <= 16'd8;
     if (state_q == StAddr) beat_q <= len - 10'd1;
     else if (sent) beat_q <= beat_q - 10'd1;
   end

@@ -57,7 +57,9 @@ module bp_ctrl (
   logic [7:0]  status_q, fault, refusal;
   logic [15:0] layer_q;
   logic        loaded_q, core_busy_q, core_over_q, out_over_q, mode_q;
-  logic        bad_window_q, core_failed, over_limit;
+  logic        bad_window_q, over_limit_q, failed;
+  logic        core_failed_q, left_q, short_q;   // the engine ended: with an error; without the whole stream; without image or result
+  logic [7:0]  core_error_q;
 
   // The windows hold image and result, and do not wrap. They stand still from the start write on, so
   // what was true in its cycle is in StCheck.
@@ -73,8 +75,14 @@ module bp_ctrl (
                     input_wraps || output_wraps;
   end
 
-  assign over_limit = limit_i != '0 && cycles_q >= {32'd0, limit_i};
-  assign core_failed = core_done_i && core_error_i != bp_shell_pkg::ErrNone;
+  // The engine's end is judged a cycle later.
+  always_ff @(posedge clk_i) begin
+    over_limit_q  <= state_q != StIdle && limit_i != '0 && cycles_q >= {32'd0, limit_i};
+    core_failed_q <= core_done_i && core_error_i != bp_shell_pkg::ErrNone;
+    core_error_q  <= core_error_i;
+    left_q        <= core_done_i && stream_left_i;
+    short_q       <= core_done_i && !(out_got_last_i && image_over_i);
+  end
 
   // What keeps a start from starting; it depends on registers alone, as do the pulses that start units.
   always_comb begin
@@ -93,17 +101,19 @@ module bp_ctrl (
       StLoad, StRun: begin
         if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;
         else if (state_q == StLoad && load_done_i) fault = load_error_i;
-        else if (state_q == StRun && core_failed) fault = core_error_i;
-        else if (state_q == StRun && (stream_error_i || (core_done_i && stream_left_i)))
-          fault = bp_shell_pkg::ErrStream;
-        else if (state_q == StRun && (out_count_error_i || (core_done_i && !(out_got_last_i && image_over_i))))
-          fault = bp_shell_pkg::ErrIo;
+        else if (state_q == StRun && core_failed_q) fault = core_error_q;
+        else if (state_q == StRun && (stream_error_i || left_q)) fault = bp_shell_pkg::ErrStream;
+        else if (state_q == StRun && (out_count_error_i || short_q)) fault = bp_shell_pkg::ErrIo;
         else if (abort_i) fault = bp_shell_pkg::ErrAbort;
-        else if (over_limit) fault = bp_shell_pkg::ErrLimit;
+        else if (over_limit_q) fault = bp_shell_pkg::ErrLimit;
       end
       default: ;
     endcase
   end
+  // There is one, without saying which.
+  assign failed = (state_q == StLoad && load_done_i && load_error_i != bp_shell_pkg::ErrNone) ||
+                  (state_q == StRun && (core_failed_q || stream_error_i || left_q || out_count_error_i || short_q)) ||
+                  ((state_q == StLoad || state_q == StRun) && (read_error_i || out_error_i || abort_i || over_limit_q));
 
   always_comb begin
     state_d = state_q;
@@ -112,7 +122,7 @@ module bp_ctrl (
       StIdle: if (start_i) state_d = StCheck;
       StCheck: state_d = load_start_o ? StLoad : run_start_o ? StRun : StStop;
       StLoad: begin
-        if (fault != bp_shell_pkg::ErrNone) begin
+        if (failed) begin
           state_d = StStop;
         end else if (load_done_i) begin
           state_d = StIdle;
@@ -120,9 +130,9 @@ module bp_ctrl (
         end
       end
       StRun: begin
-        if (fault != bp_shell_pkg::ErrNone) begin
+        if (failed) begin
           state_d = StStop;
-        end else if ((core_over_q || core_done_i) && (out_over_q || out_done_i)) begin
+        end else if (core_over_q && (out_over_q || out_done_i)) begin
           state_d = StIdle;
           done_o = 1'b1;
         end
@@ -161,7 +171,7 @@ module bp_ctrl (
       end
       if (state_q != StStop && fault != bp_shell_pkg::ErrNone) begin
         status_q <= fault;
-        layer_q  <= core_failed ? core_error_layer_i : state_q == StRun ? core_layer_i : '0;
+        layer_q  <= core_failed_q ? core_error_layer_i : state_q == StRun ? core_layer_i : '0;
       end
       if (state_q == StLoad && done_o) loaded_q <= 1'b1;
       if (run_start_o) core_busy_q <= 1'b1;
@@ -189,6 +199,7 @@ module bp_ctrl (
     if (rst_ni) begin
       a_state:     assert (state_q <= StStop);
       a_one_start: assert (!(load_start_o && run_start_o));
+      a_failed:    assert (state_q == StCheck || failed == (state_q != StStop && fault != bp_shell_pkg::ErrNone));
       a_owed:      assert (!done_o || (!read_busy_i || status_q == bp_shell_pkg::ErrNone));
       a_core_idle: assert (!run_start_o || !core_busy_q);
     end

@@ -69,7 +69,7 @@ module bp_fill #(
   logic        line_valid, line_bad, line_last, line_next;
   logic [31:0] line_addr;
   logic [10:0] words_q;
-  always_ff @(posedge clk_i) words_q <= (11'(last_block) + 11'd1) * 11'(planes);
+  always_ff @(posedge clk_i) words_q <= 11'(bp_pkg::times(16'(last_block) + 16'd1, planes));
 
   bp_lines u_lines (
     .clk_i, .rst_ni, .start_i, .next_i(line_next), .first_i(record_i[159:128]), .pitch_i(record_i[127:112]),

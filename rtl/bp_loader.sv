@@ -105,9 +105,10 @@ module bp_loader #(
   logic [7:0]  words;                // of the present section's record
   logic [15:0] rec_q, recs;          // record being filled; records of the section
   logic [7:0]  error_q, error_d;
-  logic        pop, rec_done, section_done, section;
+  logic        pop, rec_done, rec_last_q, section_done, section, empty;
   logic [63:0] behind;
   logic        streaming_q;
+  logic [5:0]  none_q;               // sections of the load without records
   logic [15:0] base_q, records_q;    // of the block's section
 
   // ---- header ----
@@ -123,6 +124,15 @@ module bp_loader #(
   assign n_weight = head_q[3][63:32];
   assign stream_words = head_q[5][63:32];
 
+  // Times a constant by its bits, without a DSP.
+  logic [31:0] weight_words;
+  always_comb begin
+    weight_words = '0;
+    for (int i = 0; i < 8; i++) begin
+      if (WeightWords[i]) weight_words = weight_words + ({16'd0, n_weight[15:0]} << i);
+    end
+  end
+
   // Registered twice on the way: the words that count are there three cycles before the check.
   logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q, has_scratch_q, has_ring_q;
   logic [32:0] all_words_q;            // of header, tables and stream
@@ -130,7 +140,7 @@ module bp_loader #(
     words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
                     32'(n_layer) * 32'(LayerWords) + 32'(n_kword) * 32'(KwordWords) +
                     32'(n_coef) * 32'(CoefWords) + 32'(n_scale) * 32'(ScaleWords);
-    weight_words_q <= {16'd0, n_weight[15:0]} * 32'(WeightWords);
+    weight_words_q <= weight_words;
     has_stream_q <= stream_words != '0;
     has_scratch_q <= head_q[4][63:48] != '0;
     has_ring_q <= 32'(n_layer) != LayerDepth;
@@ -166,20 +176,27 @@ module bp_loader #(
 
   // ---- the stream ----
   typedef struct packed {
+    logic [15:0] records;
+    logic [15:0] first;
+    logic [15:0] kind;
+  } section_t;
+  typedef struct packed {
     logic [15:0] after;                // layers that must have ended
     logic [15:0] records;
     logic [15:0] first;
     logic [15:0] kind;
   } block_t;
+  section_t block_in;                  // on its way in
   block_t block;
-  logic        block_bad, block_may, block_end, block_end_q, record_end_q;
+  logic        block_bad_q, block_may, block_end, block_end_q, record_end_q;
   logic [15:0] layers_in_q, depth;
   logic [23:0] blocks_in_q;
   logic [15:0] place_q;                // of the next layer record: a ring behind record 0
 
   assign block = shift_q[ShiftBits-1 -: 64];
+  assign block_in = beat_data_i[47:0];
   always_comb begin
-    unique case (block.kind[7:0])
+    unique case (block_in.kind[7:0])
       bp_shell_pkg::KindMap:    depth = 16'(MapDepth);
       bp_shell_pkg::KindKword:  depth = 16'(KwordDepth);
       bp_shell_pkg::KindCoef:   depth = 16'(CoefDepth);
@@ -190,9 +207,11 @@ module bp_loader #(
       default:                  depth = 16'd0;
     endcase
   end
-  assign block_bad = block.kind != 16'(bp_shell_pkg::KindEnd) &&
-                     (block.kind[15:8] != '0 || block.records == '0 ||
-                      17'(block.first) + 17'(block.records) > 17'(depth));
+  always_ff @(posedge clk_i) begin
+    if (pop) block_bad_q <= block_in.kind != 16'(bp_shell_pkg::KindEnd) &&
+                            (block_in.kind[15:8] != '0 || block_in.records == '0 ||
+                             17'(block_in.first) + 17'(block_in.records) > 17'(depth));
+  end
   assign block_may = block.after <= ended_i;
   assign block_end = streaming_q && ((section_done && state_q != StFill) || fill_done_i ||
                                      (state_q == StWait && block.kind == 16'(bp_shell_pkg::KindEnd)));
@@ -221,13 +240,15 @@ module bp_loader #(
   assign stuck_o = !streaming_q || (state_q == StWait && !block_may) || (state_q == StCommand && image_left_i) ||
                    (state_q != StCommand && state_q != StFilling && !beat_valid_i && !rd_busy_i);
 
-  // What is left of the stream behind this segment.
+  // What is left of the stream behind this segment; the next one, told by a FILL's last word, is longer.
   logic [31:0] left_q, next_words;
   logic [63:0] next_q;
-  logic        segment;
+  logic        segment, fill_error_q, too_long_q;
   assign segment = (state_q == StCommand && rd_start_o) || segment_i;
   assign next_words = segment_i ? shift_q[ShiftBits-64 +: 32] : rd_beats_o;
   always_ff @(posedge clk_i) begin
+    fill_error_q <= fill_error_i;
+    if (pop) too_long_q <= left_q < beat_data_i[31:0];
     fill_start_o <= section_done && state_q == StFill && !stop_i;
     if (run_start_i) left_q <= stream_words;
     else if (segment) left_q <= left_q - next_words;
@@ -242,10 +263,18 @@ module bp_loader #(
   // An empty section is left at once; the pop waits for a section with something in it.
   assign section = state_q == StMap || state_q == StLayer || state_q == StKword ||
                    state_q == StCoef || state_q == StScale || state_q == StWeight || state_q == StFill;
-  assign beat_ready_o = state_q == StHeader || state_q == StBlock || (section && rec_q != recs);
+  assign beat_ready_o = state_q == StHeader || state_q == StBlock || (section && !empty);
   assign pop = beat_valid_i & beat_ready_o;
   assign rec_done = pop && word_q == words - 8'd1;
-  assign section_done = section && (recs == '0 || (rec_done && rec_q == recs - 16'd1));
+  assign section_done = section && (empty || (rec_done && rec_last_q));
+  // A record has two words at least, so the flag is there before its last.
+  always_ff @(posedge clk_i) begin
+    rec_last_q <= rec_q == recs - 16'd1;
+    none_q <= {n_weight[15:0] == '0, n_scale == '0, n_coef == '0, n_kword == '0, n_layer == '0, n_map == '0};
+  end
+  // Blocks of a stream are never empty.
+  assign empty = !streaming_q && ((state_q == StMap && none_q[0]) || (state_q == StLayer && none_q[1]) || (state_q == StKword && none_q[2]) ||
+                                  (state_q == StCoef && none_q[3]) || (state_q == StScale && none_q[4]) || (state_q == StWeight && none_q[5]));
 
   always_comb begin
     state_d = state_q;
@@ -318,12 +347,12 @@ module bp_loader #(
           bp_shell_pkg::KindFill:   state_d = StFill;
           default:                  state_d = StIdle;
         endcase
-        if (block_bad) state_d = StFail;
+        if (block_bad_q) state_d = StFail;
         else if (!block_may) state_d = StWait;
       end
       StFill: if (section_done) state_d = StFilling;
       StFilling: begin
-        if (fill_error_i || (fill_start_o && left_q < shift_q[ShiftBits-64 +: 32])) state_d = StFail;
+        if (fill_error_q || (fill_start_o && too_long_q)) state_d = StFail;
         else if (fill_done_i) state_d = StBlock;
       end
       default: state_d = StIdle;
@@ -348,7 +377,7 @@ module bp_loader #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (state_q != state_d) begin
+    if (!beat_ready_o || section_done) begin
       word_q <= '0;
       rec_q  <= '0;
     end else if (pop) begin
@@ -418,7 +447,7 @@ module bp_loader #(
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       a_state: assert (state_q <= StFilling);
-      a_word:  assert (word_q < words);
+      a_word:  assert (!beat_ready_o || word_q < words);
       a_start: assert (!start_i || state_q == StIdle);
     end
   end

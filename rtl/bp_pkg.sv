@@ -111,6 +111,11 @@ package bp_pkg;
     logic [1:0]       ahead;
   } place_t;
 
+  // a x b without a DSP, for numbers that stand still long before they count.
+  function automatic logic [19:0] times(input logic [15:0] a, input logic [3:0] b);
+    times = (b[0] ? 20'(a) : 20'd0) + (b[1] ? {3'd0, a, 1'b0} : 20'd0) + ((b[2] ? {2'd0, a, 2'd0} : 20'd0) + (b[3] ? {1'b0, a, 3'd0} : 20'd0));
+  endfunction
+
   // What goes with a window.
   typedef struct packed {
     logic        first;           // window of a tile

@@ -64,18 +64,23 @@ module bp_seq #(
   logic           first_q;
   bp_pkg::layer_t layer_q;
   bp_pkg::map_t   map_q;
-  logic [7:0]     error, layer_error, map_error, check_q, unit_error_q;
-  logic           is_input, is_mac, is_pool, logits, paired, finished, stop, good;
+  logic [7:0]     error, layer_error, check_q, unit_error_q;
+  logic           layer_bad_q, map_bad, map_bad_q;
+  logic           is_input_q, is_mac_q, is_pool_q, logits, paired, finished, stop, good;
   logic [15:0]    first_group, groups_there;
   logic [16:0]    last_group_q;            // behind the layer's last output group
   logic [3:0]     raw_planes;              // 8 / P of INPUT
 
-  assign is_input = layer_q.op == bp_pkg::OpInput;
-  assign is_mac   = layer_q.op == bp_pkg::OpMac;
-  assign is_pool  = layer_q.op == bp_pkg::OpMaxpool;
-  assign logits   = is_mac && layer_q.flags[bp_pkg::LyLogits];
+  always_ff @(posedge clk_i) begin
+    if (state_q == StDecode) begin
+      is_input_q <= layer_i.op == bp_pkg::OpInput;
+      is_mac_q   <= layer_i.op == bp_pkg::OpMac;
+      is_pool_q  <= layer_i.op == bp_pkg::OpMaxpool;
+    end
+  end
+  assign logits   = is_mac_q && layer_q.flags[bp_pkg::LyLogits];
   // Two groups of a paired map for each of the layer's; the last may lack one.
-  assign paired = is_mac & map_i.paired;
+  assign paired = is_mac_q & map_i.paired;
   assign groups_there = paired ? 16'(map_i.groups[15:1]) + 16'(map_i.groups[0]) : map_i.groups;
   assign first_group = (layer_i.op == bp_pkg::OpMac) ? layer_i.arg3 : layer_i.arg2;
   assign raw_planes = {layer_q.arg1[0], layer_q.arg1[1], layer_q.arg1[2], layer_q.arg1[3]};
@@ -83,37 +88,39 @@ module bp_seq #(
   // ---- checks ----
   always_comb begin
     layer_error = bp_pkg::ErrNone;
-    if (index_q >= n_layer_i || !(is_input || is_mac || is_pool) || (index_q == '0 && !is_input)) begin
+    if (index_q >= n_layer_i || !(is_input_q || is_mac_q || is_pool_q) || (index_q == '0 && !is_input_q)) begin
       layer_error = bp_pkg::ErrOp;
-    end else if (is_mac) begin
+    end else if (is_mac_q) begin
       if (layer_q.count == '0 || layer_q.misc[7:0] > 8'd47) layer_error = bp_pkg::ErrOp;
       else if (logits && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
       else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M) ||
                           (layer_q.flags[bp_pkg::LyMore] && layer_q.logits[0])))
         layer_error = bp_pkg::ErrIo;
       else if (17'(layer_q.arg2) + 17'(layer_q.count) > 17'(n_scale_i)) layer_error = bp_pkg::ErrScale;
-    end else if (is_pool) begin
+    end else if (is_pool_q) begin
       if (layer_q.count == '0 || layer_q.arg3 == '0 || layer_q.arg3[15:9] != '0) layer_error = bp_pkg::ErrOp;
       else if (layer_q.arg1 >= n_map_i || layer_q.arg1[15:8] != '0) layer_error = bp_pkg::ErrMap;
     end
   end
 
   always_comb begin
-    map_error = bp_pkg::ErrNone;
+    map_bad = 1'b0;
     if (!logits) begin
       if (layer_q.out_map >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
           map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0 ||
           map_i.h != layer_q.rows || map_i.w != layer_q.cols ||
-          (is_input ? map_i.groups == '0 || map_i.planes != raw_planes
+          (is_input_q ? map_i.groups == '0 || map_i.planes != raw_planes
                     : last_group_q > 17'(groups_there) || (paired && map_i.planes > 4'd4)))
-        map_error = bp_pkg::ErrMap;
+        map_bad = 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || state_q == StIdle) unit_error_q <= bp_pkg::ErrNone;
     else unit_error_q <= unit_error_i;
-    check_q <= (layer_error != '0) ? layer_error : map_error;
+    check_q <= layer_error;
+    layer_bad_q <= layer_error != '0;
+    map_bad_q <= map_bad;
   end
 
   // Neither side can go on. The other's last step takes a few cycles to be seen.
@@ -126,12 +133,12 @@ module bp_seq #(
   assign error = abort_i ? bp_pkg::ErrAbort :
                  starved ? bp_pkg::ErrStream :
                  (unit_error_q != '0) ? unit_error_q :
-                 (state_q == StGo) ? check_q :
-                 (state_q == StRun && is_input && input_done_i) ? input_error_i : bp_pkg::ErrNone;
+                 (state_q == StGo) ? (layer_bad_q ? check_q : map_bad_q ? bp_pkg::ErrMap : bp_pkg::ErrNone) :
+                 (state_q == StRun && is_input_q && input_done_i) ? input_error_i : bp_pkg::ErrNone;
 
   // ---- states ----
   assign stop = state_q != StIdle && (error != '0 || state_q == StEnd);
-  assign finished = is_input ? input_done_i : unit_done_i;
+  assign finished = is_input_q ? input_done_i : unit_done_i;
 
   always_comb begin
     state_d = state_q;
@@ -180,10 +187,10 @@ module bp_seq #(
   assign layer_o      = layer_q;
   assign map_o        = map_q;
   assign last_block_o = 7'((layer_q.cols[9:0] - 10'd1) >> $clog2(N));
-  assign good         = state_q == StGo && check_q == '0;
-  assign input_go_o   = good && is_input;
-  assign mac_go_o     = good && is_mac;
-  assign pool_go_o    = good && is_pool;
+  assign good         = state_q == StGo && !layer_bad_q && !map_bad_q;
+  assign input_go_o   = good && is_input_q;
+  assign mac_go_o     = good && is_mac_q;
+  assign pool_go_o    = good && is_pool_q;
   assign running_o    = state_q != StIdle;
   assign done_o       = stop;
   assign error_o      = error;

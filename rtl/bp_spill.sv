@@ -61,7 +61,7 @@ module bp_spill #(
   logic [10:0] words_q;
   logic [6:0]  blocks;               // less one
   assign blocks = 7'((layer.cols[9:0] - 10'd1) >> LgN);
-  always_ff @(posedge clk_i) words_q <= (11'(blocks) + 11'd1) * 11'(planes_i);
+  always_ff @(posedge clk_i) words_q <= 11'(bp_pkg::times(16'(blocks) + 16'd1, planes_i));
 
   bp_lines u_lines (
     .clk_i, .rst_ni, .start_i, .next_i(line_next), .first_i(layer.logits), .pitch_i(layer.hi), .whole_i(16'(layer.lo[15:4])),

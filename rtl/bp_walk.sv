@@ -145,7 +145,7 @@ module bp_walk #(
         error_d = pool ? bp_pkg::ErrMap : bp_pkg::ErrKword;
       else if (pool && map_i.planes != out_planes_i)
         error_d = bp_pkg::ErrMap;
-      else if (!pool && 17'(kword_q1.coef) + 17'(map_i.planes * kword_q1.wn) > 17'(n_coef_i))
+      else if (!pool && 17'(kword_q1.coef) + 17'(bp_pkg::times(16'(kword_q1.wn[3:0]), map_i.planes)) > 17'(n_coef_i))
         error_d = bp_pkg::ErrCoef;
       else if (!pool && 32'(kword_q1.waddr) + 32'(kword_q1.wn) > n_weight_i)
         error_d = bp_pkg::ErrWeight;
@@ -267,7 +267,7 @@ module bp_walk #(
       base_q3      <= map_q2.base;
       row_off_q3   <= 30'($signed(row_q2[12:2]) * $signed({1'b0, map_q2.row_stride}));
       col_off_q3   <= 30'(first_block * $signed({1'b0, map_q2.px_stride}));
-      group_off_q3 <= 30'($signed({1'b0, kword_q2.group}) * $signed({1'b0, map_q2.planes}));
+      group_off_q3 <= 30'(bp_pkg::times(kword_q2.group, map_q2.planes));
     end
   end
 

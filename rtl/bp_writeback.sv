@@ -109,7 +109,7 @@ module bp_writeback #(
 
   logic [15:0] first_group;
   assign first_group = pool ? layer_i.arg2 : layer_i.arg3;
-  assign start_addr = AddrW'(map_i.base) + (AddrW'(first_group * map_i.planes) << paired);
+  assign start_addr = AddrW'(map_i.base) + (AddrW'(bp_pkg::times(first_group, map_i.planes)) << paired);
 
   logic [AddrW-1:0] next_group_addr, next_row_addr;
   assign next_group_addr = group_addr_q + (AddrW'(map_i.planes) << paired);
@@ -159,7 +159,7 @@ module bp_writeback #(
 
   assign out_of_range = addr[AddrW-1:Aw] != '0 && !spill;
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
-  assign we_o = write & !out_of_range & !spill;
+  assign we_o = write & !spill;              // where it is out of range the run fails: what is written does not matter
   assign write_o = write & !spill;
   assign bank_o = y_q[1:0] + group_q + 2'(half_q);
   assign addr_o = addr[Aw-1:0];

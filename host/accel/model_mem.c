@@ -498,7 +498,7 @@ int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64
             refill(&credit, rate);
     }
     int64_t written = now - 1;
-    return (written > core_done ? written : core_done) + 2;
+    return (written > core_done ? written : core_done + 1) + 2;    /* bp_ctrl judges the engine's end a cycle later */
 }
 
 /* ---- load: bp_loader ---- */
