@@ -5,21 +5,26 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "cmd/contender.h"
 #include "cmd/output.h"
 #include "cmd/pipeline.h"
 #include "compress/compress.h"
+#include "pack/pack.h"
 #include "report/sweep.h"
 
-enum { MAX_BOARDS = 16, BITS = 8, MAX_POINTS = MAX_BOARDS * BITS * BITS, WHY = 512 };
+enum { MAX_BOARDS = 16, MAX_KEEP = 8, BITS = 8, MAX_POINTS = MAX_KEEP * MAX_BOARDS * BITS * BITS, WHY = 512 };
 
 struct range { int lo, hi; };
 
 struct sweep {
     const struct cmd *cmd;
-    const char *model, *boards, *w, *a, *data, *input, *out;
+    const char *model, *boards, *w, *a, *keep, *prune, *data, *input, *out;
     long held_out, images, pad;
     bool flip;
     struct range w_range, a_range;
+    double share[MAX_KEEP];              /* of channels that stay */
+    int n_share;
+    enum compress_prune_method method;
     struct hw hw[MAX_BOARDS];
     struct report_sweep_board board[MAX_BOARDS];
     struct base_pool *pool;
@@ -44,6 +49,22 @@ static int read_range(struct range *out, const char *option, const char *text)
         return base_fail(BASE_INPUT, "sweep: --%s takes one width or a range within 1-8, not '%.40s'", option, text);
     *out = (struct range){ (int)lo, (int)hi };
     return BASE_OK;
+}
+
+static int read_shares(struct sweep *s)
+{
+    for (const char *at = s->keep; *at;) {
+        char *end;
+        double v = strtod(at, &end);
+        if (end == at || (*end && (*end != ',' || !end[1])) || !(v > 0 && v <= 1) || s->n_share == MAX_KEEP)
+            return base_fail(BASE_INPUT, "sweep: --keep takes up to %d shares of channels, above 0 and up to 1, separated by commas, not '%.40s'", MAX_KEEP, s->keep);
+        for (int i = 0; i < s->n_share; i++)
+            if (!(s->share[i] < v || s->share[i] > v))
+                return base_fail(BASE_INPUT, "sweep: --keep names %g twice", v);
+        s->share[s->n_share++] = v;
+        at = end + (*end == ',');
+    }
+    return s->n_share ? BASE_OK : base_fail(BASE_INPUT, "sweep: --keep names no share");
 }
 
 static int read_boards(struct sweep *s)
@@ -118,8 +139,32 @@ static int count_cycles(struct report_sweep_point *p, const struct fixed_net *ne
     return rc;
 }
 
+/* Channels stay in steps that suit every board. */
+static int channel_step(const struct sweep *s)
+{
+    int step = 1;
+    for (int b = 0; b < s->result.n_board; b++)
+        step = BASE_MAX(step, contender_channel_step(&s->hw[b]));
+    return step;
+}
+
+/* The share is every layer's that has channels of its own. */
+static int prune_recipe(struct compress_recipe *r, const struct sweep *s, const struct graph *g, const struct graph_layers *ls, double share)
+{
+    int *decider = BASE_NEW_N(int, ls->n);
+    int rc = decider ? compress_recipe_keep_deciders(decider, g, ls) : BASE_NOMEM;
+    for (int i = 0; !rc && i < ls->n; i++)
+        if (decider[i] == i)
+            r->layer[i].keep = share;
+    r->prune.method = s->method;
+    if (!rc)
+        rc = compress_recipe_settle(r, g, ls, channel_step(s));
+    base_free(decider);
+    return rc;
+}
+
 /* One pair of widths on every board: the network is quantized once. */
-static int measure(struct sweep *s, int w_bits, int a_bits)
+static int measure(struct sweep *s, double share, int w_bits, int a_bits)
 {
     struct compress_recipe r;
     struct compress_size size;
@@ -131,17 +176,25 @@ static int measure(struct sweep *s, int w_bits, int a_bits)
     int first = s->result.n_point, rc = compress_recipe_default(&r, g, ls, w_bits, a_bits);
     if (rc)
         return rc;
+    if (share < 1 && (rc = prune_recipe(&r, s, g, ls, share))) {
+        compress_recipe_free(&r);
+        return rc;
+    }
     compress_recipe_size(&size, &r, g, ls);
     for (int b = 0; b < s->result.n_board; b++)
-        s->point[s->result.n_point++] = (struct report_sweep_point){ .board = b, .w_bits = w_bits, .a_bits = a_bits, .weight_bytes = size.weight_bytes, .top1 = -1 };
-    if (!s->data)
+        s->point[s->result.n_point++] = (struct report_sweep_point){ .board = b, .w_bits = w_bits, .a_bits = a_bits, .keep = share, .weight_bytes = size.weight_bytes, .top1 = -1 };
+    if (!s->data) {
         o.batchnorm_images = 0;
+        o.draft = true;
+    }
     o.val_images = s->data ? s->result.images : -1;
     rc = compress_evaluate(&val, &net, s->bench.cache, &r, &o);
     if (rc) {
         rc = note_why(s, first, s->result.n_board, rc);
     } else {
         for (int b = 0; !rc && b < s->result.n_board; b++) {
+            if (share < 1)
+                s->point[first + b].weight_bytes = (int64_t)pack_weight_bytes(net);
             s->point[first + b].top1 = s->data ? val.top1 : -1;
             rc = note_why(s, first + b, 1, count_cycles(&s->point[first + b], net, &s->hw[b]));
         }
@@ -155,12 +208,13 @@ static int measure_all(struct sweep *s)
 {
     struct base_progress p;
     int rows = s->w_range.hi - s->w_range.lo + 1, columns = s->a_range.hi - s->a_range.lo + 1, done = 0, rc = BASE_OK;
-    base_progress_begin(&p, "sweep", rows * columns);
-    for (int w = s->w_range.lo; !rc && w <= s->w_range.hi; w++)
-        for (int a = s->a_range.lo; !rc && a <= s->a_range.hi; a++) {
-            rc = base_stop_requested() ? base_fail(BASE_STOPPED, "sweep: stopped") : measure(s, w, a);
-            base_progress_update(&p, ++done, "w%d a%d", w, a);
-        }
+    base_progress_begin(&p, "sweep", s->n_share * rows * columns);
+    for (int k = 0; k < s->n_share; k++)
+        for (int w = s->w_range.lo; !rc && w <= s->w_range.hi; w++)
+            for (int a = s->a_range.lo; !rc && a <= s->a_range.hi; a++) {
+                rc = base_stop_requested() ? base_fail(BASE_STOPPED, "sweep: stopped") : measure(s, s->share[k], w, a);
+                base_progress_update(&p, ++done, "%g w%d a%d", s->share[k], w, a);
+            }
     base_progress_end(&p, "%d points", s->result.n_point);
     return rc;
 }
@@ -169,8 +223,8 @@ static int measure_all(struct sweep *s)
 
 static bool dominates(const struct sweep *s, const struct report_sweep_point *p, const struct report_sweep_point *q)
 {
-    bool good = s->data ? p->top1 >= q->top1 : p->w_bits >= q->w_bits && p->a_bits >= q->a_bits;
-    bool better = s->data ? p->top1 > q->top1 : p->w_bits > q->w_bits || p->a_bits > q->a_bits;
+    bool good = s->data ? p->top1 >= q->top1 : p->w_bits >= q->w_bits && p->a_bits >= q->a_bits && p->keep >= q->keep;
+    bool better = s->data ? p->top1 > q->top1 : p->w_bits > q->w_bits || p->a_bits > q->a_bits || p->keep > q->keep;
     return p->cycles > 0 && good && p->latency_ms <= q->latency_ms && (better || p->latency_ms < q->latency_ms);
 }
 
@@ -192,7 +246,7 @@ static json_t *points_json(const struct sweep *s)
     json_t *list = json_array();
     for (int i = 0; i < s->result.n_point; i++) {
         const struct report_sweep_point *p = &s->point[i];
-        json_t *j = json_pack("{s:o, s:i, s:i, s:b, s:I, s:b}", "board", cmd_json_text(s->board[p->board].name), "w_bits", p->w_bits, "a_bits", p->a_bits, "fits", p->cycles > 0,
+        json_t *j = json_pack("{s:o, s:f, s:i, s:i, s:b, s:I, s:b}", "board", cmd_json_text(s->board[p->board].name), "keep", p->keep, "w_bits", p->w_bits, "a_bits", p->a_bits, "fits", p->cycles > 0,
                               "weight_bytes", (json_int_t)p->weight_bytes, "pareto", p->pareto);
         if (p->cycles > 0)
             json_object_update_new(j, json_pack("{s:I, s:f, s:I}", "cycles", (json_int_t)p->cycles, "latency_ms", p->latency_ms, "ddr_bytes", (json_int_t)p->ddr_bytes));
@@ -215,15 +269,15 @@ static int print_json(const struct sweep *s)
                                     "boards", boards, "points", points_json(s), "wall_s", s->wall_s));
 }
 
-static const struct report_sweep_point *find_point(const struct sweep *s, int board, int w, int a)
+static const struct report_sweep_point *find_point(const struct sweep *s, int board, double keep, int w, int a)
 {
     for (int i = 0; i < s->result.n_point; i++)
-        if (s->point[i].board == board && s->point[i].w_bits == w && s->point[i].a_bits == a)
+        if (s->point[i].board == board && s->point[i].keep >= keep && s->point[i].keep <= keep && s->point[i].w_bits == w && s->point[i].a_bits == a)
             return &s->point[i];
     return NULL;
 }
 
-static void print_grid(const struct sweep *s, int board, bool accuracy)
+static void print_grid(const struct sweep *s, int board, double keep, bool accuracy)
 {
     printf("  %-8s", accuracy ? "top-1, %" : "cycles");
     for (int a = s->a_range.lo; a <= s->a_range.hi; a++)
@@ -232,7 +286,7 @@ static void print_grid(const struct sweep *s, int board, bool accuracy)
     for (int w = s->w_range.lo; w <= s->w_range.hi; w++) {
         printf("  w%-7d", w);
         for (int a = s->a_range.lo; a <= s->a_range.hi; a++) {
-            const struct report_sweep_point *p = find_point(s, board, w, a);
+            const struct report_sweep_point *p = find_point(s, board, keep, w, a);
             char mark = p && p->pareto ? '*' : ' ';
             if (!p || p->cycles <= 0)
                 printf("  %9s ", "-");
@@ -256,9 +310,13 @@ static int print_text(const struct sweep *s)
         const struct report_sweep_board *o = &s->board[b];
         printf("\n%s: %d x %d x %d, %g MHz (%s); predicted %d of %d LUT, %d of %d BRAM36, %d of %d DSP\n", o->name, o->m, o->n, o->k, o->clock_mhz, o->clock_is, o->lut, o->has_lut, o->bram36,
                o->has_bram36, o->dsp, o->has_dsp);
-        print_grid(s, b, false);
-        if (s->data)
-            print_grid(s, b, true);
+        for (int k = 0; k < s->n_share; k++) {
+            if (s->n_share > 1 || s->share[0] < 1)
+                printf("  %g of the channels\n", s->share[k]);
+            print_grid(s, b, s->share[k], false);
+            if (s->data)
+                print_grid(s, b, s->share[k], true);
+        }
     }
     if (s->out)
         printf("\n%s/sweep.html, sweep.csv\n", s->out);
@@ -287,12 +345,16 @@ static int sweep(struct sweep *s)
     if (!rc)
         rc = read_range(&s->a_range, "a", s->a);
     if (!rc)
+        rc = read_shares(s);
+    if (!rc)
+        rc = compress_prune_find(&s->method, s->prune);
+    if (!rc)
         rc = read_boards(s);
     if (!rc)
         rc = (s->pool = base_pool_new((int)s->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc)
         rc = open_bench(s);
-    s->result = (struct report_sweep){ .model = s->model, .data = s->data, .board = s->board, .n_board = s->result.n_board, .point = s->point, .images = s->result.images };
+    s->result = (struct report_sweep){ .model = s->model, .data = s->data, .board = s->board, .n_board = s->result.n_board, .point = s->point, .keep = s->share, .n_keep = s->n_share, .images = s->result.images };
     if (!rc)
         rc = measure_all(s);
     if (rc)
@@ -315,6 +377,8 @@ int cmd_sweep(int argc, char **argv)
         return cmd_fail(BASE_NOMEM);
     s->boards = "pynq-z2";
     s->w = s->a = "1-8";
+    s->keep = "1";
+    s->prune = "magnitude-l1";
     s->held_out = 5000;
     s->images = 1000;
     s->pad = 2;
@@ -322,6 +386,8 @@ int cmd_sweep(int argc, char **argv)
         { "board", CMD_TEXT, &s->boards, "B[,B]", "names or files of board descriptions (default: pynq-z2)" },
         { "w", CMD_TEXT, &s->w, "LO-HI", "weight bits (default 1-8)" },
         { "a", CMD_TEXT, &s->a, "LO-HI", "activation bits (default 1-8)" },
+        { "keep", CMD_TEXT, &s->keep, "S[,S]", "shares of channels that stay in every layer that can lose some (default 1)" },
+        { "prune", CMD_TEXT, &s->prune, "METHOD", "who chooses which channels go, with --keep: magnitude-l1, magnitude-l2, bn-scale, lasso, dcp" },
         { "data", CMD_TEXT, &s->data, "SPEC", "measure accuracy as well: idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
         { "images", CMD_INT, &s->images, "N", "held-out images that accuracy is measured on (default 1000)" },
         { "held-out", CMD_INT, &s->held_out, "N", "training images kept for validation (default 5000)" },

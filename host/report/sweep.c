@@ -10,7 +10,7 @@
 int report_sweep_csv(const struct report_sweep *s, const char *path)
 {
     struct base_text o = { 0 };
-    base_text_add(&o, "board,m,n,k,lut,bram36,dsp,clock_mhz,clock_is,w_bits,a_bits,cycles,cycles_source,latency_ms,weight_bytes,ddr_bytes,top1,pareto,why\n");
+    base_text_add(&o, "board,m,n,k,lut,bram36,dsp,clock_mhz,clock_is,w_bits,a_bits,cycles,cycles_source,latency_ms,weight_bytes,ddr_bytes,top1,pareto,why,keep\n");
     for (int i = 0; i < s->n_point; i++) {
         const struct report_sweep_point *p = &s->point[i];
         const struct report_sweep_board *b = &s->board[p->board];
@@ -25,7 +25,7 @@ int report_sweep_csv(const struct report_sweep *s, const char *path)
             base_text_add(&o, "%.6f", p->top1);
         base_text_add(&o, ",%d,", p->pareto);
         base_text_add_csv(&o, p->why ? p->why : "");
-        base_text_add(&o, "\n");
+        base_text_add(&o, ",%g\n", p->keep);
     }
     int rc = o.failed ? BASE_NOMEM : base_file_write(path, o.s, o.len);
     base_text_free(&o);
@@ -39,12 +39,12 @@ enum { BITS = 8 };
 /* The points of one board by (weight bits, activation bits). */
 struct grid { const struct report_sweep_point *at[BITS + 1][BITS + 1]; bool row[BITS + 1], column[BITS + 1]; };
 
-static void make_grid(struct grid *g, const struct report_sweep *s, int board)
+static void make_grid(struct grid *g, const struct report_sweep *s, int board, double keep)
 {
     *g = (struct grid){ 0 };
     for (int i = 0; i < s->n_point; i++) {
         const struct report_sweep_point *p = &s->point[i];
-        if (p->board != board || p->w_bits < 1 || p->w_bits > BITS || p->a_bits < 1 || p->a_bits > BITS)
+        if (p->board != board || p->keep < keep || p->keep > keep || p->w_bits < 1 || p->w_bits > BITS || p->a_bits < 1 || p->a_bits > BITS)
             continue;
         g->at[p->w_bits][p->a_bits] = p;
         g->row[p->w_bits] = g->column[p->a_bits] = true;
@@ -126,21 +126,33 @@ static void add_map(struct base_text *o, const struct grid *g, const char *title
     base_text_add(o, "</tbody></table></div></section>\n");
 }
 
+/* Both maps of one board and one share of channels. */
+static void add_maps(struct base_text *o, const struct report_sweep *s, int board, double keep)
+{
+    struct grid g;
+    char title[64], share[32] = "";
+    make_grid(&g, s, board, keep);
+    if (s->n_keep > 1 || keep < 1)
+        snprintf(share, sizeof share, ", %g of the channels", keep);
+    snprintf(title, sizeof title, "Cycles per image%s", share);
+    add_map(o, &g, title, "By the cycle model, which equals the RTL. Bold: nothing at least as good costs less.", log_cycles);
+    snprintf(title, sizeof title, "Accuracy, %%%s", share);
+    if (s->data)
+        add_map(o, &g, title, "Quantized without training, on held-out training images.", accuracy);
+}
+
 static void add_board(struct base_text *o, const struct report_sweep *s, int board)
 {
     const struct report_sweep_board *b = &s->board[board];
     char buf[32], of[32];
-    struct grid g;
-    make_grid(&g, s, board);
     base_text_add(o, "<header class=\"part\"><h2>");
     report_escape(o, b->name);
     base_text_add(o, "</h2><p>%d x %d x %d, %g MHz (%s), part ", b->m, b->n, b->k, b->clock_mhz, b->clock_is);
     report_escape(o, b->part);
     base_text_add(o, "; predicted %s of %s LUT", report_grouped(buf, b->lut), report_grouped(of, b->has_lut));
     base_text_add(o, ", %d of %d BRAM36, %d of %d DSP</p></header>\n", b->bram36, b->has_bram36, b->dsp, b->has_dsp);
-    add_map(o, &g, "Cycles per image", "By the cycle model, which equals the RTL. Bold: nothing at least as good costs less.", log_cycles);
-    if (s->data)
-        add_map(o, &g, "Accuracy, %", "Quantized without training, on held-out training images.", accuracy);
+    for (int k = 0; k < s->n_keep; k++)
+        add_maps(o, s, board, s->keep[k]);
 }
 
 int report_sweep_html(const struct report_sweep *s, const char *path)

@@ -15,6 +15,7 @@ struct report_sweep_board {
 struct report_sweep_point {
     int board;                             /* index */
     int w_bits, a_bits;
+    double keep;                           /* share of every layer's channels, 0..1 */
     int64_t cycles;                        /* by the model; 0: does not run */
     int64_t weight_bytes, ddr_bytes;
     double latency_ms;
@@ -29,6 +30,8 @@ struct report_sweep {
     int n_board;
     const struct report_sweep_point *point;
     int n_point;
+    const double *keep;                    /* the shares of the points, each once */
+    int n_keep;
     int images;                            /* that top1 was measured on */
 };
 

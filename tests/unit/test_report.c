@@ -164,23 +164,25 @@ static void sweep_has_every_point_and_escapes(void **state)
         { .name = hostile, .part = "other", .clock_is = "assumed", .m = 16, .n = 16, .k = 144, .clock_mhz = 200 },
     };
     const struct report_sweep_point points[] = {
-        { .board = 0, .w_bits = 2, .a_bits = 4, .cycles = 1234567, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = 8.230447, .top1 = .875, .pareto = true },
-        { .board = 0, .w_bits = 3, .a_bits = 4, .weight_bytes = 78, .top1 = -1, .why = "too big: \"a,b\" <x>" },
-        { .board = 1, .w_bits = 2, .a_bits = 4, .cycles = 4321, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = .021605, .top1 = .875 },
+        { .board = 0, .keep = 1, .w_bits = 2, .a_bits = 4, .cycles = 1234567, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = 8.230447, .top1 = .875, .pareto = true },
+        { .board = 0, .keep = 1, .w_bits = 3, .a_bits = 4, .weight_bytes = 78, .top1 = -1, .why = "too big: \"a,b\" <x>" },
+        { .board = 1, .keep = .5, .w_bits = 2, .a_bits = 4, .cycles = 4321, .weight_bytes = 77, .ddr_bytes = 99, .latency_ms = .021605, .top1 = .875 },
     };
-    const struct report_sweep s = { .model = hostile, .data = "idx:<here>", .board = boards, .n_board = 2, .point = points, .n_point = 3, .images = 100 };
+    const double shares[] = { 1, .5 };
+    const struct report_sweep s = { .model = hostile, .data = "idx:<here>", .board = boards, .n_board = 2, .point = points, .n_point = 3, .keep = shares, .n_keep = 2, .images = 100 };
     const char *dir = unit_scratch();
     assert_ok(report_sweep_csv(&s, unit_path(dir, "sweep.csv")));
     assert_ok(report_sweep_html(&s, unit_path(dir, "sweep.html")));
     char *csv = slurp(unit_path(dir, "sweep.csv")), *html = slurp(unit_path(dir, "sweep.html"));
-    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,2,4,1234567,model,8.230447,77,99,0.875000,1,\n"));
-    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,3,4,,,,78,0,,0,\"too big: \"\"a,b\"\" <x>\"\n"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,2,4,1234567,model,8.230447,77,99,0.875000,1,,1\n"));
+    assert_non_null(strstr(csv, "\nsmall,16,8,144,35000,100,200,150,assumed,3,4,,,,78,0,,0,\"too big: \"\"a,b\"\" <x>\",1\n"));
     assert_null(strstr(html, "<script"));
     assert_null(strstr(html, "<x>"));
     assert_null(strstr(html, "<here>"));
     assert_non_null(strstr(html, ">1,234,567</td>"));
     assert_non_null(strstr(html, "predicted 35,000 of 53,200 LUT, 100 of 140 BRAM36, 200 of 220 DSP"));
     assert_non_null(strstr(html, ">87.50</td>"));
+    assert_non_null(strstr(html, "Cycles per image, 0.5 of the channels"));
     assert_non_null(strstr(html, "too big: &quot;a,b&quot; &lt;x&gt;"));
     base_free(csv);
     base_free(html);
