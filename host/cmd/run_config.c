@@ -44,7 +44,7 @@ static const struct key keys[] = {
     { "target", "cycles", INT, AT(target.cycles), 1, 2147483647, "0" },
     { "target", "latency_ms", NUMBER, AT(target.latency_ms), 1e-6, 1e6, "0" },
     { "target", "max_loss", NUMBER, AT(target.max_loss), 0, 100, "100" },
-    { "search", "agent", TEXT, AT(search.agent), 0, 0, "evolve" },
+    { "search", "agent", TEXT, AT(search.agent), 0, 0, "gp" },
     { "search", "start", CHOICE, AT(search.start), 0, 0, "sensitivities|uniform" },
     { "search", "tied", CHOICE, AT(search.tied), 0, 0, "none|stage|network" },
     { "search", "backend", TEXT, AT(search.backend), 0, 0, "verilator" },
