@@ -441,6 +441,10 @@ bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRES
 bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe", PARALLEL=N trials in flight)
 	@BITPRESS_BENCH="$(or $(AGENTS),all)" BITPRESS_PARALLEL=$(or $(PARALLEL),1) $< 2>&1 | sed -un 's/^# //p'
 
+.PHONY: bench-search
+bench-search: $(BUILD)/bitpress sim-lib ## experiments on the search, resumable (BITPRESS_CIFAR10; ROWS="headline agents joint boards speed", SEEDS, TRIALS, OUT)
+	@scripts/bench_search.sh $(abspath $(BUILD))/bitpress
+
 # ---- results: recipes on the trained networks of configs/zoo -------------------
 .PHONY: bench-anchors
 bench-anchors: $(BUILD)/bitpress sim-lib ## RTL cycles of the networks of published FPGA designs (docs/comparison.md; NETS="NAME ...", WIDTHS="8 4")
