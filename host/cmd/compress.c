@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/candidate.h"
 #include "cmd/cmd.h"
 #include "cmd/contender.h"
 #include "cmd/ladder.h"
@@ -31,6 +32,8 @@ struct run {
     struct target target;
     const char *input;               /* YAML with the preprocessing, NULL: the model's own */
     struct space space;
+    struct candidate_bench judged_by;
+    struct candidate_queue *queue;   /* of a search with boards */
     double float_val;                /* on the images that candidates are judged by */
     double float_held;               /* on all held-out images, which finalists are judged by */
     char *cache_dir;
@@ -53,6 +56,20 @@ static char *file_in(const struct run *r, const char *name)
 }
 
 /* ---- the study ------------------------------------------------------------------------ */
+
+/* How many trials are in flight where the configuration does not say: as many as when the study began; of a new one, one for
+ * each board and one for the host. */
+static int set_parallel(struct run *r)
+{
+    long *n = &r->config.search.parallel;
+    char *was = NULL;
+    if (*n)
+        return BASE_OK;
+    int rc = r->resume ? search_study_get(r->study, "config.search.parallel", &was) : BASE_OK;
+    *n = was ? BASE_MIN(BASE_MAX(strtol(was, NULL, 10), 1), SEARCH_MAX_PARALLEL) : 1 + r->config.remote.commands.n;
+    base_free(was);
+    return rc;
+}
 
 /* What trials depend on; the study refuses to go on under another configuration. */
 static int bind_study(struct run *r)
@@ -92,6 +109,8 @@ static int open_study(struct run *r)
     bool there = base_file_exists(path);
     r->resume = r->resume && there;  /* without its study, what else lies there is not this run's */
     int rc = search_study_open(&r->study, path, r->resume ? SEARCH_RESUME : SEARCH_CREATE);
+    if (!rc)
+        rc = set_parallel(r);
     if (!rc)
         rc = bind_study(r);
     base_free(path);
@@ -200,36 +219,25 @@ static int64_t cost(void *ctx, const int *genes)
     return cycles == BASE_INPUT ? SEARCH_UNBUILDABLE : cycles;
 }
 
+/* Nothing here is random: the seeds of trials are not used. */
 static int evaluate(void *ctx, const int *genes, uint64_t seed, struct search_result *out)
 {
-    (void)seed;                      /* nothing here is random */
-    struct run *r = ctx;
-    struct compress_recipe recipe;
-    struct contender c;
-    int rc = space_recipe(&recipe, &r->space, genes);
-    if (rc)
-        return rc;
-    struct compress_options o = cheap_options(r);
-    o.hopeless_below = out->hopeless_below;
-    out->recipe_yaml = compress_recipe_text(&recipe, layers_of(r));
-    rc = contender_build(&c, "candidate", -1, &recipe, r->bench.cache, &r->hw, &o);
-    compress_recipe_free(&recipe);
-    if (rc)
-        return rc;
-    out->top1 = c.val_top1;
-    out->loss = r->float_val - c.val_top1;
-    out->size_bytes = c.size_bytes;
-    if (c.val_images < BASE_MIN(o.val_images, r->data.n_val)) {   /* hopeless: not worth a simulation */
-        out->rung = SEARCH_GIVEN_UP;
-        out->cycles = c.model_cycles;
-        out->cycles_source = "model";
-    } else {
-        rc = contender_score(&c, &r->scorer, r->data.val_pixels, 1, r->cache_dir);
-        out->cycles = rc ? 0 : c.score->cycles;
-        out->cycles_source = rc ? "" : c.score->cycles_source;
-    }
-    contender_free(&c);
-    return rc;
+    const struct run *r = ctx;
+    (void)seed;
+    return candidate_evaluate(&r->judged_by, genes, out);
+}
+
+static int start(void *ctx, int id, const int *genes, uint64_t seed, double hopeless_below)
+{
+    const struct run *r = ctx;
+    (void)seed;
+    return candidate_start(r->queue, id, genes, hopeless_below);
+}
+
+static int collect(void *ctx, int id, struct search_result *out)
+{
+    const struct run *r = ctx;
+    return candidate_collect(r->queue, id, out);
 }
 
 static int space_range_of(struct space_range *out, const struct run *r)
@@ -255,7 +263,26 @@ static struct search_job search_job_of(struct run *r)
 {
     const struct run_config *c = &r->config;
     return (struct search_job){ .space = &r->space.search, .objective = r->target.search, .agent = c->search.agent, .from = strcmp(c->search.start, "uniform") ? SEARCH_FROM_SENSITIVITIES : SEARCH_FROM_UNIFORM, .seed = (uint64_t)c->seed,
-                                .budget = (int)c->search.trials, .ctx = r, .evaluate = evaluate, .cost = cost };
+                                .budget = (int)c->search.trials, .parallel = (int)c->search.parallel, .ctx = r, .evaluate = evaluate, .cost = cost };
+}
+
+/* Boards measure some candidates while the host judges another. */
+static int search(struct run *r)
+{
+    struct search_job job = search_job_of(r);
+    r->judged_by = (struct candidate_bench){ .space = &r->space, .cache = r->bench.cache, .hw = &r->hw, .scorer = &r->scorer, .options = cheap_options(r), .pixels = r->data.val_pixels,
+                                             .n_val = r->data.n_val, .float_val = r->float_val, .cache_dir = r->cache_dir };
+    int rc = BASE_OK;
+    if (r->scorer.boards && job.parallel > 1) {
+        job.start = start;
+        job.collect = collect;
+        rc = candidate_queue_new(&r->queue, &r->judged_by, job.parallel);
+    }
+    if (!rc)
+        rc = search_run(r->study, &job);
+    candidate_queue_free(r->queue);
+    r->queue = NULL;
+    return rc;
 }
 
 /* Where hypervolume is measured from: chance, and the limit or the dearest uniform recipe. */
@@ -284,9 +311,8 @@ static int run_search(struct run *r)
         rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
     if (!rc && r->target.search.goal == SEARCH_PARETO)
         rc = set_reference(r);
-    const struct search_job job = search_job_of(r);
     if (!rc)
-        rc = search_run(r->study, &job);
+        rc = search(r);
     if (!rc)
         rc = search_study_trials(r->study, &r->trials);
     outcome_time(&r->outcome, "search", base_seconds() - start);

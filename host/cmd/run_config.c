@@ -48,6 +48,7 @@ static const struct key keys[] = {
     { "search", "start", CHOICE, AT(search.start), 0, 0, "sensitivities|uniform" },
     { "search", "tied", CHOICE, AT(search.tied), 0, 0, "none|stage|network" },
     { "search", "backend", TEXT, AT(search.backend), 0, 0, "verilator" },
+    { "search", "parallel", INT, AT(search.parallel), 0, 1024, "0" },
     { "search", "trials", INT, AT(search.trials), 1, 1e6, "48" },
     { "search", "w_min", INT, AT(search.w_min), 1, 8, "2" },
     { "search", "w_max", INT, AT(search.w_max), 1, 8, "8" },

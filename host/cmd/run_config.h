@@ -29,6 +29,7 @@ struct run_config {
         const char *agent, *backend;
         const char *start;           /* sensitivities | uniform */
         const char *tied;            /* layers that share genes: none | stage | network */
+        long parallel;               /* trials in flight; 0: as many as the study began with, else one more than there are boards */
         long trials, w_min, w_max, a_min, a_max;
         long validation, batchnorm;  /* images of the cheap rung */
         struct run_numbers keep;     /* shares of channels to choose from; none: every channel stays */

@@ -54,6 +54,46 @@ grep -q "dropped '$SCRATCH/dying.sh'" search.err || fail "the dying board was no
 "$BITPRESS" study export run/study.db --quiet >trials.csv
 [ "$(cut -d, -f9 trials.csv | sort -u | tr '\n' ' ')" = "cycles_source xrt-emulation " ] || fail "sources: $(cut -d, -f9 trials.csv | sort -u)"
 
+step "several candidates at once: the same trials on one board, on two, and on two of which one dies"
+# a board that does nothing until both have been asked for something
+cat >meet.sh <<END
+perl -e '\$| = 1; while (sysread STDIN, \$b, 65536) {
+    if (!\$met) { open F, ">asked.\$ARGV[0]"; for (1 .. 600) { last if \$met = -e "asked.a" && -e "asked.b"; select undef, undef, undef, 0.1 } \$met or die "alone\\n" }
+    print \$b }' \$1 | $serve --api model
+END
+cat >mortal.sh <<END
+$serve --api model | { stdbuf -o0 head -c 1500; kill \$\$; }
+END
+chmod +x meet.sh mortal.sh
+# trials NAME: what does not depend on when they ran
+trials() { "$BITPRESS" study export $1/study.db --quiet | grep -v '^f' | cut -d, -f1-9,14; }
+# several NAME COMMAND...: a search of 8 trials, three in flight
+several() {
+    local name=$1; shift
+    config $name.yaml $name 8
+    sed -i "s/search: {/search: {backend: remote, parallel: 3, /; s|^model: .*|model: $SCRATCH/run/model.onnx|; /^train:/d; s/epochs: 1/epochs: 0/" $name.yaml
+    printf 'remote: {commands: [%s]}\n' "$(printf '"%s",' "$@")" | sed 's/,]/]/' >>$name.yaml
+    code=0; "$BITPRESS" compress $name.yaml --json >$name.json 2>$name.err || code=$?
+    [ $code -le 1 ] || fail "$name: $code $(tail -5 $name.err)"
+    trials $name >$name.csv
+}
+several one "$serve --api model"
+several both "$SCRATCH/meet.sh a" "$SCRATCH/meet.sh b"
+several mortal "$SCRATCH/mortal.sh" "$serve --api model"
+diff one.csv both.csv || fail "one board and two boards: other trials"
+diff one.csv mortal.csv || fail "a board that died: other trials"
+! grep dropped both.err || fail "two boards were not asked at once"
+grep -q "dropped '$SCRATCH/mortal.sh'" mortal.err || fail "the dying board was not noticed: $(tail -5 mortal.err)"
+
+step "killed with three in flight, resumed: the same trials"
+rm -rf both/study.db* ; "$BITPRESS" compress both.yaml --quiet >killed.json 2>killed.err & pid=$!
+for _ in $(seq 300); do [ "$(trials both 2>/dev/null | grep -c ',done,')" -ge 4 ] && break; sleep 0.1; done
+kill -9 $pid; wait $pid 2>/dev/null || true
+sed -i 's/parallel: 3, //' both.yaml
+code=0; "$BITPRESS" compress both.yaml --resume --json >both.json 2>both.err || code=$?
+[ $code -le 1 ] || fail "resumed: $code $(tail -5 both.err)"
+trials both | diff one.csv - || fail "resumed: other trials"
+
 for _ in $(seq 50); do pgrep -f "$build/bitpress serve" >/dev/null || break; sleep 0.1; done
 ! pgrep -f "$build/bitpress serve" || fail "a board is left"
 echo "remote ok"
