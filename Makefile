@@ -437,6 +437,14 @@ bench-ptq: $(BUILD)/bitpress ## post-training quantization of ResNet-20 (BITPRES
 	@dir=$$(mktemp -d); SCRATCH=$$dir BITPRESS=$(abspath $(BUILD))/bitpress bash tests/e2e/long/ptq.sh; rc=$$?; rm -rf $$dir; exit $$rc
 
 # ---- agents of the search -----------------------------------------------------
+.PHONY: bench-ranks
+bench-ranks: $(BUILD)/bitpress ## one search by one process and by mpirun -n RANKS, one thread each (RANKS=2 TRIALS=60)
+	@BITPRESS=$< scripts/bench_ranks.sh $(or $(RANKS),2) $(or $(TRIALS),60)
+
+.PHONY: bench-master
+bench-master: $(BUILD)/tests/test_search_agents ## the search's own speed: proposals a second and idle time with 1 to 256 simulated workers (AGENTS="gp tpe")
+	@BITPRESS_BENCH="$(or $(AGENTS),random evolve tpe)" BITPRESS_WORKERS=1 $< 2>&1 | sed -un 's/^# //p'
+
 .PHONY: bench-agents
 bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe", PARALLEL=N trials in flight)
 	@BITPRESS_BENCH="$(or $(AGENTS),all)" BITPRESS_PARALLEL=$(or $(PARALLEL),1) $< 2>&1 | sed -un 's/^# //p'

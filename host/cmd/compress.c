@@ -7,9 +7,11 @@
 #include "cmd/candidate.h"
 #include "cmd/cmd.h"
 #include "cmd/contender.h"
+#include "cmd/crew.h"
 #include "cmd/ladder.h"
 #include "cmd/outcome.h"
 #include "cmd/pipeline.h"
+#include "cmd/ranks.h"
 #include "cmd/run_config.h"
 #include "cmd/space.h"
 #include "cmd/target.h"
@@ -34,6 +36,8 @@ struct run {
     struct space space;
     struct candidate_bench judged_by;
     struct candidate_queue *queue;   /* of a search with boards */
+    struct dist *dist;
+    struct crew *crew;               /* of a search by several ranks */
     double float_val;                /* on the images that candidates are judged by */
     double float_held;               /* on all held-out images, which finalists are judged by */
     char *cache_dir;
@@ -57,8 +61,8 @@ static char *file_in(const struct run *r, const char *name)
 
 /* ---- the study ------------------------------------------------------------------------ */
 
-/* How many trials are in flight where the configuration does not say: as many as when the study began; of a new one, one for
- * each board and one for the host. */
+/* How many trials are in flight where the configuration does not say: as many as when the study began; of a new one, two
+ * for each rank; or one for each board and one for the host. */
 static int set_parallel(struct run *r)
 {
     long *n = &r->config.search.parallel;
@@ -66,7 +70,8 @@ static int set_parallel(struct run *r)
     if (*n)
         return BASE_OK;
     int rc = r->resume ? search_study_get(r->study, "config.search.parallel", &was) : BASE_OK;
-    *n = was ? BASE_MIN(BASE_MAX(strtol(was, NULL, 10), 1), SEARCH_MAX_PARALLEL) : 1 + r->config.remote.commands.n;
+    *n = was ? BASE_MIN(BASE_MAX(strtol(was, NULL, 10), 1), SEARCH_MAX_PARALLEL)
+       : dist_ranks(r->dist) > 1 ? BASE_MIN(2 * dist_ranks(r->dist), SEARCH_MAX_PARALLEL) : 1 + r->config.remote.commands.n;
     base_free(was);
     return rc;
 }
@@ -197,6 +202,39 @@ static int float_network(struct run *r)
     return rc;
 }
 
+/* What the other ranks need of rank 0's: the network, and what it is worth. */
+static int share_float(struct run *r)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = BASE_OK;
+    char *path = file_in(r, "model.onnx"), *mine = base_format("%s/rank-%d.onnx", r->config.out, dist_rank(r->dist));
+    const bool first = dist_rank(r->dist) == 0, built_in = !pipeline_is_file(r->config.model);
+    if (!path || !mine)
+        rc = BASE_NOMEM;
+    if (!rc && first && built_in)
+        rc = base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
+    if (!rc)
+        rc = dist_broadcast(r->dist, &r->float_val, sizeof r->float_val);
+    if (!rc)
+        rc = dist_broadcast(r->dist, &len, sizeof len);
+    if (!rc && !bytes && len)
+        rc = (bytes = base_alloc(len)) ? BASE_OK : BASE_NOMEM;
+    if (!rc && len)
+        rc = dist_broadcast(r->dist, bytes, len);
+    if (!rc && !first && len) {
+        graph_free(r->graph);
+        r->graph = NULL;
+        rc = base_file_write(mine, bytes, len);
+        rc = rc ? rc : onnx_read(&r->graph, mine);
+        remove(mine);
+    }
+    base_free(bytes);
+    base_free(mine);
+    base_free(path);
+    return rc;
+}
+
 /* ---- the search --------------------------------------------------------------------------- */
 
 static struct compress_options cheap_options(const struct run *r)
@@ -231,13 +269,13 @@ static int start(void *ctx, int id, const int *genes, uint64_t seed, double hope
 {
     const struct run *r = ctx;
     (void)seed;
-    return candidate_start(r->queue, id, genes, hopeless_below);
+    return r->crew ? crew_start(r->crew, id, genes, hopeless_below) : candidate_start(r->queue, id, genes, hopeless_below);
 }
 
 static int collect(void *ctx, int id, struct search_result *out)
 {
     const struct run *r = ctx;
-    return candidate_collect(r->queue, id, out);
+    return r->crew ? crew_collect(r->crew, id, out) : candidate_collect(r->queue, id, out);
 }
 
 static int space_range_of(struct space_range *out, const struct run *r)
@@ -266,21 +304,31 @@ static struct search_job search_job_of(struct run *r)
                                 .budget = (int)c->search.trials, .parallel = (int)c->search.parallel, .ctx = r, .evaluate = evaluate, .cost = cost };
 }
 
-/* Boards measure some candidates while the host judges another. */
+static void set_bench(struct run *r)
+{
+    r->judged_by = (struct candidate_bench){ .space = &r->space, .cache = r->bench.cache, .hw = &r->hw, .scorer = &r->scorer, .options = cheap_options(r), .pixels = r->data.val_pixels,
+                                             .n_val = r->data.n_val, .float_val = r->float_val, .cache_dir = r->cache_dir };
+}
+
+/* By all ranks; or boards measure some candidates while the host judges another. */
 static int search(struct run *r)
 {
     struct search_job job = search_job_of(r);
-    r->judged_by = (struct candidate_bench){ .space = &r->space, .cache = r->bench.cache, .hw = &r->hw, .scorer = &r->scorer, .options = cheap_options(r), .pixels = r->data.val_pixels,
-                                             .n_val = r->data.n_val, .float_val = r->float_val, .cache_dir = r->cache_dir };
     int rc = BASE_OK;
-    if (r->scorer.boards && job.parallel > 1) {
+    set_bench(r);
+    if (dist_ranks(r->dist) > 1)
+        rc = crew_new(&r->crew, r->dist, &r->judged_by, job.parallel);
+    else if (r->scorer.boards && job.parallel > 1)
+        rc = candidate_queue_new(&r->queue, &r->judged_by, job.parallel);
+    if (r->crew || r->queue) {
         job.start = start;
         job.collect = collect;
-        rc = candidate_queue_new(&r->queue, &r->judged_by, job.parallel);
     }
     if (!rc)
         rc = search_run(r->study, &job);
+    crew_free(r->crew);
     candidate_queue_free(r->queue);
+    r->crew = NULL;
     r->queue = NULL;
     return rc;
 }
@@ -299,16 +347,21 @@ static int set_reference(struct run *r)
     return rc;
 }
 
-static int run_search(struct run *r)
+/* What candidates are made of and judged by: on every rank. */
+static int open_bench(struct run *r)
 {
-    double start = base_seconds();
     const struct run_config *c = &r->config;
     struct space_range range;
     int rc = pipeline_bench_open(&r->bench, r->graph, &r->data, (uint64_t)c->seed, (int)c->train.pad, c->train.flip, r->pool);
     if (!rc)
         rc = space_range_of(&range, r);
-    if (!rc)
-        rc = space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
+    return rc ? rc : space_make(&r->space, compress_cache_graph(r->bench.cache), layers_of(r), &range);
+}
+
+static int run_search(struct run *r)
+{
+    double start = base_seconds();
+    int rc = open_bench(r);
     if (!rc && r->target.search.goal == SEARCH_PARETO)
         rc = set_reference(r);
     if (!rc)
@@ -810,13 +863,9 @@ static int check_wishes(const struct wishes *w)
     return BASE_OK;
 }
 
-static int prepare(struct run *r, const char *arg, const struct wishes *w)
+static int prepare(struct run *r)
 {
-    int rc = check_wishes(w);
-    if (!rc)
-        rc = load_config(r, arg, w);
-    if (rc)
-        return rc;
+    int rc;
     if (r->cmd->seed >= 0)
         r->config.seed = r->cmd->seed;
     if ((rc = cmd_check_name("backend", r->config.search.backend, score_backends())) || (rc = cmd_check_name("agent", r->config.search.agent, search_agents())))
@@ -844,11 +893,42 @@ static int compress(struct run *r)
         rc = open_inputs(r);
     if (!rc)
         rc = float_network(r);
+    if (!rc && dist_ranks(r->dist) > 1)
+        rc = share_float(r);
     if (!rc)
         rc = run_search(r);
     if (!rc)
         rc = run_finalists(r);
-    return rc ? rc : finish(r, start);
+    if (!rc)
+        rc = finish(r, start);
+    int dismissed = rc && rc != BASE_TARGET ? BASE_OK : crew_dismiss(r->dist);
+    return rc ? rc : dismissed;
+}
+
+/* A rank's other than 0: it judges what it is sent. */
+static int serve(struct run *r)
+{
+    int rc = open_inputs(r);
+    if (!rc)
+        rc = share_float(r);
+    if (!rc)
+        rc = open_bench(r);
+    if (rc)
+        return rc;
+    set_bench(r);
+    return crew_serve(r->dist, &r->judged_by);
+}
+
+static int open_ranks(struct run *r, struct cmd *c)
+{
+    int rc = ranks_open(&r->dist, c);
+    if (!rc && dist_ranks(r->dist) > 1 && r->config.remote.commands.n)
+        rc = base_hint(base_fail(BASE_INPUT, "boards of 'backend: remote' are reached by one process, not by the ranks of mpirun"), "run it without mpirun: all boards are busy at once");
+    char *text = rc || dist_ranks(r->dist) == 1 ? NULL : run_config_text(&r->config);
+    if (!rc && text)
+        rc = ranks_same_job(r->dist, text, r->config.model);
+    base_free(text);
+    return rc;
 }
 
 static void run_free(struct run *r)
@@ -891,7 +971,8 @@ int cmd_compress(int argc, char **argv)
     const struct cmd_usage u = { "MODEL.onnx --data SPEC --latency TIME | CONFIG",
                                  "The main job: search recipes for the target with the accelerator in the loop, fine-tune the best,\n"
                                  "verify; leaves best.bpk, best.onnx and report.html. A model, data and one limit are enough; a configuration\n"
-                                 "(YAML) may say more, and have a built-in network trained first. An option overrides it.",
+                                 "(YAML) may say more, and have a built-in network trained first. An option overrides it. Started by mpirun, the\n"
+                                 "ranks share the search's candidates.",
                                  options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);
@@ -903,10 +984,17 @@ int cmd_compress(int argc, char **argv)
     r->cmd = &c;
     r->resume = resume;
     r->qonnx = qonnx;
-    rc = prepare(r, c.arg[0], &w);
+    rc = check_wishes(&w);
     if (!rc)
-        rc = compress(r);
+        rc = load_config(r, c.arg[0], &w);
+    if (!rc)
+        rc = open_ranks(r, &c);
+    if (!rc)
+        rc = prepare(r);
+    if (!rc)
+        rc = dist_rank(r->dist) ? serve(r) : compress(r);
+    struct dist *d = r->dist;
     run_free(r);
     base_free(r);
-    return rc ? cmd_fail(rc) : 0;
+    return ranks_end(d, rc);
 }

@@ -38,6 +38,12 @@ struct dist_fact { const char *what; uint64_t hash; };
  * the same `n` and names. */
 int dist_same(struct dist *d, const struct dist_fact *fact, int n);
 
+/* ---- messages, from one rank to another ---------------------------------------------------- */
+/* Returns when `bytes` may be used again. */
+int dist_send(struct dist *d, int to, const void *bytes, size_t n);
+/* A message that has arrived, from anyone: *bytes is base_alloc'd, *from its rank; -1: there is none. Does not wait. */
+int dist_receive(struct dist *d, int *from, void **bytes, size_t *n);
+
 /* ---- gradients ------------------------------------------------------------------------------
  * Their sums over the ranks for nn_train: exact, or of what each rank's gradient becomes on a few levels.
  * A bucket of values has the scale m = max |u| and s = 2^(bits - 1) - 1 levels either side of 0; a value goes to one of the

@@ -187,7 +187,9 @@ static int collect(struct loop *l, struct search_trial *t)
     t->state = SEARCH_DONE;
     t->top1 = r.top1, t->loss = r.loss, t->rung = r.rung;
     t->cycles = r.cycles, t->size_bytes = r.size_bytes;
-    t->cycles_source = r.cycles_source ? r.cycles_source : "";
+    t->cycles_source = base_arena_strdup(l->history.arena, r.cycles_source ? r.cycles_source : "");
+    if (!t->cycles_source)
+        return BASE_NOMEM;
     t->feasible = r.feasible;
     judge(&l->job->objective, t);
     return BASE_OK;

@@ -45,7 +45,7 @@ struct search_result {
     int64_t cycles, size_bytes;
     int feasible;                  /* the caller's own constraints; the objective's are added */
     double wall_s;                 /* 0: the driver's own clock is taken */
-    const char *cycles_source;     /* static: rtl | rtl-table | model | ... */
+    const char *cycles_source;     /* rtl | rtl-table | model | ...; copied at once */
     char *recipe_yaml;             /* base_alloc'd; the driver frees it; NULL allowed */
 };
 

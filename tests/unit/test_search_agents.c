@@ -266,6 +266,80 @@ static void table(void **state)
     }
 }
 
+/* ---- rank 0 by itself -------------------------------------------------------------------------------------- */
+
+/* Workers in simulated time: each candidate takes 0.75 to 1.25 s; what the search itself takes is real time, during which
+ * workers that have nothing to do are idle. */
+enum { MOST_WORKERS = 256 };
+struct crew {
+    struct planted planted;
+    int workers;
+    double now, seen, master, busy;        /* simulated now; real time of the last look; the search's own; workers' */
+    double free_at[MOST_WORKERS], done_at[2 * MOST_WORKERS];
+    struct search_result result[2 * MOST_WORKERS];
+};
+
+static void look(struct crew *c)
+{
+    double real = base_seconds(), spent = real - c->seen;
+    c->now += spent;
+    c->master += spent;
+}
+
+static int sim_start(void *ctx, int id, const int *genes, uint64_t seed, double hopeless_below)
+{
+    struct crew *c = ctx;
+    struct base_rng rng;
+    int first = 0, at = id % (2 * c->workers);
+    (void)hopeless_below;
+    look(c);
+    base_rng_seed(&rng, seed);
+    for (int i = 1; i < c->workers; i++)
+        first = c->free_at[i] < c->free_at[first] ? i : first;
+    double takes = 0.75 + 0.5 * (double)base_rng_uniform(&rng);
+    c->done_at[at] = c->free_at[first] = BASE_MAX(c->free_at[first], c->now) + takes;
+    c->busy += takes;
+    c->result[at] = (struct search_result){.feasible = 1};
+    int rc = wide_evaluate(c, genes, seed, &c->result[at]);
+    c->seen = base_seconds();
+    return rc;
+}
+
+static int sim_collect(void *ctx, int id, struct search_result *out)
+{
+    struct crew *c = ctx;
+    look(c);
+    c->now = BASE_MAX(c->now, c->done_at[id % (2 * c->workers)]);
+    *out = c->result[id % (2 * c->workers)];
+    c->seen = base_seconds();
+    return BASE_OK;
+}
+
+static void master(void **state)
+{
+    (void)state;
+    static const int workers[] = {1, 4, 16, 64, MOST_WORKERS};
+    const char *dir = unit_scratch();
+    char names[256], *save;
+    snprintf(names, sizeof names, "%s", getenv("BITPRESS_BENCH"));
+    for (char *a = strtok_r(names, " ", &save); a; a = strtok_r(NULL, " ", &save))
+        for (int i = 0; i < BASE_COUNT(workers); i++) {
+            int trials = BASE_MAX(200, 6 * workers[i]);
+            struct crew *c = BASE_NEW(struct crew);
+            struct search_job job = wide_job(a, 1, trials, &c->planted);
+            struct search_trials t;
+            c->workers = workers[i];
+            c->seen = base_seconds();
+            job.parallel = 2 * workers[i];
+            job.evaluate = NULL, job.start = sim_start, job.collect = sim_collect;
+            planted_run(&t, dir, &job);
+            search_trials_free(&t);
+            print_message("# %-8s %3d workers, candidates of 1 s: %.0f proposals/s, workers idle %.1f %%\n", a, workers[i], trials / c->master, 100 * (1 - c->busy / (c->workers * c->now)));
+            base_free(c);
+        }
+    unit_remove(dir);
+}
+
 int main(void)
 {
     base_log_level(BASE_LOG_QUIET);
@@ -273,6 +347,8 @@ int main(void)
         cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(sensitivities_are_a_good_start), cmocka_unit_test(every_agent_finds_a_better_front_than_random), cmocka_unit_test(ddpg_learns),
         cmocka_unit_test(agents_find_the_kinds_that_suit),
     };
-    const struct CMUnitTest bench[] = {cmocka_unit_test(table)};
+    const struct CMUnitTest bench[] = {cmocka_unit_test(table)}, simulated[] = {cmocka_unit_test(master)};
+    if (getenv("BITPRESS_WORKERS"))
+        return cmocka_run_group_tests(simulated, NULL, NULL);
     return getenv("BITPRESS_BENCH") ? cmocka_run_group_tests(bench, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
 }
