@@ -462,6 +462,11 @@ bench-anchors: $(BUILD)/bitpress sim-lib ## RTL cycles of the networks of publis
 bench-compress: $(BUILD)/bitpress sim-lib ## the rows of configs/results on CIFAR-10, resumable (BITPRESS_CIFAR10; ROWS="NAME ...", OUT=DIR)
 	@scripts/bench_compress.sh $(abspath $(BUILD))/bitpress
 
+# ---- several ranks --------------------------------------------------------------
+.PHONY: bench-distributed
+bench-distributed: $(BUILD)/bitpress ## training by several ranks: accuracy, bytes, time (BITPRESS_CIFAR10; PARTS, EPOCHS, OUT: scripts/bench_distributed.sh)
+	@scripts/bench_distributed.sh $(abspath $(BUILD))/bitpress
+
 # ---- install ----------------------------------------------------------------
 install: all ## into DESTDIR/PREFIX, with the simulators that are built
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bitpress
