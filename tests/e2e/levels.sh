@@ -7,7 +7,7 @@ config train.yaml run 4
 mkdir float && cp run/model.onnx float/
 
 config search.yaml found 14 9000
-sed -i 's|^model:.*|model: float/model.onnx|; s|^search: {|search: {levels: [codebook, pot, basis], w_max: 4, backend: model, |; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' search.yaml
+sed -i 's|^model:.*|model: float/model.onnx|; s|^search: {|search: {levels: [codebook, pot, basis], agent: random, w_max: 4, backend: model, |; s|^finetune:.*|finetune: {epochs: 0, top: 1}|' search.yaml
 "$BITPRESS" compress search.yaml --quiet >found.txt || [ $? = 1 ] || fail "search: $(cat found.txt)"
 for trial in $(seq 0 13); do "$BITPRESS" study show found/study.db $trial; done >recipes.txt
 for kind in codebook pot basis; do grep -q "levels: $kind" recipes.txt || fail "no trial with $kind: $(cat recipes.txt)"; done
