@@ -2,11 +2,12 @@
  * (bitpress xrt-env). It changes nothing in XRT; it takes the edge off what XRT's emulation does to its host:
  *
  *   sleep(1), sleep(10) while waiting  -> a fifth of a millisecond; XRT looks again in a loop
- *   kill(0, signal) in its crash handler -> only this process
- *   endless reading of a socket whose device has died -> one line, exit code 3
+ *   kill(0, signal) and exit() in its crash handler, which may wait for itself -> only this process ends, at once
+ *   endless reading of a socket whose device has died, crashes after writing to it -> one line, exit code 3
  *   a log file beside the program -> in the private folder */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +27,9 @@ unsigned sleep(unsigned seconds)
 
 int kill(pid_t pid, int sig)
 {
-    return (int)syscall(SYS_kill, pid ? pid : getpid(), sig);
+    if (!pid)
+        _exit(128 + sig);
+    return (int)syscall(SYS_kill, pid, sig);
 }
 
 /* XRT asks for the program's place to put its log there. Others are told the truth. */
@@ -57,14 +60,30 @@ static int is_device(int fd)
     return !strncmp(a.sun_path, start, strlen(start));
 }
 
+static void gone(void)
+{
+    static const char line[] = "the emulated device has ended\n";
+    syscall(SYS_write, 2, line, sizeof line - 1);
+    _exit(3);
+}
+
+/* A device that dies with requests unread resets the connection. */
 ssize_t read(int fd, void *buf, size_t n)
 {
-    static const char gone[] = "the emulated device has ended\n";
     ssize_t got = syscall(SYS_read, fd, buf, n);
-    if (got == 0 && n > 0 && is_device(fd)) {
-        ssize_t unused = write(2, gone, sizeof gone - 1);
-        (void)unused;
-        _exit(3);
-    }
+    if (n > 0 && (got == 0 || (got < 0 && errno == ECONNRESET)) && is_device(fd))
+        gone();
     return got;
+}
+
+ssize_t write(int fd, const void *buf, size_t n)
+{
+    ssize_t done = syscall(SYS_write, fd, buf, n);
+    if (done < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        int error = errno;
+        if (is_device(fd))
+            gone();
+        errno = error;
+    }
+    return done;
 }
