@@ -455,7 +455,7 @@ bench-search: $(BUILD)/bitpress sim-lib ## experiments on the search, resumable 
 
 # ---- results: recipes on the trained networks of configs/zoo -------------------
 .PHONY: bench-anchors
-bench-anchors: $(BUILD)/bitpress sim-lib ## RTL cycles of the networks of published FPGA designs (docs/comparison.md; NETS="NAME ...", WIDTHS="8 4")
+bench-anchors: $(BUILD)/bitpress ## cycles of the networks of published FPGA designs (docs/comparison.md; NETS="NAME ...", WIDTHS="8 4")
 	@BOARD=$(BOARD) scripts/bench_anchors.sh $(abspath $(BUILD))/bitpress
 
 .PHONY: bench-compress
