@@ -32,6 +32,8 @@ enum base_code {
 int base_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Add a `hint:` line (a command or remedy) to the message set last; returns `code`. */
 int base_hint(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What another thread or rank failed with, said again by this one; frees both texts, which may be NULL. Returns code. */
+int base_fail_again(int code, char *message, char *hint);
 const char *base_error(void);      /* last message of this thread, "" if none */
 const char *base_error_hint(void); /* its hint, "" if none */
 void base_error_clear(void);

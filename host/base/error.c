@@ -42,6 +42,16 @@ int base_hint(int code, const char *fmt, ...)
     return code;
 }
 
+int base_fail_again(int code, char *message, char *hint)
+{
+    base_fail(code, "%s", message ? message : "out of memory");
+    if (hint && *hint)
+        base_hint(code, "%s", hint);
+    base_free(message);
+    base_free(hint);
+    return code;
+}
+
 const char *base_error(void)
 {
     return error_state.message;

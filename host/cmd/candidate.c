@@ -122,11 +122,7 @@ int candidate_collect(struct candidate_queue *q, int id, struct search_result *o
     contender_free(&s->contender);
     int rc = s->rc;
     if (rc)
-        base_fail(rc, "%s", s->message ? s->message : "out of memory");
-    if (rc && s->hint && *s->hint)
-        base_hint(rc, "%s", s->hint);
-    base_free(s->message);
-    base_free(s->hint);
+        base_fail_again(rc, s->message, s->hint);
     *s = (struct seat){ .rc = BASE_OK };
     return rc;
 }

@@ -243,11 +243,7 @@ int crew_collect(struct crew *c, int id, struct search_result *out)
     out->cycles_source = s->source;
     rc = s->rc;
     if (rc)
-        base_fail(rc, "%s", s->message ? s->message : "out of memory");
-    if (rc && s->hint && *s->hint)
-        base_hint(rc, "%s", s->hint);
-    base_free(s->message);
-    base_free(s->hint);
+        base_fail_again(rc, s->message, s->hint);
     s->message = s->hint = s->result.recipe_yaml = NULL;
     s->stage = FREE;
     return rc;
