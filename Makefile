@@ -310,22 +310,27 @@ $(BUILD)/tests/%: tests/tools/%.c $(LIB) $(BUILD)/flags
 	@echo "  CC   $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
+CLI_TESTS := $(sort $(wildcard tests/cli/*.test))
+E2E_TESTS := $(sort $(wildcard tests/e2e/*.sh))
+# $(call each,COMMAND,FILES): COMMAND with each of them, several side by side
+each = printf '%s\n' $(2) | xargs -P $(JOBS) -n 1 $(1)
+
 test: deps-test ## everything in at most 15 minutes; the last line counts
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built $(TOOLS)
 	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@mkdir -p $(BUILD) && : > $(RESULTS)
 	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
-	@-tests/run_unit.sh $(RESULTS) $(sort $(UNIT_BIN))
-	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
+	@-$(call each,tests/run_unit.sh $(RESULTS),$(sort $(UNIT_BIN)))
+	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS),$(CLI_TESTS))
 	@-$(MAKE) --no-print-directory -j$(JOBS) fuzz-test
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
-	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
+	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(E2E_TESTS))
 	@tests/summary.sh $(RESULTS)
 
 test-long: test ## the tests, then the longer simulations and end-to-end runs
 	@: > $(RESULTS)
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
-	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e/long
+	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(wildcard tests/e2e/long/*.sh))
 	@tests/summary.sh $(RESULTS)
 
 .PHONY: $(BUILD)/unit-built fuzz-built
@@ -333,17 +338,17 @@ $(BUILD)/unit-built: $(UNIT_BIN)
 
 test-unit: $(filter $(BUILD)/tests/test_$(T)%,$(UNIT_BIN)) ## unit tests (T=NAME: only test_NAME*)
 	@: > $(RESULTS)
-	@-tests/run_unit.sh $(RESULTS) $(filter $(BUILD)/tests/test_$(T)%,$(sort $(UNIT_BIN)))
+	@-$(call each,tests/run_unit.sh $(RESULTS),$(filter $(BUILD)/tests/test_$(T)%,$(sort $(UNIT_BIN))))
 	@tests/summary.sh $(RESULTS)
 
-test-cli: $(BUILD)/bitpress ## command-line tests (tests/cli/*.test)
+test-cli: $(BUILD)/bitpress ## command-line tests (T=NAME: only tests/cli/NAME*.test)
 	@: > $(RESULTS)
-	@-BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS) tests/cli
+	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS),$(filter tests/cli/$(T)%,$(CLI_TESTS)))
 	@tests/summary.sh $(RESULTS)
 
-test-e2e: $(BUILD)/bitpress runtime $(TOOLS) ## end-to-end tests (tests/e2e/*.sh)
+test-e2e: $(BUILD)/bitpress runtime $(TOOLS) ## end-to-end tests (T=NAME: only tests/e2e/NAME*.sh)
 	@: > $(RESULTS)
-	@-BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS) tests/e2e
+	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(filter tests/e2e/$(T)%,$(E2E_TESTS)))
 	@tests/summary.sh $(RESULTS)
 
 check: ## room levels, rules of the HLS C, shell syntax
@@ -355,8 +360,8 @@ asan: gen ## unit and command-line tests under ASan and UBSan
 	@$(MAKE) --no-print-directory -j$(JOBS) SAN=1 all build-asan/unit-built
 	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@: > $(abspath build-asan)/results
-	@-BITPRESS_SIM=$(abspath $(BUILD))/sim tests/run_unit.sh $(abspath build-asan)/results $(sort $(UNIT_SRC:tests/unit/%.c=build-asan/tests/%))
-	@-BITPRESS_SIM=$(abspath $(BUILD))/sim BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results tests/cli
+	@-export BITPRESS_SIM=$(abspath $(BUILD))/sim; $(call each,tests/run_unit.sh $(abspath build-asan)/results,$(sort $(UNIT_SRC:tests/unit/%.c=build-asan/tests/%)))
+	@-export BITPRESS_SIM=$(abspath $(BUILD))/sim; $(call each,env BITPRESS=$(abspath build-asan)/bitpress tests/cli/run.sh $(abspath build-asan)/results,$(CLI_TESTS))
 	@tests/summary.sh $(abspath build-asan)/results
 
 # Fuzz targets need the rooms that read files, built by clang into build-fuzz.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh RESULTS PATH...: command-line tests as data. PATH: a *.test file or a folder of them.
+# run.sh RESULTS FILE: the command-line tests of one *.test file, which are data. Several files run side by side.
 #
 # A case is a block ended by a blank line:
 #   # any comment
@@ -8,13 +8,13 @@
 #   expected output line           compared exactly, in order (stdout and stderr together)
 #   ~ ^regex$                      a line that must match (extended regular expression)
 #   ...                            any number of lines
-# A block without $ lines is a comment. Commands run in a scratch folder that one file's
+# A block without $ lines is a comment. Commands run in a scratch folder that the file's
 # cases share; `bitpress` is the program under test, $REPO the source tree. The lines
 # `$SCRATCH` and `$REPO` in expected text stand for these paths.
 # `%skip-unless COMMAND` as a file's first line skips the file when COMMAND fails.
 set -u
 results=$(realpath -m "$1")
-shift
+file=$2
 REPO=$(cd "$(dirname "$0")/../.." && pwd)
 BITPRESS=${BITPRESS:-$REPO/build/bitpress}
 export REPO BITPRESS
@@ -68,53 +68,39 @@ run_case() { # uses name, line, commands, exit_want, want
 
 new_case() { commands=(); want=(); exit_want=0; }
 
-run_file() {
-    file=$1
-    name=$(basename "$file" .test)
-    scratch=$(mktemp -d)
-    export SCRATCH=$scratch
-    local n=0 text
-    ok=0
-    new_case
-    while IFS= read -r text || [[ -n $text ]]; do
-        ((++n))
-        if ((n == 1)) && [[ $text == "%skip-unless "* ]]; then
-            if ! (cd "$scratch" && PATH="$bin:$PATH" bash -c "${text#%skip-unless }") >/dev/null 2>&1; then
-                echo "SKIP cli.$name: needs ${text#%skip-unless }" >>"$results"
-                break
-            fi
-            continue
-        fi
-        if [[ -z $text ]]; then
-            run_case
-            new_case
-        elif [[ $text == "$ "* ]]; then
-            ((${#commands[@]})) || line=$n
-            commands+=("${text:2}")
-        elif ((${#commands[@]} == 0)); then
-            continue # comment
-        elif [[ $text == "! exit "* ]]; then
-            exit_want=${text#! exit }
-        else
-            text=${text//\$SCRATCH/$scratch}
-            want+=("${text//\$REPO/$REPO}")
-        fi
-    done <"$file"
-    run_case
-    rm -rf "$scratch"
-    echo "cli $name: $ok ok"
-}
-
+name=$(basename "$file" .test)
+scratch=$(mktemp -d)
 bin=$(mktemp -d)
-trap 'rm -rf "$bin"' EXIT
+trap 'rm -rf "$scratch" "$bin"' EXIT
 ln -s "$BITPRESS" "$bin/bitpress"
-for path in "$@"; do
-    if [[ -d $path ]]; then
-        for f in "$path"/*.test; do
-            [[ -f $f ]] && run_file "$f"
-        done
-    else
-        run_file "$path"
+export SCRATCH=$scratch
+n=0
+ok=0
+new_case
+while IFS= read -r text || [[ -n $text ]]; do
+    ((++n))
+    if ((n == 1)) && [[ $text == "%skip-unless "* ]]; then
+        if ! (cd "$scratch" && PATH="$bin:$PATH" bash -c "${text#%skip-unless }") >/dev/null 2>&1; then
+            echo "SKIP cli.$name: needs ${text#%skip-unless }" >>"$results"
+            break
+        fi
+        continue
     fi
-done
+    if [[ -z $text ]]; then
+        run_case
+        new_case
+    elif [[ $text == "$ "* ]]; then
+        ((${#commands[@]})) || line=$n
+        commands+=("${text:2}")
+    elif ((${#commands[@]} == 0)); then
+        continue # comment
+    elif [[ $text == "! exit "* ]]; then
+        exit_want=${text#! exit }
+    else
+        text=${text//\$SCRATCH/$scratch}
+        want+=("${text//\$REPO/$REPO}")
+    fi
+done <"$file"
+run_case
+echo "cli $name: $ok ok"
 exit $bad
