@@ -1,20 +1,26 @@
-/* apply: one recipe put into force, no search: pack, ONNX and report. */
+/* apply: one recipe put into force, no search: pack, ONNX and report. Of several ranks, rank 0 does it, and the others take part
+ * in the fine-tuning. */
 #include <string.h>
 
 #include "cmd/cmd.h"
 #include "cmd/contender.h"
 #include "cmd/outcome.h"
 #include "cmd/pipeline.h"
+#include "cmd/ranks.h"
 #include "cmd/remote.h"
 #include "onnx/onnx.h"
 
 struct apply {
     const struct cmd *cmd;
-    const char *model, *input, *recipe, *data, *board, *out;
+    const char *model, *input, *recipe, *data, *board, *out, *distributed;
     struct contender_scorer scorer;
     struct cmd_list remote;
     long held_out, verify, pad, round;
     bool flip, qonnx, resume, validate;
+    uint64_t seed;
+    struct dist *dist;
+    struct run_config config;        /* of which `distributed` counts */
+    struct dist_gradients *gradients;
     struct compress_recipe wanted;
     struct hw hw;
     struct base_pool *pool;
@@ -37,7 +43,28 @@ static int read_recipe(struct apply *a)
     return rc ? rc : compress_recipe_settle(&a->wanted, a->graph, &ls, contender_channel_step(&a->hw));
 }
 
-/* Named after all that fine-tuning depends on, so that --resume never goes on with another one's. */
+/* All that fine-tuning depends on, but how gradients are exchanged; the caller's. */
+static char *job_text(const struct apply *a, uint64_t model_hash)
+{
+    struct graph_layers ls;
+    char *recipe = graph_make_layers(a->graph, &ls) ? NULL : compress_recipe_text(&a->wanted, &ls);
+    char *text = recipe ? base_format("%s\n%s\n%016llx %lld %ld %ld %d", recipe, a->data, (unsigned long long)model_hash, (long long)a->seed, a->held_out, a->pad, a->flip) : NULL;
+    base_free(recipe);
+    return text;
+}
+
+static int check_ranks(const struct apply *a)
+{
+    const struct run_distributed *d = &a->config.distributed;
+    char *job = job_text(a, 0);      /* models are compared by themselves */
+    char *text = job ? base_format("%s\n%s %s %ld %.17g %.17g %s", job, d->gradients, d->bits, d->bucket, d->feedback, d->decay, d->batchnorm) : NULL;
+    int rc = text ? ranks_same_job(a->dist, text, a->model) : BASE_NOMEM;
+    base_free(job);
+    base_free(text);
+    return rc;
+}
+
+/* Named after the job, so that --resume never goes on with another one's. */
 static int checkpoint_name(char **out, const struct apply *a)
 {
     uint8_t *model;
@@ -45,12 +72,10 @@ static int checkpoint_name(char **out, const struct apply *a)
     int rc = base_file_read(&model, &len, a->model, ONNX_MAX_BYTES);
     if (rc)
         return rc;
-    char *recipe = compress_recipe_text(&a->wanted, compress_cache_layers(a->bench.cache));
-    char *text = recipe ? base_format("%s\n%s\n%016llx %lld %ld %ld %d", recipe, a->data, (unsigned long long)base_hash64(0, model, len), (long long)a->outcome.seed, a->held_out, a->pad, a->flip) : NULL;
-    *out = text ? base_format("%s/finetune-%016llx.ckpt", a->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
+    char *job = job_text(a, base_hash64(0, model, len));
+    *out = job ? base_format("%s/finetune-%016llx.ckpt", a->out, (unsigned long long)base_hash64(0, job, strlen(job))) : NULL;
     base_free(model);
-    base_free(recipe);
-    base_free(text);
+    base_free(job);
     return *out ? BASE_OK : BASE_NOMEM;
 }
 
@@ -63,8 +88,14 @@ static int build(struct apply *a)
     o.label = "fine-tune";
     o.checkpoint = checkpoint;
     o.resume = a->resume;
+    o.ranks = dist_gradients_ranks(a->gradients);
     if (!rc)
-        rc = contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, &a->hw, &o);
+        rc = dist_rank(a->dist) ? contender_tune(&a->wanted, a->bench.cache, &a->hw, &o) : contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, &a->hw, &o);
+    if (!rc && o.ranks) {
+        char words[RANKS_WORDS];
+        ranks_traffic_words(words, a->dist, a->gradients);
+        base_log("%s", words);
+    }
     outcome_time(&a->outcome, "apply", base_seconds() - start);
     base_free(checkpoint);
     return rc;
@@ -114,36 +145,60 @@ static int finish(struct apply *a, double start)
     return rc;
 }
 
+/* Network, recipe and images; ranks that have nothing to do are spared the images. */
+static int open_job(struct apply *a, bool first, bool *tunes)
+{
+    int rc = pipeline_model(&a->graph, a->model, a->input);
+    if (!rc)
+        rc = read_recipe(a);
+    if (!rc)
+        rc = check_ranks(a);
+    *tunes = !rc && a->wanted.finetune.mode != COMPRESS_FAST;
+    if (!rc && first && !a->validate)
+        rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
+    if (rc || (!first && !*tunes))
+        return rc;
+    rc = pipeline_data_open(&a->images, a->graph, a->data, (int)a->held_out, a->seed, a->pool);
+    if (!rc && *tunes)
+        rc = ranks_same_data(a->dist, &a->images.train);
+    if (!rc)
+        rc = pipeline_bench_open(&a->bench, a->graph, &a->images, a->seed, (int)a->pad, a->flip, a->pool);
+    return rc;
+}
+
+static int open_output(struct apply *a)
+{
+    int rc = cmd_remote(&a->scorer, &a->remote);
+    return rc ? rc : base_mkdirs(a->out);
+}
+
 static int apply(struct apply *a)
 {
     char title[160];
     double start = base_seconds();
-    uint64_t seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
-    int rc = cmd_check_name("backend", a->scorer.backend, score_backends());
+    bool first = dist_rank(a->dist) == 0, tunes;
+    a->seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
+    int rc = run_config_of(&a->config, a->model, a->data, a->distributed);
     if (!rc)
-        rc = cmd_remote(&a->scorer, &a->remote);
+        rc = cmd_check_name("backend", a->scorer.backend, score_backends());
     if (!rc)
         rc = hw_load(&a->hw, a->board);
-    if (!rc)
-        rc = base_mkdirs(a->out);
+    if (!rc && first)
+        rc = open_output(a);
     if (!rc)
         rc = (a->pool = base_pool_new((int)a->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc)
-        rc = pipeline_model(&a->graph, a->model, a->input);
-    if (!rc)
-        rc = read_recipe(a);
-    if (!rc && !a->validate)
-        rc = pipeline_images_check(a->graph, a->data, DATA_TEST);
-    if (!rc)
-        rc = pipeline_data_open(&a->images, a->graph, a->data, (int)a->held_out, seed, a->pool);
-    if (!rc)
-        rc = pipeline_bench_open(&a->bench, a->graph, &a->images, seed, (int)a->pad, a->flip, a->pool);
-    if (rc)
+        rc = open_job(a, first, &tunes);
+    if (rc || (!first && !tunes))
+        return rc;
+    if (!tunes && dist_ranks(a->dist) > 1)
+        base_warn("%s: there is no fine-tuning: the ranks have nothing to share", a->recipe);
+    if ((rc = ranks_gradients(&a->gradients, a->dist, &a->config.distributed, (long)a->seed)))
         return rc;
     snprintf(title, sizeof title, "%.60s on %.60s", a->model, a->hw.board);
-    a->outcome = (struct outcome){ .title = title, .objective = "One recipe, no search", .dir = a->out, .data = a->data, .model = a->model, .hw = &a->hw, .baseline = -1, .seed = seed, .qonnx = a->qonnx };
+    a->outcome = (struct outcome){ .title = title, .objective = "One recipe, no search", .dir = a->out, .data = a->data, .model = a->model, .hw = &a->hw, .baseline = -1, .seed = a->seed, .qonnx = a->qonnx };
     rc = build(a);
-    return rc ? rc : finish(a, start);
+    return rc || !first ? rc : finish(a, start);
 }
 
 int cmd_apply(int argc, char **argv)
@@ -163,10 +218,11 @@ int cmd_apply(int argc, char **argv)
         { "flip", CMD_FLAG, &a.flip, NULL, "augmentation: mirrors half of the images" },
         { "validate", CMD_FLAG, &a.validate, NULL, "judge on the held-out images; the test images stay closed, for the recipe that is chosen" },
         { "verify", CMD_INT, &a.verify, "N", "whole images run through the backend (default 20)" },
-        { "resume", CMD_FLAG, &a.resume, NULL, "go on with interrupted fine-tuning of the same recipe" },
+        { "resume", CMD_FLAG, &a.resume, NULL, "go on with interrupted fine-tuning of the same recipe, with any number of ranks" },
+        { "distributed", CMD_TEXT, &a.distributed, "TEXT", "how ranks exchange gradients, as a configuration's distributed: {TEXT} says: \"gradients: ecq, bits: 2\"" },
         { "qonnx", CMD_FLAG, &a.qonnx, NULL, "write best.qonnx.onnx as well: QONNX, with bit widths below 8" },
     };
-    const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html.", options, BASE_COUNT(options), 1, 1 };
+    const struct cmd_usage u = { "MODEL --recipe FILE --data SPEC", "Compress a float network (.onnx) by one recipe: quantize, measure batch norms anew, fine-tune if the\nrecipe says so; leaves best.bpk, best.onnx and report.html. Started by mpirun, the ranks share each batch of the\nfine-tuning.", options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);
     if (rc)
@@ -183,8 +239,10 @@ int cmd_apply(int argc, char **argv)
         rc = base_fail(BASE_INPUT, "apply: --round %ld is outside 1..4096", a.round);
     else if (a.pad < 0 || a.pad > 64)
         rc = base_fail(BASE_INPUT, "apply: --pad %ld is outside 0..64", a.pad);
-    else
+    else if (!(rc = ranks_open(&a.dist, &c)))
         rc = apply(&a);
+    dist_gradients_free(a.gradients);
+    run_config_free(&a.config);
     compress_recipe_free(&a.wanted);
     contender_free(&a.result);
     remote_close(a.scorer.boards);
@@ -192,5 +250,5 @@ int cmd_apply(int argc, char **argv)
     pipeline_data_free(&a.images);
     graph_free(a.graph);
     base_pool_free(a.pool);
-    return rc ? cmd_fail(rc) : 0;
+    return ranks_end(a.dist, rc);
 }

@@ -825,7 +825,7 @@ static int load_config(struct run *r, const char *arg, const struct wishes *w)
     bool model = pipeline_is_file(arg);
     if (model && !w->data)
         return base_hint(base_fail(BASE_INPUT, "compress: --data is missing"), "bitpress compress %s --data images:DIR --latency 1ms", arg);
-    int rc = model ? run_config_of(c, arg, w->data) : run_config_load(c, arg);
+    int rc = model ? run_config_of(c, arg, w->data, NULL) : run_config_load(c, arg);
     if (rc)
         return rc;
     if (!model)

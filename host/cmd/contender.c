@@ -56,6 +56,21 @@ int contender_build(struct contender *out, const char *name, int trial, const st
     return rc;
 }
 
+int contender_tune(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
+{
+    struct compress_recipe settled;
+    struct compress_model *m = NULL;
+    int rc = compress_recipe_copy(&settled, recipe);
+    if (rc)
+        return rc;
+    rc = compress_recipe_settle(&settled, compress_cache_graph(cache), compress_cache_layers(cache), contender_channel_step(hw));
+    if (!rc)
+        rc = compress_apply(&m, cache, &settled, o);
+    compress_model_free(m);
+    compress_recipe_free(&settled);
+    return rc;
+}
+
 int contender_score(struct contender *c, const struct contender_scorer *by, const uint8_t *pixels, int images, const char *cache_dir)
 {
     if (!c->score && !(c->score = BASE_NEW(struct score_result)))

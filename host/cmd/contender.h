@@ -29,6 +29,8 @@ struct contender {
 int contender_channel_step(const struct hw *hw);
 /* Apply `recipe` (copied, settled for `hw`) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
+/* What the other ranks of options->ranks do while rank 0 builds: the fine-tuning, and nothing of theirs is left. */
+int contender_tune(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
 /* Who measures: a backend, and the boards of `remote`. */
 struct contender_scorer { const char *backend; struct remote *boards; };
 /* Cycles and, image by image, bit-exactness; `cache_dir` as in score.h. */

@@ -1,5 +1,6 @@
 #include "cmd/ranks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int ranks_open(struct dist **out, struct cmd *c)
@@ -46,6 +47,22 @@ int ranks_same_data(struct dist *d, const struct data_set *s)
     uint64_t labels = base_hash64(0, s->label, sizeof *s->label * (size_t)s->n);
     const struct dist_fact fact = { "set of training images", base_hash64(labels, s->pixels, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c) };
     return dist_same(d, &fact, 1);
+}
+
+int ranks_gradients(struct dist_gradients **out, struct dist *d, const struct run_distributed *how, long seed)
+{
+    return dist_gradients_new(out, d, &(struct dist_code){
+        .method = !strcmp(how->gradients, "ecq") ? DIST_ECQ : !strcmp(how->gradients, "qsgd") ? DIST_QSGD : DIST_EXACT, .bits = atoi(how->bits),
+        .bucket = (int)how->bucket, .feedback = (float)how->feedback, .decay = (float)how->decay, .seed = (uint64_t)seed,
+        .local_batchnorm = !strcmp(how->batchnorm, "local") });
+}
+
+void ranks_traffic_words(char out[static RANKS_WORDS], const struct dist *d, const struct dist_gradients *g)
+{
+    struct dist_traffic f = dist_gradients_traffic(g);
+    double steps = BASE_MAX(f.steps, 1);
+    snprintf(out, RANKS_WORDS, "each of %d ranks sent %.0f + %.0f bytes a step (gradients, the rest); %.0f %% of the gradients were there before the backward pass ended; waited %.1f s", dist_ranks(d),
+             f.gradient_bytes / steps, f.other_bytes / steps, 100.0 * (double)f.early / (double)BASE_MAX(f.arrays, 1), f.wait_s);
 }
 
 int ranks_end(struct dist *d, int rc)

@@ -12,6 +12,11 @@ int ranks_open(struct dist **out, struct cmd *c);
 int ranks_same_job(struct dist *d, const char *settings, const char *model);
 /* The same for the training images. */
 int ranks_same_data(struct dist *d, const struct data_set *s);
+/* Sums of gradients as a configuration's `distributed` says, the caller's. */
+int ranks_gradients(struct dist_gradients **out, struct dist *d, const struct run_distributed *how, long seed);
+/* What each rank has sent, as a line. */
+enum { RANKS_WORDS = 256 };
+void ranks_traffic_words(char out[static RANKS_WORDS], const struct dist *d, const struct dist_gradients *g);
 /* After success or failure on this rank, which ends all of them; the exit code. */
 int ranks_end(struct dist *d, int rc);
 

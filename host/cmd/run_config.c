@@ -340,7 +340,7 @@ int run_config_load(struct run_config *c, const char *path)
     return rc;
 }
 
-int run_config_of(struct run_config *c, const char *model, const char *data)
+int run_config_of(struct run_config *c, const char *model, const char *data, const char *distributed)
 {
     struct config_tree t;
     struct base_text text = { 0 };
@@ -349,7 +349,7 @@ int run_config_of(struct run_config *c, const char *model, const char *data)
     add_quoted(&text, model);
     base_text_add(&text, "\ndata: ");
     add_quoted(&text, data);
-    base_text_add(&text, "\n");
+    base_text_add(&text, "\ndistributed: {%s}\n", distributed ? distributed : "");
     int rc = text.failed ? BASE_NOMEM : config_tree_parse(&t, "the command line", text.s, text.len);
     base_text_free(&text);
     if (rc)

@@ -8,6 +8,8 @@ enum { RUN_MAX_LIST = 16 };
 struct run_list { long v[RUN_MAX_LIST]; int n; };
 struct run_numbers { double v[RUN_MAX_LIST]; int n; };
 struct run_texts { const char *v[RUN_MAX_LIST]; int n; };
+/* How several ranks train together; docs/distributed.md. */
+struct run_distributed { const char *gradients, *bits, *batchnorm; long bucket; double feedback, decay; };
 
 struct run_config {
     struct base_arena *arena;        /* owns the texts */
@@ -41,14 +43,15 @@ struct run_config {
     } search;
     struct { struct run_texts commands; double deadline_s; } remote;   /* each reaches a board; docs/remote.md */
     struct { long epochs, full, top; double lr, distill, temperature; } finetune;   /* full: epochs of the winner; distill: share of the float network in the loss */
-    struct { const char *gradients, *bits, *batchnorm; long bucket; double feedback, decay; } distributed;   /* of several ranks; docs/distributed.md */
+    struct run_distributed distributed;
     long verify;                     /* whole test images run through the RTL */
 };
 
 /* BASE_INPUT with file, line, key and remedy. */
 int run_config_load(struct run_config *out, const char *path);
-/* The configuration of a command line: all defaults, held_out a fifth of the data, at most 5000 (0 until it is open). */
-int run_config_of(struct run_config *out, const char *model, const char *data);
+/* The configuration of a command line: all defaults but what is inside the braces of `distributed: {}` (NULL: nothing); held_out a
+ * fifth of the data, at most 5000 (0 until it is open). */
+int run_config_of(struct run_config *out, const char *model, const char *data, const char *distributed);
 void run_config_free(struct run_config *c);
 /* Item `i` of the resolved configuration, added to key ("search.agent") and value; *shapes_trials: the
  * trials of a search depend on it. false: there are no more. */

@@ -41,16 +41,6 @@ static int open_job(struct train *t)
     return rc ? rc : ranks_same_data(t->dist, &t->data.train);
 }
 
-static int open_gradients(struct train *t)
-{
-    const struct run_config *c = &t->config;
-    const char *how = c->distributed.gradients;
-    return dist_gradients_new(&t->gradients, t->dist, &(struct dist_code){
-        .method = !strcmp(how, "ecq") ? DIST_ECQ : !strcmp(how, "qsgd") ? DIST_QSGD : DIST_EXACT, .bits = atoi(c->distributed.bits),
-        .bucket = (int)c->distributed.bucket, .feedback = (float)c->distributed.feedback, .decay = (float)c->distributed.decay,
-        .seed = (uint64_t)c->seed, .local_batchnorm = !strcmp(c->distributed.batchnorm, "local") });
-}
-
 /* What one rank sent, and how much of it while it computed. */
 static json_t *traffic_of(const struct train *t)
 {
@@ -68,10 +58,9 @@ static int report(const struct train *t, const char *path, const struct nn_resul
                                         "ranks", several ? traffic_of(t) : NULL));
     printf("%s: %.2f %% of %d held-out images, %.0f s\n", path, 100 * v->top1, v->n, wall);
     if (several) {
-        struct dist_traffic f = dist_gradients_traffic(t->gradients);
-        double steps = BASE_MAX(f.steps, 1);
-        printf("each of %d ranks sent %.0f + %.0f bytes a step (gradients, the rest); %.0f %% of the gradients were there before the backward pass ended; waited %.1f s\n", dist_ranks(t->dist),
-               f.gradient_bytes / steps, f.other_bytes / steps, 100.0 * (double)f.early / (double)BASE_MAX(f.arrays, 1), f.wait_s);
+        char words[RANKS_WORDS];
+        ranks_traffic_words(words, t->dist, t->gradients);
+        printf("%s\n", words);
     }
     return cmd_end_output();
 }
@@ -94,7 +83,7 @@ static int train(struct train *t)
 {
     int rc = open_job(t);
     if (!rc)
-        rc = open_gradients(t);
+        rc = ranks_gradients(&t->gradients, t->dist, &t->config.distributed, t->config.seed);
     double start = base_seconds();
     if (!rc)
         rc = pipeline_train(t->graph, &t->config, &t->data, t->pool, t->out, t->resume, dist_gradients_ranks(t->gradients));

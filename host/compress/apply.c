@@ -283,6 +283,18 @@ static int model_fill(struct compress_model *m, struct compress_cache *c, const 
 
 enum { SHORT_IMAGES = 10000, FULL_EPOCHS = 10, CHECKPOINT_STEPS = 100 };
 
+/* Of several ranks rank 0 does all but the fine-tuning, and what it has is everybody's when that begins. */
+static bool only_tunes(const struct compress_options *o)
+{
+    return o->ranks && o->ranks->rank > 0;
+}
+
+/* Images that an engine takes at once: batch norms are measured in whole batches, by rank 0. */
+static int engine_batch(const struct compress_options *o)
+{
+    return only_tunes(o) ? (o->batch + o->ranks->ranks - 1) / o->ranks->ranks : o->batch;
+}
+
 static int finetune_epochs(const struct compress_finetune *f)
 {
     return f->epochs > 0 ? f->epochs : f->mode == COMPRESS_FULL ? FULL_EPOCHS : 1;
@@ -309,7 +321,7 @@ static struct nn_train_options finetune_options(const struct compress_recipe *r,
     t.batches_per_epoch = epoch_batches(f, c, o->batch);
     t.lr = f->lr > 0 ? (float)f->lr : 0.01f;
     t.weight_decay = (float)o->weight_decay;
-    t.label = o->label;
+    t.label = only_tunes(o) ? NULL : o->label;
     t.checkpoint = o->checkpoint;
     t.checkpoint_steps = BASE_MIN(CHECKPOINT_STEPS, t.batches_per_epoch);
     t.resume = o->resume;
@@ -328,7 +340,7 @@ static int finetune(struct compress_model *m, struct nn *nn, const struct compre
     struct nn_options no = NN_OPTIONS_INIT;
     struct nn *teacher = NULL;
     no.pool = c->pool;
-    no.max_batch = o->batch;
+    no.max_batch = engine_batch(o);
     m->quant->learn_edge_scale = m->quant->learn_weight_scale = !m->recipe.finetune.fixed_scales;
     m->quant->scale_lr = 0.1f;
     int rc = m->recipe.distill.weight > 0 ? nn_new(&teacher, c->unpruned ? c->unpruned : c->graph, &no) : BASE_OK;
@@ -407,21 +419,23 @@ static int train_and_measure(struct compress_model *m, struct compress_cache *c,
     struct nn_options no = NN_OPTIONS_INIT;
     bool tune = m->recipe.finetune.mode != COMPRESS_FAST, again = false;
     no.pool = c->pool;
-    no.max_batch = o->batch;
+    no.max_batch = engine_batch(o);
     no.training = tune;
     int rc = nn_new(&nn, m->graph, &no);
     if (!rc)
         rc = nn_set_quant(nn, m->quant);
     if (!rc && tune)
         rc = finetune(m, nn, c, o);
-    if (!rc)
-        rc = measure_batchnorms(nn, m, c, o);
+    if (rc || only_tunes(o))
+        goto done;
+    rc = measure_batchnorms(nn, m, c, o);
     if (!rc && !tune && m->recipe.quantize.bias_correction)
         rc = compress_correct_bias(m, c->graph, c->pool, images, batchnorm_images(&m->recipe, o) <= 0 || !c->data.train.fill, &again);
     if (!rc && again)
         rc = measure_batchnorms(nn, m, c, o);
     if (!rc)
         rc = measure_accuracy(nn, m, c, o);
+done:
     nn_free(nn);
     return rc;
 }
@@ -429,8 +443,10 @@ static int train_and_measure(struct compress_model *m, struct compress_cache *c,
 static int model_run(struct compress_model *m, struct compress_cache *c, const struct compress_options *o)
 {
     const struct compress_quantize *q = &m->recipe.quantize;
-    if (m->recipe.finetune.mode == COMPRESS_FAST && o->batchnorm_images <= 0 && o->val_images < 0)
+    if (m->recipe.finetune.mode == COMPRESS_FAST && (only_tunes(o) || (o->batchnorm_images <= 0 && o->val_images < 0)))
         return BASE_OK;                  /* scales alone: no engine to set up */
+    if (only_tunes(o))
+        return train_and_measure(m, c, o, NULL);
     struct compress_images images;
     uint8_t *memory = NULL;
     int rc = BASE_OK;

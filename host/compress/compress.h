@@ -182,7 +182,8 @@ struct compress_options {
     const char *checkpoint;      /* of fine-tuning; NULL = none */
     bool resume;
     const char *label;           /* of the progress line; NULL = none */
-    const struct nn_ranks *ranks; /* fine-tuning together with others; NULL: alone */
+    const struct nn_ranks *ranks; /* fine-tuning together with others, which apply the same recipe; all but rank 0 do that alone: */
+                                 /* their model is not measured. NULL: alone */
     bool draft;                  /* for cycles alone, quick: channels by magnitude-l1, edges scaled as in the unpruned network */
 };
 #define COMPRESS_OPTIONS_INIT { .batchnorm_images = 1024, .val_images = 0, .batch = 128, .weight_decay = 1e-4 }

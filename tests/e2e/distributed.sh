@@ -1,4 +1,5 @@
-# Training by several ranks: as many as there are, the same network; a rank that dies, another number that goes on; ranks that differ.
+# Training and fine-tuning by several ranks: as many as there are, the same network; a rank that dies, another number that goes on;
+# ranks that differ.
 . "$(dirname "$0")/common.inc"
 command -v mpirun >/dev/null || skip "mpirun is not installed"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -15,6 +16,14 @@ ranks() {
     shift
     mpirun -q -n "$n" --oversubscribe "$BITPRESS" train --threads 1 --quiet "$@"
 }
+# apply DIR LAUNCHER...: the recipe r.yaml on the network that `exact` trains
+apply() {
+    d=$1
+    shift
+    "$@" "$BITPRESS" apply exact/model.onnx --recipe r.yaml --data "idx:$SCRATCH/data" --held-out 200 --backend model --verify 1 --threads 1 --json --out "$d" "${options[@]}" >"$d.json" 2>"$d.txt"
+}
+# kill_one JOB: the last rank of an mpirun
+kill_one() { kill -9 "$(pgrep -P "$(pgrep -P "$1")" | tail -n 1)"; }
 # floats FILE: the network of a checkpoint: its first third; what Adam and momentum keep follows
 floats() { od -An -v -w4 -t f4 -j32 -N$((($(wc -c <"$1") - 36) / 12 * 4)) "$1"; }
 # apart FILE FILE: the largest difference
@@ -50,7 +59,7 @@ until [ -s killed/train.ckpt ]; do
     sleep 0.1
     kill -0 $job 2>/dev/null || fail "training ended: $(cat killed.txt)"
 done
-kill -9 "$(pgrep -P "$(pgrep -P $job)" | tail -n 1)"
+kill_one $job
 rc=0
 wait $job || rc=$?
 [ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' killed.txt)" = 1 ] && [ "$(grep -c '^bitpress' killed.txt)" = 1 ] || fail "killed: exit $rc, $(cat killed.txt)"
@@ -64,6 +73,39 @@ for d in killed alone; do
     [ "$(od -An -t d8 -j16 -N8 $d/train.ckpt | tr -d ' ')" = $((step / 10 * 10 + 10)) ] && [ -s $d/model.onnx ] || fail "$d did not go on from step $step"
 done
 echo "killed after step $step"
+
+# fine-tuning at 4 bits by one process and by three ranks: the same network, as far as rounding to codes lets it be
+printf 'default: {w_bits: 4, a_bits: 4}\ndistill: {weight: 0.5}\nfinetune: {mode: full, epochs: 5, images: 256}\n' >r.yaml
+options=()
+apply tuned1
+apply tuned3 mpirun -q -n 3 --oversubscribe
+d=$(apart tuned1/finetune-*.ckpt tuned3/finetune-*.ckpt)
+echo "3 ranks, 4 bits: $d from one"
+awk -v d="$d" 'BEGIN { exit !(d < 1e-4) }' || fail "fine-tuning by 3 ranks: another network than one's: $d"
+[ "$(jq .best.cycles tuned1.json)" = "$(jq .best.cycles tuned3.json)" ] && grep -q '^each of 3 ranks sent' tuned3.txt || fail "fine-tuning by 3 ranks: $(cat tuned3.json tuned3.txt)"
+
+# one of its ranks is killed; another number goes on, and so does one process
+options=(--quiet --distributed 'gradients: ecq, bits: 8')
+apply cut mpirun -q -n 3 --oversubscribe &
+job=$!
+until [ -s "$(echo cut/finetune-*.ckpt)" ]; do
+    sleep 0.1
+    kill -0 $job 2>/dev/null || fail "fine-tuning ended: $(cat cut.txt)"
+done
+kill_one $job
+rc=0
+wait $job || rc=$?
+[ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' cut.txt)" = 1 ] && [ "$(grep -c '^bitpress' cut.txt)" = 1 ] || fail "killed: exit $rc, $(cat cut.txt)"
+[ ! -e cut/best.bpk ] || fail "a killed run left a pack"
+step=$(od -An -t d8 -j16 -N8 cut/finetune-*.ckpt | tr -d ' ')
+cp -r cut cut1
+options=(--quiet --resume)
+apply cut mpirun -q -n 2 --oversubscribe
+apply cut1
+for d in cut cut1; do
+    [ "$(od -An -t d8 -j16 -N8 $d/finetune-*.ckpt | tr -d ' ')" = 10 ] && [ "$(ls $d/finetune-*.ckpt | wc -l)" = 1 ] && [ -s $d/best.bpk ] || fail "$d did not go on from step $step"
+done
+echo "fine-tuning killed after step $step"
 
 # ranks that differ, and a failure of one
 sed 's/lr: 0.02/lr: 0.03/' exact.yaml >other.yaml
@@ -89,3 +131,7 @@ ln -s ../data2 b/here
 rc=0
 mpirun -q -n 2 --oversubscribe sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] && cd a || cd b; exec '$BITPRESS' train ../exact.yaml --out differ --quiet" 2>differ.txt || rc=$?
 [ $rc -eq 2 ] && grep -q '^bitpress: rank 1 has another set of training images than rank 0' differ.txt || fail "data: exit $rc, $(cat differ.txt)"
+sed 's/a_bits: 4/a_bits: 5/' r.yaml >other-r.yaml
+rc=0
+mpirun -q -n 2 --oversubscribe sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] && r=r.yaml || r=other-r.yaml; exec '$BITPRESS' apply exact/model.onnx --recipe \$r --data 'idx:$SCRATCH/data' --held-out 200 --quiet --out differ" 2>differ.txt || rc=$?
+[ $rc -eq 2 ] && [ "$(grep -c '^bitpress' differ.txt)" = 1 ] && grep -q '^bitpress: rank 1 has another configuration than rank 0' differ.txt || fail "recipe: exit $rc, $(cat differ.txt)"
