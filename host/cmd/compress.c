@@ -38,6 +38,7 @@ struct run {
     struct candidate_queue *queue;   /* of a search with boards */
     struct dist *dist;
     struct crew *crew;               /* of a search by several ranks */
+    struct dist_gradients *gradients; /* of their fine-tuning */
     double float_val;                /* on the images that candidates are judged by */
     double float_held;               /* on all held-out images, which finalists are judged by */
     char *cache_dir;
@@ -665,11 +666,37 @@ static int climb_to_top(struct run *r)
     return rc ? rc : ladder_build(&r->ladder, &r->searched);
 }
 
+/* What fine-tuning takes: on every rank. */
+static int open_tuning(struct run *r)
+{
+    int rc = ranks_gradients(&r->gradients, r->dist, &r->config.distributed, r->config.seed);
+    if (!rc)
+        r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .dist = r->dist, .ranks = dist_gradients_ranks(r->gradients) };
+    return rc;
+}
+
+static int close_tuning(struct run *r)
+{
+    int rc = ladder_let_go(&r->ladder);
+    if (!rc && r->ladder.ranks && dist_gradients_traffic(r->gradients).steps) {
+        char words[RANKS_WORDS];
+        ranks_traffic_words(words, r->dist, r->gradients);
+        base_log("%s", words);
+    }
+    return rc;
+}
+
 static int run_finalists(struct run *r)
 {
     double start = base_seconds();
-    r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .study = r->study, .float_held = r->float_held, .cycles_limit = r->target.search.cycles_limit, .resume = r->resume };
-    int rc = ladder_open(&r->ladder);
+    int rc = open_tuning(r);
+    if (rc)
+        return rc;
+    r->ladder.study = r->study;
+    r->ladder.float_held = r->float_held;
+    r->ladder.cycles_limit = r->target.search.cycles_limit;
+    r->ladder.resume = r->resume;
+    rc = ladder_open(&r->ladder);
     if (!rc && has_uniform8(r))
         rc = finalist_uniform(r, &r->uniform8, "uniform 8 bit", 8, 8);
     /* uniform recipes are among the trials; of a trade-off none of them is the rival */
@@ -681,6 +708,8 @@ static int run_finalists(struct run *r)
         rc = climb_to_top(r);
     if (!rc && r->target.search.goal == SEARCH_PARETO)
         rc = write_front(r);
+    if (!rc)
+        rc = close_tuning(r);
     if (!rc && !r->searched.net)
         rc = base_fail(BASE_TARGET, "none of the fine-tuned candidates can be built: search.w_max or search.a_max would have to be smaller");
     outcome_time(&r->outcome, "fine-tune", base_seconds() - start);
@@ -892,23 +921,26 @@ static int compress(struct run *r)
     if (!rc)
         rc = open_inputs(r);
     if (!rc)
+        rc = ranks_same_data(r->dist, &r->data.train);
+    if (!rc)
         rc = float_network(r);
     if (!rc && dist_ranks(r->dist) > 1)
         rc = share_float(r);
     if (!rc)
         rc = run_search(r);
     if (!rc)
-        rc = run_finalists(r);
+        rc = crew_dismiss(r->dist);
     if (!rc)
-        rc = finish(r, start);
-    int dismissed = rc && rc != BASE_TARGET ? BASE_OK : crew_dismiss(r->dist);
-    return rc ? rc : dismissed;
+        rc = run_finalists(r);
+    return rc ? rc : finish(r, start);
 }
 
-/* A rank's other than 0: it judges what it is sent. */
+/* A rank's other than 0: it judges what it is sent, and then takes part in fine-tuning. */
 static int serve(struct run *r)
 {
     int rc = open_inputs(r);
+    if (!rc)
+        rc = ranks_same_data(r->dist, &r->data.train);
     if (!rc)
         rc = share_float(r);
     if (!rc)
@@ -916,7 +948,10 @@ static int serve(struct run *r)
     if (rc)
         return rc;
     set_bench(r);
-    return crew_serve(r->dist, &r->judged_by);
+    rc = crew_serve(r->dist, &r->judged_by);
+    if (!rc)
+        rc = open_tuning(r);
+    return rc ? rc : ladder_join(&r->ladder);
 }
 
 static int open_ranks(struct run *r, struct cmd *c)
@@ -934,6 +969,7 @@ static int open_ranks(struct run *r, struct cmd *c)
 static void run_free(struct run *r)
 {
     ladder_close(&r->ladder);
+    dist_gradients_free(r->gradients);
     remote_close(r->scorer.boards);
     contender_free(&r->uniform8);
     contender_free(&r->uniform);
@@ -972,7 +1008,7 @@ int cmd_compress(int argc, char **argv)
                                  "The main job: search recipes for the target with the accelerator in the loop, fine-tune the best,\n"
                                  "verify; leaves best.bpk, best.onnx and report.html. A model, data and one limit are enough; a configuration\n"
                                  "(YAML) may say more, and have a built-in network trained first. An option overrides it. Started by mpirun, the\n"
-                                 "ranks share the search's candidates.",
+                                 "ranks share the search's candidates and the fine-tuning.",
                                  options, BASE_COUNT(options), 1, 1 };
     struct cmd c = { 0 };
     int rc = cmd_parse(&c, &u, argc, argv);

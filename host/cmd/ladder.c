@@ -21,21 +21,84 @@ void ladder_treat(struct compress_recipe *recipe, const struct run_config *c, in
     recipe->distill = (struct compress_distill){ .weight = fast ? 0 : c->finetune.distill, .temperature = c->finetune.temperature };
 }
 
-/* The checkpoint of fine-tuning is named after the recipe. */
-static int build(struct ladder *l, struct contender *out, const char *name, const char *label, int trial, const struct compress_recipe *recipe, bool resume)
+/* The checkpoint of fine-tuning is named after the recipe; *path is the caller's. */
+static int set_options(struct compress_options *o, char **path, const struct ladder *l, const char *recipe)
 {
     const struct run_config *c = l->config;
-    struct compress_options o = COMPRESS_OPTIONS_INIT;
-    o.batchnorm_images = (int)c->search.batchnorm;
+    *path = base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, recipe, strlen(recipe)));
+    *o = (struct compress_options)COMPRESS_OPTIONS_INIT;
+    o->batchnorm_images = (int)c->search.batchnorm;
+    o->checkpoint = *path;
+    o->ranks = l->ranks;
+    return *path ? BASE_OK : BASE_NOMEM;
+}
+
+/* What all ranks build next; NULL: there is no more. */
+static int say(const struct ladder *l, char *recipe)
+{
+    size_t n = recipe ? strlen(recipe) : 0;
+    int rc = l->ranks ? dist_broadcast(l->dist, &n, sizeof n) : BASE_OK;
+    return rc || !l->ranks ? rc : dist_broadcast(l->dist, recipe, n);
+}
+
+static int build(struct ladder *l, struct contender *out, const char *name, const char *label, int trial, const struct compress_recipe *recipe, bool resume)
+{
+    struct compress_options o;
+    char *path = NULL, *text = compress_recipe_text(recipe, compress_cache_layers(l->cache));
+    const bool tunes = recipe->finetune.mode != COMPRESS_FAST;
+    int rc = text ? set_options(&o, &path, l, text) : BASE_NOMEM;
     o.label = label;
     o.resume = resume;
-    char *text = compress_recipe_text(recipe, compress_cache_layers(l->cache));
-    char *checkpoint = text ? base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, text, strlen(text))) : NULL;
-    o.checkpoint = recipe->finetune.mode == COMPRESS_FAST ? NULL : checkpoint;
-    int rc = checkpoint ? contender_build(out, name, trial, recipe, l->cache, l->hw, &o) : BASE_NOMEM;
-    base_free(checkpoint);
+    if (!rc && tunes)
+        rc = say(l, text);
+    if (!rc)
+        rc = contender_build(out, name, trial, recipe, l->cache, l->hw, &o);
+    base_free(path);
     base_free(text);
     return rc;
+}
+
+/* ---- any other rank ------------------------------------------------------------------- */
+
+static int join_in(const struct ladder *l, const char *text)
+{
+    struct compress_recipe recipe;
+    struct compress_options o;
+    char *path = NULL;
+    int rc = compress_recipe_parse(&recipe, "rank 0's recipe", text, strlen(text), compress_cache_graph(l->cache), compress_cache_layers(l->cache));
+    if (rc)
+        return rc == BASE_INPUT ? BASE_INTERNAL : rc;      /* rank 0 has it, and begins */
+    rc = set_options(&o, &path, l, text);
+    if (!rc)
+        rc = contender_tune(&recipe, l->cache, l->hw, &o);
+    compress_recipe_free(&recipe);
+    base_free(path);
+    return rc;
+}
+
+/* What cannot be built here cannot be built by rank 0 either, which goes on without it. */
+int ladder_join(const struct ladder *l)
+{
+    for (;;) {
+        size_t n = 0;
+        int rc = dist_broadcast(l->dist, &n, sizeof n);
+        char *text = rc || !n ? NULL : base_alloc(n + 1);
+        if (rc || !n)
+            return rc;
+        rc = text ? dist_broadcast(l->dist, text, n) : BASE_NOMEM;
+        if (!rc && (rc = join_in(l, text)) == BASE_INPUT) {
+            base_error_clear();
+            rc = BASE_OK;
+        }
+        base_free(text);
+        if (rc)
+            return rc;
+    }
+}
+
+int ladder_let_go(const struct ladder *l)
+{
+    return say(l, NULL);
 }
 
 /* ---- the study ------------------------------------------------------------------------ */

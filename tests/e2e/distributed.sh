@@ -107,6 +107,31 @@ for d in cut cut1; do
 done
 echo "fine-tuning killed after step $step"
 
+# compress: finalists that two ranks fine-tune are those of one process. small.onnx: Conv 2x2/2, Relu, GlobalAveragePool, Conv, Flatten on 8x8x1
+echo CAcSADrDAgonCgF4CgFrEgFjGgRjb252IgRDb252KhAKB3N0cmlkZXNAAkACoAEHChIKAWMSAXIaBHJlbHUiBFJlbHUKHwoBchIBcBoEcG9vbCIRR2xvYmFsQXZlcmFnZVBvb2wKEwoBcAoBdxIBZhoCZmMiBENvbnYKFQoBZhIBeRoEZmxhdCIHRmxhdHRlbhIBZypPCAQIAQgCCAIQASJAAACAPwAAgL8AAAA/AACAPgAAgL8AAIA/AAAAQAAAAD8AAIA/AACAPwAAgL8AAIC/AACAPwAAAAAAAAAAAACAP0IBayovCAIIBAgBCAEQASIgAACAPwAAgL8AAAA/AACAPgAAgL8AAIA/AAAAQAAAAD9CAXdaHAoBeBIXChUIARIRCgMSAU4KAggBCgIICAoCCAhiFAoBeRIPCg0IARIJCgMSAU4KAggCQgQKABAN | base64 -d >small.onnx
+npy() { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '|u1', 'fortran_order': False, 'shape': ($1), }"; }
+{ npy '400, 8, 8, 1'; LC_ALL=C awk 'BEGIN { for (i = 1; i <= 400; i++) for (k = 1; k <= 64; k++) printf "%c", (i % 2 ? k : 65 - k) * 3 + i * k % 7 }'; } >x.npy
+{ npy '400,'; for _ in $(seq 200); do printf '\001\000'; done; } >y.npy
+cat >small.yaml <<END
+model: small.onnx
+data: npy:x.npy,y.npy,x.npy,y.npy
+held_out: 100
+verify: 1
+input: {scale: 1/255}
+target: {cycles: 12000}
+search: {agent: random, backend: model, trials: 3, parallel: 4, validation: 100, batchnorm: 128}
+finetune: {epochs: 4, full: 6, top: 1, lr: 0.01}
+END
+"$BITPRESS" compress small.yaml --out small1 --threads 1 --json >small1.json 2>small1.txt || fail "compress: $(cat small1.txt)"
+mpirun -q -n 2 --oversubscribe "$BITPRESS" compress small.yaml --out small2 --threads 1 --json >small2.json 2>small2.txt || fail "compress by 2 ranks: $(cat small2.txt)"
+[ "$(ls small1/finetune-*.ckpt | wc -l)" = 4 ] && grep -q '^each of 2 ranks sent' small2.txt || fail "compress by 2 ranks: $(ls small1) $(cat small2.txt)"
+for f in small1/finetune-*.ckpt; do
+    d=$(apart "$f" "small2/${f#*/}")
+    awk -v d="$d" 'BEGIN { exit !(d < 1e-5) }' || fail "compress by 2 ranks: $f: another network than one's: $d"
+done
+finalists() { "$BITPRESS" study export "$1/study.db" --quiet | grep '^f' | cut -d, -f1-10; }
+diff <(finalists small1) <(finalists small2) || fail "compress by 2 ranks: other finalists"
+
 # ranks that differ, and a failure of one
 sed 's/lr: 0.02/lr: 0.03/' exact.yaml >other.yaml
 subset data2 840 200
