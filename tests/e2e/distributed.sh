@@ -75,7 +75,7 @@ done
 echo "killed after step $step"
 
 # fine-tuning at 4 bits by one process and by three ranks: the same network, as far as rounding to codes lets it be
-printf 'default: {w_bits: 4, a_bits: 4}\ndistill: {weight: 0.5}\nfinetune: {mode: full, epochs: 5, images: 256}\n' >r.yaml
+printf 'default: {w_bits: 4, a_bits: 4}\nquantize: {rounding: nearest, bias_correction: false}\ndistill: {weight: 0.5}\nfinetune: {mode: full, epochs: 5, images: 256}\n' >r.yaml
 options=()
 apply tuned1
 apply tuned3 mpirun -q -n 3 --oversubscribe
