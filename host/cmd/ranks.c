@@ -51,10 +51,15 @@ int ranks_same_data(struct dist *d, const struct data_set *s)
 
 int ranks_gradients(struct dist_gradients **out, struct dist *d, const struct run_distributed *how, long seed)
 {
-    return dist_gradients_new(out, d, &(struct dist_code){
-        .method = !strcmp(how->gradients, "ecq") ? DIST_ECQ : !strcmp(how->gradients, "qsgd") ? DIST_QSGD : DIST_EXACT, .bits = atoi(how->bits),
-        .bucket = (int)how->bucket, .feedback = (float)how->feedback, .decay = (float)how->decay, .seed = (uint64_t)seed,
-        .local_batchnorm = !strcmp(how->batchnorm, "local") });
+    struct dist_code code = DIST_CODE_INIT;
+    code.method = !strcmp(how->gradients, "ecq") ? DIST_ECQ : !strcmp(how->gradients, "qsgd") ? DIST_QSGD : DIST_EXACT;
+    code.bits = atoi(how->bits);
+    code.bucket = (int)how->bucket;
+    code.feedback = (float)how->feedback;
+    code.decay = (float)how->decay;
+    code.seed = (uint64_t)seed;
+    code.local_batchnorm = !strcmp(how->batchnorm, "local");
+    return dist_gradients_new(out, d, &code);
 }
 
 void ranks_traffic_words(char out[static RANKS_WORDS], const struct dist *d, const struct dist_gradients *g)

@@ -121,20 +121,31 @@ void dist_abort(struct dist *d, int exit_code)
 
 /* ---- together -------------------------------------------------------------------------------- */
 
-/* MPI's own waiting keeps the core busy, which other ranks and threads may need. */
-int dist_wait(MPI_Request *request)
+enum { YIELDS = 1000, NAP_US = 100 };
+
+/* MPI's own waiting keeps the core busy, which other ranks and threads may need. Naps are counted, so that a while in which all
+ * were stopped is none. */
+int dist_wait_at_most(MPI_Request *request, double seconds)
 {
-    for (int looks = 0;; looks++) {
+    const double most = YIELDS + seconds * 1e6 / NAP_US;
+    for (double looks = 0;; looks++) {
         int done = 0, rc = dist_check(MPI_Test(request, &done, MPI_STATUS_IGNORE), "MPI_Test");
         if (rc || done)
             return rc;
         if (base_stop_requested())
             return base_fail(BASE_STOPPED, "stopped while waiting for the other ranks");
-        if (looks < 1000)
+        if (seconds > 0 && looks > most)
+            return base_fail(BASE_IO, "no answer of another rank for %g s: it has died", seconds);
+        if (looks < YIELDS)
             sched_yield();
         else
-            sleep_us(100);
+            sleep_us(NAP_US);
     }
+}
+
+int dist_wait(MPI_Request *request)
+{
+    return dist_wait_at_most(request, 0);
 }
 
 int dist_sum(struct dist *d, double *v, int n)

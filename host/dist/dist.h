@@ -57,8 +57,9 @@ struct dist_code {
     float feedback, decay;                 /* of ECQ, 0 .. 1 */
     uint64_t seed;
     bool local_batchnorm;
+    double silence_s;                      /* rank 0 that waits so long in a step gives up, BASE_IO: another rank has died, and the launcher let it; 0: never */
 };
-#define DIST_CODE_INIT { .method = DIST_EXACT, .bits = 4, .bucket = 512, .feedback = 0.25f, .decay = 1 }
+#define DIST_CODE_INIT { .method = DIST_EXACT, .bits = 4, .bucket = 512, .feedback = 0.25f, .decay = 1, .silence_s = 600 }
 
 struct dist_gradients;
 /* For one training after another; `d` must outlive it. BASE_INPUT for a code out of range. */

@@ -14,5 +14,7 @@ struct dist {
 int dist_check(int code, const char *what);
 /* Until the request is done. BASE_STOPPED after a signal. */
 int dist_wait(MPI_Request *request);
+/* The same for about so long, 0: without end; BASE_IO after that. */
+int dist_wait_at_most(MPI_Request *request, double seconds);
 
 #endif

@@ -100,11 +100,23 @@ struct dist_traffic dist_gradients_traffic(const struct dist_gradients *g)
 
 /* ---- a step --------------------------------------------------------------------------------- */
 
+/* mpirun ends all ranks when one dies, but with --enable-recovery, and so does srun only where it is told to. */
+static int wait_for(const struct dist_gradients *g, MPI_Request *request)
+{
+    int rc = dist_wait_at_most(request, g->d->rank ? 0 : g->code.silence_s);
+    if (rc == BASE_IO)
+        base_warn("%s", base_error());       /* nn_train says where it stopped */
+    return rc;
+}
+
 static int sum(void *ctx, double *v, int n)
 {
     struct dist_gradients *g = ctx;
     double start = base_seconds();
-    int rc = dist_sum(g->d, v, n);
+    MPI_Request request;
+    int rc = dist_check(MPI_Iallreduce(MPI_IN_PLACE, v, n, MPI_DOUBLE, MPI_SUM, g->d->comm, &request), "MPI_Iallreduce");
+    if (!rc)
+        rc = wait_for(g, &request);
     g->traffic.wait_s += base_seconds() - start;
     g->traffic.other_bytes += ring_bytes(g->d, sizeof *v * (double)n);
     return rc;
@@ -190,7 +202,7 @@ static int finish(void *ctx)
     progress(g);
     for (int i = 0; !rc && i < g->n_order; i++)
         if (!g->array[g->order[i]].done)
-            rc = dist_wait(&g->array[g->order[i]].request);
+            rc = wait_for(g, &g->array[g->order[i]].request);
     g->traffic.wait_s += base_seconds() - start;
     for (int i = 0; !rc && g->code.method != DIST_EXACT && i < g->n_order; i++)
         rc = unpack(g, &g->array[g->order[i]]);

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <math.h>
+#include <signal.h>
 
 #include "dist/dist.h"
 #include "nn_nets.h"
@@ -181,6 +182,38 @@ static int ranked_local(struct dist *d)
     return bad;
 }
 
+static int die(void *ctx, const struct nn_train_report *r)
+{
+    return r->step == 3 && dist_rank(ctx) == 1 ? raise(SIGKILL) : BASE_OK;
+}
+
+/* The launcher lets a rank die: rank 0 gives up, with a checkpoint of the step that had begun. */
+static int ranked_silent(struct dist *d)
+{
+    struct trained t = { .g = net_residual() };
+    struct dist_gradients *gradients;
+    struct dist_code code = DIST_CODE_INIT;
+    code.silence_s = 0.5;
+    t.m = net_engine(t.g, BATCH, true, 1);
+    assert_ok(dist_gradients_new(&gradients, d, &code));
+    struct nn_train_options o = options(&t);
+    o.epoch_done = die;
+    o.ctx = d;
+    const char *dir = dist_rank(d) ? "/nowhere" : unit_scratch();
+    o.checkpoint = unit_path(dir, "silent.ckpt");
+    o.checkpoint_steps = STEPS;
+    o.ranks = dist_gradients_ranks(gradients);
+    int rc = nn_train(t.m, &(struct nn_source){ fill, t.m }, &o, NULL);
+    int64_t step = 0;
+    if (dist_rank(d) == 0 && rc == BASE_STOPPED && !nn_checkpoint_read(t.m, o.checkpoint, &step))
+        printf("# a checkpoint of step %d\n", (int)step);
+    fflush(stdout);
+    unit_remove(dir);
+    dist_gradients_free(gradients);
+    end(&t);
+    return 1;                            /* there is nobody to end with */
+}
+
 /* ---- tests --------------------------------------------------------------------------------------- */
 
 static void equals_training_alone(void **state)
@@ -202,15 +235,27 @@ static void local_statistics_train(void **state)
     ranked_launch(2, "local");
 }
 
+static void a_dead_rank_is_not_waited_for(void **state)
+{
+    (void)state;
+    static char out[65536];
+    setenv("OMPI_MCA_orte_enable_recovery", "1", 1);
+    int rc = ranked_try(2, "silent", out, sizeof out);   /* which mpirun makes 0 of the abort */
+    unsetenv("OMPI_MCA_orte_enable_recovery");
+    if (!strstr(out, "no answer of another rank for 0.5 s") || !strstr(out, "# a checkpoint of step 3"))
+        fail_msg("exit %d\n%s", rc, out);
+}
+
 int main(int argc, char **argv)
 {
-    const struct ranked_part parts[] = { { "equal", ranked_equal }, { "packed", ranked_packed }, { "local", ranked_local } };
+    const struct ranked_part parts[] = { { "equal", ranked_equal }, { "packed", ranked_packed }, { "local", ranked_local }, { "silent", ranked_silent } };
     if (argc > 1)
         return ranked_run(argv[1], parts, BASE_COUNT(parts));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_training_alone),
         cmocka_unit_test(packed_gradients_train),
         cmocka_unit_test(local_statistics_train),
+        cmocka_unit_test(a_dead_rank_is_not_waited_for),
     };
     return ranked_self(argv[0]) ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
