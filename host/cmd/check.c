@@ -99,8 +99,11 @@ static int lower(struct trial *t, const struct check *k, struct compress_cache *
     if (!rc)
         rc = accel_model(cycles, &k->hw, t->program->image, t->program->image_words);
     for (int i = 0; !rc && i < t->program->n_layer && i < cycles->n_layer; i++)
-        if (t->program->layer[i].fixed_layer >= 0)
-            t->layer_cycles[t->program->layer[i].fixed_layer] += cycles->layer[i];
+        if (t->program->layer[i].fixed_layer >= 0) {
+            int was = compress_layer_was(k->g, &k->ls, &m->layers.layer[t->program->layer[i].fixed_layer]);
+            if (was >= 0)
+                t->layer_cycles[was] += cycles->layer[i];
+        }
     if (!rc) {
         t->fits = true;
         t->cycles = cycles->total;

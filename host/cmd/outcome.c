@@ -151,27 +151,31 @@ static const struct graph *graph_of(const struct outcome *o, bool before)
     return before || !best_of(o)->pruned ? compress_cache_graph(o->cache) : best_of(o)->pruned;
 }
 
-/* Multiply-accumulates or parameters of a layer; layers and nodes are numbered alike in both networks. */
+static int64_t count_node(int64_t (*count)(const struct graph *, int), const struct graph *g, const struct graph *named, int node)
+{
+    int at = node < 0 ? -1 : graph_find(g, named->node[node].name);
+    return at < 0 ? 0 : count(g, at);
+}
+
+/* Multiply-accumulates or parameters of a layer; nodes keep their names in what is left. */
 static int64_t count_layer(int64_t (*count)(const struct graph *, int), const struct outcome *o, const char *name, bool before)
 {
-    const struct graph *g = graph_of(o, before);
+    const struct graph *g = graph_of(o, before), *was = graph_of(o, true);
     const struct graph_layers *ls = compress_cache_layers(o->cache);
     int64_t sum = 0;
     for (int i = 0; i < ls->n; i++)
-        for (int t = 0; !strcmp(ls->layer[i].name, name) && t < ls->layer[i].n_term; t++) {
-            const struct graph_term *k = &ls->layer[i].term[t];
-            sum += (k->node < 0 ? 0 : count(g, k->node)) + (k->batchnorm < 0 ? 0 : count(g, k->batchnorm));
-        }
+        for (int t = 0; !strcmp(ls->layer[i].name, name) && t < ls->layer[i].n_term; t++)
+            sum += count_node(count, g, was, ls->layer[i].term[t].node) + count_node(count, g, was, ls->layer[i].term[t].batchnorm);
     return sum;
 }
 
 static void add_totals(struct page *p, const struct outcome *o)
 {
     const struct graph *is = graph_of(o, false), *was = graph_of(o, true);
-    for (int i = 0; i < is->n_node; i++) {
+    for (int i = 0; i < is->n_node; i++)
         p->d.macs += graph_macs(is, i);
+    for (int i = 0; i < was->n_node; i++)
         p->d.macs_before += graph_macs(was, i);
-    }
     p->d.params = graph_params(is);
     p->d.params_before = graph_params(was);
 }

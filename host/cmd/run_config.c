@@ -59,7 +59,7 @@ static const struct key keys[] = {
     { "search", "keep", NUMBERS, AT(search.keep), 0, 1, "" },
     { "search", "prune", CHOICE, AT(search.prune), 0, 0, "magnitude-l1|magnitude-l2|bn-scale|lasso|dcp" },
     { "search", "round", INT, AT(search.round), 0, 4096, "0" },
-    { "search", "sparsity", NUMBERS, AT(search.sparsity), 0, 0.99, "" },
+    { "search", "sparsity", NUMBERS, AT(search.sparsity), 0.01, 0.99, "" },
     { "search", "structure", CHOICE, AT(search.structure), 0, 0, "block|unstructured" },
     { "search", "levels", CHOICES, AT(search.levels), 0, 0, "pot|basis|codebook" },
     { "remote", "commands", TEXTS, AT(remote.commands), 0, 0, "" },
@@ -198,8 +198,6 @@ static int read_numbers(const struct config_tree *t, const struct config_node *n
     for (const struct config_node *v = n->child; !rc && v; v = v->next) {
         double *x = &to->v[to->n++];
         rc = config_number(t, v, k->lo, k->hi, x);
-        if (!rc && !(*x > k->lo))
-            rc = config_fail(t, v, "%g is not more than %g", *x, k->lo);
         if (!rc && to->n > 1 && *x <= x[-1])
             rc = config_fail(t, v, "%g does not follow %g; the list must ascend", *x, x[-1]);
     }

@@ -43,8 +43,8 @@ static int add(struct space *s, int layer, const char *field, int lo, int hi)
     return BASE_OK;
 }
 
-/* Whether a group of layers loses channels at the smallest share: with few channels and a large step it may not. */
-static int loses(bool *out, const struct space *s, int layer)
+/* Whether a group of layers loses channels at a share: with few channels and a large step it may not. */
+static int loses(bool *out, const struct space *s, int layer, double share)
 {
     struct compress_recipe r;
     int64_t all, some = 0;
@@ -53,7 +53,7 @@ static int loses(bool *out, const struct space *s, int layer)
         return rc;
     r.prune = s->range.prune;
     rc = compress_recipe_macs(&all, &r, s->graph, s->layers);
-    r.layer[layer].keep = s->range.keep[0];
+    r.layer[layer].keep = share;
     if (!rc)
         rc = compress_recipe_settle(&r, s->graph, s->layers, 1);
     if (!rc)
@@ -69,10 +69,11 @@ static int add_shares(struct space *s)
     int rc = decider ? compress_recipe_keep_deciders(decider, s->graph, s->layers) : BASE_NOMEM;
     for (int i = 0; !rc && i < s->layers->n; i++) {
         bool any = false;
-        if (decider[i] == i)
-            rc = loses(&any, s, i);
+        int lo = decider[i] == i && !(s->range.keep[0] > 0) && compress_recipe_can_go(s->graph, s->layers, i) ? 1 : 0;
+        if (decider[i] == i && lo < s->range.n_keep)
+            rc = loses(&any, s, i, s->range.keep[lo]);
         if (!rc && any)
-            rc = add(s, i, keep_field, 0, s->range.n_keep - 1);
+            rc = add(s, i, keep_field, lo, s->range.n_keep - 1);
     }
     base_free(decider);
     return rc;

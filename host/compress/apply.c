@@ -118,7 +118,9 @@ static int cache_fill(struct compress_cache *c, const struct graph *g, const str
         return BASE_NOMEM;
     if (!like)
         return calibrate(c);
-    memcpy(c->hist, like->hist, sizeof *c->hist * (size_t)c->layers.n_edge);
+    c->hist[0] = like->hist[0];
+    for (int i = 0; i < c->layers.n; i++)
+        c->hist[i + 1] = like->hist[BASE_MAX(compress_layer_was(like->graph, &like->layers, &c->layers.layer[i]), 0) + 1];
     return BASE_OK;
 }
 
@@ -460,6 +462,14 @@ static int model_run(struct compress_model *m, struct compress_cache *c, const s
     return rc;
 }
 
+/* The cache of what the recipe leaves, and the recipe for that. */
+static int pruned_for(struct compress_cache **c, struct compress_recipe *r, const struct compress_options *o)
+{
+    const struct compress_cache *was = *c;
+    int rc = prune_cache(c, *c, r, o);
+    return rc || *c == was ? rc : prune_narrow(r, was->graph, &was->layers, (*c)->graph, &(*c)->layers);
+}
+
 int compress_apply(struct compress_model **out, struct compress_cache *c, const struct compress_recipe *r, const struct compress_options *o)
 {
     *out = NULL;
@@ -473,7 +483,7 @@ int compress_apply(struct compress_model **out, struct compress_cache *c, const 
     struct compress_recipe settled;
     if ((rc = compress_recipe_copy(&settled, r)))
         return rc;
-    if ((rc = compress_recipe_settle(&settled, c->graph, &c->layers, 1)) || (rc = prune_cache(&c, c, &settled, o))) {
+    if ((rc = compress_recipe_settle(&settled, c->graph, &c->layers, 1)) || (rc = pruned_for(&c, &settled, o))) {
         compress_recipe_free(&settled);
         return rc;
     }

@@ -25,7 +25,8 @@ enum compress_mode { COMPRESS_FAST, COMPRESS_SHORT, COMPRESS_FULL };   /* fast: 
 struct compress_choice {
     int w_bits;              /* 1..8; 0 where the layer has no weights */
     int a_bits;              /* 1..8: of the layer's input edge; at least 2 where that is signed */
-    double keep;             /* > 0 .. 1: share of the layer's output channels; layers that share channels have one value */
+    double keep;             /* 0 .. 1: share of the layer's output channels; layers that share channels have one value. 0, inside a residual
+                                branch: the branch goes, all its layers */
     double sparsity;         /* 0 .. < 1: share of the layer's weights, or blocks of them, that are 0 */
     enum compress_levels levels;   /* w_bits: log2 of a codebook's entries (1..4); planes of the others, 1..8 */
     int planes;              /* codebook: its entries are integers of so many bits, w_bits..8; else 0 */
@@ -134,6 +135,10 @@ bool compress_recipe_removes(const struct compress_recipe *r);
 /* The layer whose `keep` is free and decides that of `layer`, itself or an earlier one: decider [n layers]; -1:
  * it has no channels that can be removed. */
 int compress_recipe_keep_deciders(int *decider, const struct graph *g, const struct graph_layers *ls);
+/* Whether `keep: 0` can be said of a layer, so that a residual branch goes; BASE_INPUT names the node that cannot do without it. */
+int compress_recipe_can_go(const struct graph *g, const struct graph_layers *ls, int layer);
+/* The layer that a layer of the pruned network was, or was a part of (where a branch went, an Add may be its other term alone); -1: none. */
+int compress_layer_was(const struct graph *g, const struct graph_layers *ls, const struct graph_layer *pruned);
 /* Multiply-accumulates that a settled recipe's channels leave. */
 int compress_recipe_macs(int64_t *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
 /* A level kind's name; NULL: there is none of this number. */

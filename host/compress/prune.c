@@ -109,9 +109,8 @@ static int run_learner(struct graph **out, struct prune_job *j, enum compress_pr
     return rc;
 }
 
-int prune_graph(struct graph **out, struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r, const struct compress_data *d, struct base_pool *pool, int batchnorm_images)
+static int prune_channels(struct graph **out, struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r, const struct compress_data *d, struct base_pool *pool)
 {
-    *out = NULL;
     struct prune_plan plan;
     int rc = prune_plan_new(&plan, g, ls);
     if (rc)
@@ -120,12 +119,41 @@ int prune_graph(struct graph **out, struct graph *g, const struct graph_layers *
     struct prune_job j = { .was = g, .layers = ls, .plan = &plan, .data = d, .pool = pool };
     if (prune_plan_removes(&plan))
         rc = run_learner(out, &j, r->prune.method);
+    prune_plan_free(&plan);
+    return rc;
+}
+
+/* Channels of what is `left` of g without branches. */
+static int prune_rest(struct graph **out, struct graph *left, const struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r, const struct compress_data *d, struct base_pool *pool)
+{
+    struct graph_layers left_ls;
+    struct compress_recipe narrow;
+    int rc = graph_make_layers(left, &left_ls);
+    if (rc || (rc = compress_recipe_copy(&narrow, r)))
+        return rc;
+    if (!(rc = prune_narrow(&narrow, g, ls, left, &left_ls)))
+        rc = prune_channels(out, left, &left_ls, &narrow, d, pool);
+    compress_recipe_free(&narrow);
+    return rc;
+}
+
+int prune_graph(struct graph **out, struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r, const struct compress_data *d, struct base_pool *pool, int batchnorm_images)
+{
+    struct graph *left;
+    *out = NULL;
+    int rc = prune_branches(&left, g, ls, r);
+    if (!rc)
+        rc = left ? prune_rest(out, left, g, ls, r, d, pool) : prune_channels(out, g, ls, r, d, pool);
+    if (!rc && !*out) {
+        *out = left;
+        left = NULL;
+    }
+    graph_free(left);
     if (!rc && *out && batchnorm_images > 0 && d->train.fill)
         rc = measure_batchnorms(*out, d, pool, batchnorm_images);
     if (rc) {
         graph_free(*out);
         *out = NULL;
     }
-    prune_plan_free(&plan);
     return rc;
 }

@@ -12,7 +12,7 @@ struct prune_plan {
     int n_layer;
     int *tie;                 /* [n_layer]: the first of the layers that share channels; -1: none can be removed */
     int *layer;               /* [n_block]: a layer whose `keep` holds; -1: it stays as it is */
-    int *count;               /* [n_block]: units that stay */
+    int *count;               /* [n_block]: units that stay; 0: a residual branch goes whole */
 };
 /* count: everything stays. */
 int prune_plan_new(struct prune_plan *p, const struct graph *g, const struct graph_layers *ls);
@@ -25,8 +25,15 @@ bool prune_plan_removes(const struct prune_plan *p);
 /* Channels of a node that stay, and the network's multiply-accumulates. */
 int prune_plan_channels(const struct prune_plan *p, const struct graph *g, int node);
 int64_t prune_plan_macs(const struct prune_plan *p, const struct graph *g);
+/* Nodes without a channel: gone [g->n_node]. */
+void prune_plan_gone(const struct prune_plan *p, const struct graph *g, bool *gone);
 /* The heuristic: sets `keep` so that at most prune.macs of the multiply-accumulates are left. */
 int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g);
+
+/* The network without the branches of which the recipe keeps nothing; *out NULL: all stay. */
+int prune_branches(struct graph **out, const struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r);
+/* A recipe of `ls` becomes one of what is left, `now`. */
+int prune_narrow(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, const struct graph *now, const struct graph_layers *now_ls);
 
 struct prune_job {
     struct graph *was;                   /* the float network */

@@ -80,7 +80,7 @@ void prune_plan_counts(struct prune_plan *p, const struct compress_recipe *r)
 {
     for (int b = 0; b < p->ch.n_block; b++) {
         double keep = p->layer[b] < 0 ? 1 : r->layer[p->layer[b]].keep;
-        p->count[b] = keep < 1 ? prune_count(p->ch.size[b], keep, r->prune.round) : p->ch.size[b];
+        p->count[b] = keep >= 1 ? p->ch.size[b] : keep > 0 ? prune_count(p->ch.size[b], keep, r->prune.round) : 0;
     }
 }
 
@@ -90,6 +90,12 @@ bool prune_plan_removes(const struct prune_plan *p)
         if (p->count[b] < p->ch.size[b])
             return true;
     return false;
+}
+
+void prune_plan_gone(const struct prune_plan *p, const struct graph *g, bool *gone)
+{
+    for (int i = 0; i < g->n_node; i++)
+        gone[i] = prune_plan_channels(p, g, i) == 0;
 }
 
 /* A node has each unit of a block equally often. */

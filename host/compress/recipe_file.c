@@ -52,8 +52,6 @@ static int read_choice(const struct config_tree *t, const struct config_node *ma
     }
     if (!rc && (n = config_get(map, "keep"))) {
         rc = config_number(t, n, 0, 1, &c->keep);
-        if (!rc && !(c->keep > 0))
-            rc = config_fail(t, n, "no channel would be left (more than 0, up to 1)");
         said->keep = n;
     }
     if (!rc && (n = config_get(map, "sparsity"))) {
@@ -179,6 +177,8 @@ static int settle_keep(struct reader *rd)
         const struct config_node *n = rd->said[i].keep;
         if (n && d < 0 && layer[i].keep < 1)
             rc = config_fail(rd->t, n, "layer '%s': %s", rd->ls->layer[i].name, compress_recipe_no_keep(rd->ls, i));
+        else if (n && !(layer[i].keep > 0) && (rc = compress_recipe_can_go(rd->g, rd->ls, i)) == BASE_INPUT)
+            rc = config_fail(rd->t, n, "layer '%s': %s", rd->ls->layer[i].name, base_error());
         if (!n || d < 0 || d == i)
             continue;
         if (rd->said[d].keep && layer[d].keep != layer[i].keep)
@@ -231,6 +231,8 @@ static int read_tree(struct reader *rd)
         return rc;
     if (!usual.w_bits || !usual.a_bits)
         return config_fail(rd->t, n, "both w_bits and a_bits are needed here");
+    if (!(usual.keep > 0))
+        return config_fail(rd->t, said.keep, "no channel would be left (more than 0, up to 1; `layers` may say 0 inside a residual branch)");
     for (int i = 0; i < rd->ls->n; i++) {
         rd->r->layer[i] = usual;
         if (!compress_sparse_by_default(rd->g, rd->ls, i))

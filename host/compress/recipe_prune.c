@@ -28,7 +28,7 @@ int compress_recipe_keep_deciders(int *decider, const struct graph *g, const str
     return BASE_OK;
 }
 
-static int check_ties(const struct compress_recipe *r, const struct graph_layers *ls, const int *decider)
+static int check_ties(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, const int *decider)
 {
     for (int i = 0; i < r->n; i++) {
         double keep = r->layer[i].keep;
@@ -37,6 +37,9 @@ static int check_ties(const struct compress_recipe *r, const struct graph_layers
             return base_fail(BASE_INPUT, "recipe: layer '%s': keep %g, but %s", ls->layer[i].name, keep, compress_recipe_no_keep(ls, i));
         if (d >= 0 && r->layer[d].keep != keep)
             return base_fail(BASE_INPUT, "recipe: layers '%s' (keep %g) and '%s' (keep %g) share channels: give both one share", ls->layer[d].name, r->layer[d].keep, ls->layer[i].name, keep);
+        int rc = d == i && !(keep > 0) ? compress_recipe_can_go(g, ls, i) : BASE_OK;
+        if (rc)
+            return base_fail(rc, "recipe: layer '%s': keep 0, but %s", ls->layer[i].name, base_error());
     }
     return BASE_OK;
 }
@@ -45,8 +48,8 @@ int compress_recipe_check_keep(const struct compress_recipe *r, const struct gra
 {
     const struct compress_prune *p = &r->prune;
     for (int i = 0; i < r->n; i++)
-        if (!(r->layer[i].keep > 0 && r->layer[i].keep <= 1))
-            return base_fail(BASE_INPUT, "recipe: layer '%s': keep %g is not more than 0 and at most 1", ls->layer[i].name, r->layer[i].keep);
+        if (!(r->layer[i].keep >= 0 && r->layer[i].keep <= 1))
+            return base_fail(BASE_INPUT, "recipe: layer '%s': keep %g is outside 0..1", ls->layer[i].name, r->layer[i].keep);
     if (!compress_prune_name(p->method) || p->round < 0 || !(p->macs >= 0 && p->macs <= 1))
         return base_fail(BASE_INPUT, "recipe: prune: an unknown method, round %d below 0, or macs %g outside 0..1", p->round, p->macs);
     if (!compress_recipe_removes(r))
@@ -54,7 +57,7 @@ int compress_recipe_check_keep(const struct compress_recipe *r, const struct gra
     int *decider = BASE_NEW_N(int, ls->n);
     int rc = decider ? compress_recipe_keep_deciders(decider, g, ls) : BASE_NOMEM;
     if (!rc)
-        rc = check_ties(r, ls, decider);
+        rc = check_ties(r, g, ls, decider);
     base_free(decider);
     return rc;
 }

@@ -116,6 +116,11 @@ static inline bool graph_mixes(const struct graph_node *n) { return n->weight &&
  * *out is the caller's. */
 int graph_remove_channels(struct graph **out, const struct graph *g, const struct graph_channels *ch, const bool *keep);
 
+/* A copy of g in which the maps of some nodes [n_node] are not there: what is computed from nothing else goes with
+ * them, constants too, an Add of one is the other, and what only they read goes as well. BASE_INPUT names the node that cannot
+ * do without (a Concat, the logits). *out is the caller's; out NULL: only whether it can be. */
+int graph_remove_branches(struct graph **out, const struct graph *g, const bool *gone);
+
 /* ---- layers: what the accelerator sees ------------------------------------
  * A MAC layer is the sum of terms (convolution, dense, average pool, identity,
  * shortcut), each with its own batch norm, followed by an optional ReLU, and

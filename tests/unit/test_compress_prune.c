@@ -84,6 +84,7 @@ static void file_errors(void **state)
     (void)state;
     static const struct { const char *text, *part; } bad[] = {
         { "default: {w_bits: 8, a_bits: 8, keep: 0}\n", "r.yaml:1: 'default.keep': no channel would be left" },
+        { W "layers:\n  conv1: {keep: 0}\n", "r.yaml:3: 'layers.conv1.keep': layer 'conv1': nothing of node 'fc' would be left" },
         { "default: {w_bits: 8, a_bits: 8, keep: 1.5}\n", "keep" },
         { W "layers:\n  conv1: {keep: 0.5}\n  stage1.add: {keep: 0.75}\n", "layers 'conv1' (keep 0.5) and 'stage1.add' (keep 0.75) share channels" },
         { W "layers: {fc: {keep: 0.5}}\n", "logits" },
@@ -119,8 +120,12 @@ static void checks(void **state)
     assert_ok(compress_recipe_settle(&r, n.g, &n.ls, 16));
     assert_ok(compress_recipe_check(&r, n.g, &n.ls));
     assert_int_equal(r.prune.round, 16);
-    r.layer[0].keep = 0;
-    assert_error(compress_recipe_check(&r, n.g, &n.ls), BASE_INPUT, "layer 'conv1': keep 0");
+    for (int i = 0; i < n.ls.n; i++)
+        if (r.layer[i].keep < 1)
+            r.layer[i].keep = 0;
+    assert_error(compress_recipe_check(&r, n.g, &n.ls), BASE_INPUT, "layer 'conv1': keep 0, but nothing of node 'fc' would be left");
+    r.layer[0].keep = -0.5;
+    assert_error(compress_recipe_check(&r, n.g, &n.ls), BASE_INPUT, "layer 'conv1': keep -0.5 is outside 0..1");
     r.layer[0].keep = NAN;
     assert_error(compress_recipe_check(&r, n.g, &n.ls), BASE_INPUT, "layer 'conv1': keep");
     compress_recipe_free(&r);
@@ -637,6 +642,85 @@ static void finetuned(void **state)
     graph_free(n.g);
 }
 
+/* Two residual branches, in front of an identity and of an option-B shortcut. */
+static void residual_net(struct net *n)
+{
+    struct graph *g = graph_new("residual");
+    int x = graph_add_input(g, "in", (struct graph_shape){ SIDE, SIDE, CHANNELS });
+    x = graph_add_relu(g, "r0", graph_add_conv(g, "c0", x, 6, 3, 3, 1, pad1, false, true), GRAPH_RELU);
+    int y = graph_add_relu(g, "r1", graph_add_conv(g, "c1", x, 8, 3, 3, 1, pad1, false, true), GRAPH_RELU);
+    y = graph_add_batchnorm(g, "n2", graph_add_conv(g, "c2", y, 6, 3, 3, 1, pad1, false, false));
+    x = graph_add_relu(g, "r2", graph_add_add(g, "a2", y, x), GRAPH_RELU);
+    y = graph_add_relu(g, "r3", graph_add_conv(g, "c3", x, 8, 3, 3, 2, pad1, false, true), GRAPH_RELU);
+    y = graph_add_conv(g, "c4", y, 10, 3, 3, 1, pad1, false, true);
+    x = graph_add_conv(g, "side", x, 10, 1, 1, 2, pad0, false, true);
+    x = graph_add_relu(g, "r4", graph_add_add(g, "a4", y, x), GRAPH_RELU);
+    graph_add_dense(g, "fc", graph_add_pool(g, "mean", x, GRAPH_AVGPOOL, SIDE / 2, SIDE / 2, 1, pad0), 2, true);
+    g->prep = (struct graph_prep){ .scale = 1.0f / 255, .known = true };
+    graph_run_randomize(g, 17);
+    n->g = g;
+    assert_ok(graph_make_layers(g, &n->ls));
+}
+
+/* `keep: 0`: the integer network is that of the network without the branch, under the choices that its layers had; a layer that was an Add
+ * is its other operand, with the Add's bits. Channels of other layers go as ever. */
+static void branches_go(void **state)
+{
+    (void)state;
+    static const char *const with[3] = {
+        "layers: {c1: {keep: 0}, a4: {w_bits: 5, a_bits: 6}, c3: {w_bits: 3, a_bits: 7}}\n",
+        "layers: {c3: {keep: 0}, c1: {w_bits: 5}, a2: {w_bits: 3}, a4: {w_bits: 6}}\n",
+        "layers: {c1: {keep: 0}, c3: {keep: 0.5}, a4: {w_bits: 5, a_bits: 6}}\nprune: {round: 1}\n",
+    };
+    static const char *const without[3] = {
+        "layers: {a4: {w_bits: 5, a_bits: 6}, c3: {w_bits: 3, a_bits: 7}}\n",
+        "layers: {c1: {w_bits: 5}, a2: {w_bits: 3}, side: {w_bits: 6}}\n",
+        "layers: {c3: {keep: 0.5}, a4: {w_bits: 5, a_bits: 6}}\nprune: {round: 1}\n",
+    };
+    static const char *const first[3] = { "c1", "c3", "c1" };
+    struct compress_data d = images();
+    struct compress_options o = COMPRESS_OPTIONS_INIT;
+    struct net n;
+    o.batchnorm_images = 0;              /* the pruned network's would be measured once more */
+    residual_net(&n);
+    for (int k = 0; k < 3; k++) {
+        struct compress_cache *c, *less;
+        struct fixed_net *a, *b;
+        struct nn_result v[2];
+        struct graph *g;
+        bool gone[32] = { false };
+        char text[2][200];
+        gone[graph_find(n.g, first[k])] = true;
+        assert_ok(graph_remove_branches(&g, n.g, gone));
+        snprintf(text[0], sizeof text[0], W "%s", with[k]);
+        snprintf(text[1], sizeof text[1], W "%s", without[k]);
+        for (int draft = 0; draft < 2; draft++) {
+            o.draft = draft;
+            assert_ok(compress_cache_new(&c, n.g, &d, NULL));
+            assert_ok(compress_cache_new(&less, g, &d, NULL));
+            struct compress_recipe r = recipe(c, text[0]), s = recipe(less, text[1]);
+            int64_t macs;
+            assert_ok(compress_evaluate(&v[0], &a, c, &r, &o));
+            assert_ok(compress_evaluate(&v[1], &b, less, &s, &o));
+            assert_int_equal(a->n_layer, b->n_layer);
+            if (!draft) {                /* a draft's scales are those of the whole network's edges */
+                assert_same_net(a, b);
+                assert_same_accuracy(a, &d, v[0].top1);
+            }
+            assert_ok(compress_recipe_macs(&macs, &r, n.g, &n.ls));
+            assert_true(macs == macs_of(g) || k == 2);
+            fixed_net_free(a);
+            fixed_net_free(b);
+            compress_recipe_free(&r);
+            compress_recipe_free(&s);
+            compress_cache_free(c);
+            compress_cache_free(less);
+        }
+        graph_free(g);
+    }
+    graph_free(n.g);
+}
+
 static int with_little_memory(struct net *n, struct compress_data *d, const char *text)
 {
     struct compress_recipe r;
@@ -665,6 +749,9 @@ static void no_memory(void **state)
     assert_survives_nomem(with_little_memory(&n, &d, W "first: {keep: 0.5}\nprune: {method: lasso, round: 1}\n"), (void)0);
     assert_survives_nomem(with_little_memory(&n, &d, W "first: {keep: 0.5}\nprune: {method: dcp, round: 1}\n"), (void)0);
     graph_free(n.g);
+    residual_net(&n);
+    assert_survives_nomem(with_little_memory(&n, &d, W "layers: {c1: {keep: 0}, c3: {keep: 0.5}}\nprune: {method: magnitude-l1, round: 1}\n"), (void)0);
+    graph_free(n.g);
 }
 
 int main(void)
@@ -673,7 +760,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(uniform_and_lists), cmocka_unit_test(file_errors), cmocka_unit_test(checks), cmocka_unit_test(counts), cmocka_unit_test(heuristic),
         cmocka_unit_test(magnitude), cmocka_unit_test(stream_magnitude), cmocka_unit_test(no_gammas), cmocka_unit_test(lasso_path), cmocka_unit_test(lasso_planted),
-        cmocka_unit_test(refit), cmocka_unit_test(dcp_planted), cmocka_unit_test(to_integers), cmocka_unit_test(finetuned), cmocka_unit_test(no_memory),
+        cmocka_unit_test(refit), cmocka_unit_test(dcp_planted), cmocka_unit_test(to_integers), cmocka_unit_test(finetuned), cmocka_unit_test(branches_go), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,6 +286,89 @@ static void limits(void **state)
     graph_free(g);
 }
 
+/* ---- whole branches --------------------------------------------------------------------- */
+
+static struct graph *without(const struct graph *g, const char *const *name, int n)
+{
+    struct graph *d;
+    bool *gone = BASE_NEW_N(bool, g->n_node);
+    for (int i = 0; i < n; i++)
+        gone[graph_find(g, name[i])] = true;
+    assert_ok(graph_remove_branches(NULL, g, gone));
+    assert_ok(graph_remove_branches(&d, g, gone));
+    base_free(gone);
+    return d;
+}
+
+static void zero_node(struct graph *g, const char *name)
+{
+    struct graph_node *n = &g->node[graph_find(g, name)];
+    memset(n->weight, 0, sizeof *n->weight * (size_t)(n->shape.c * n->kh * n->kw * g->node[n->in[0]].shape.c));
+    if (n->bias)
+        memset(n->bias, 0, sizeof *n->bias * (size_t)n->shape.c);
+}
+
+/* A branch that is not there adds nothing: any of them, in front of identity, option A and option B; what is left is a network with fewer
+ * layers, without the ReLU that was there to rectify the sum where the other operand is rectified. */
+static void branches(void **state)
+{
+    (void)state;
+    static const struct { const char *end; int layers; } branch[3] = { { "b1", 2 }, { "b2", 1 }, { "b3", 1 } };
+    struct graph *g = residual();
+    struct graph_layers ls;
+    graph_run_randomize(g, 2);
+    assert_ok(graph_make_layers(g, &ls));
+    for (int set = 0; set < 8; set++) {
+        const char *name[3];
+        struct graph *zero = graph_clone(g), *less;
+        struct graph_layers is;
+        int n = 0, fewer = 0;
+        char b[8];
+        for (int k = 0; k < 3; k++)
+            if (set >> k & 1) {
+                snprintf(b, sizeof b, "%s.b", branch[k].end);
+                zero_node(zero, b);
+                name[n] = g->node[graph_find(g, b) - 3].name;    /* the branch's first layer: what it feeds goes with it */
+                assert_int_equal(strncmp(name[n], branch[k].end, 2), 0);
+                n++;
+                fewer += branch[k].layers;
+            }
+        less = without(g, name, n);
+        assert_ok(graph_make_layers(less, &is));
+        assert_int_equal(is.n, ls.n - fewer);
+        assert_true(graph_run_difference(zero, less, 5) < 1e-12);
+        graph_free(zero);
+        graph_free(less);
+    }
+    graph_free(g);
+}
+
+/* What cannot be spared is named; a branch that ends in a sum with a joined map can, and the Softmax stays behind. */
+static void branch_limits(void **state)
+{
+    (void)state;
+    struct graph *g = residual(), *d;
+    bool gone[64] = { false };
+    assert_true(g->n_node <= BASE_COUNT(gone));
+    gone[graph_find(g, "stem")] = true;
+    assert_error(graph_remove_branches(&d, g, gone), BASE_INPUT, "nothing of node 'fc' would be left");
+    assert_null(d);
+    memset(gone, 0, sizeof gone);
+    gone[graph_find(g, "b3.a")] = gone[graph_find(g, "side")] = true;
+    assert_error(graph_remove_branches(NULL, g, gone), BASE_INPUT, "nothing of node 'fc' would be left");
+    graph_free(g);
+
+    g = joined();
+    memset(gone, 0, sizeof gone);
+    gone[graph_find(g, "a")] = true;
+    assert_error(graph_remove_branches(&d, g, gone), BASE_INPUT, "a part of node 'cat' would be left");
+    d = without(g, (const char *const[]){ "c" }, 1);
+    assert_int_equal(d->node[d->n_node - 1].op, GRAPH_SOFTMAX);
+    assert_int_equal(graph_find(d, "sum"), -1);
+    graph_free(d);
+    graph_free(g);
+}
+
 static int both(const struct graph *g)
 {
     struct graph_channels ch;
@@ -298,6 +381,11 @@ static int both(const struct graph *g)
         rc = graph_remove_channels(&d, g, &ch, keep);
         graph_channels_free(&ch);
     }
+    graph_free(d);
+    d = NULL;
+    bool gone[64] = { false };
+    if (!rc)
+        rc = graph_remove_branches(&d, g, gone);
     graph_free(d);
     return rc;
 }
@@ -312,6 +400,6 @@ static void no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(against_oracle), cmocka_unit_test(removal), cmocka_unit_test(limits), cmocka_unit_test(no_memory) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(against_oracle), cmocka_unit_test(removal), cmocka_unit_test(limits), cmocka_unit_test(branches), cmocka_unit_test(branch_limits), cmocka_unit_test(no_memory) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
