@@ -132,6 +132,7 @@ int base_mkdirs(const char *path);                                 /* like mkdir
 /* Atomic output: written under a temporary name in the same folder; commit =
  * flush, fsync, rename; abort or a crash leaves nothing under the final name. */
 struct base_out { FILE *fp; char *path, *tmp; };
+int base_out_folder(const char *path);                             /* made if need be, and one may write to it: asked before the work, not after */
 int base_out_open(struct base_out *o, const char *path);
 int base_out_commit(struct base_out *o);                           /* closes; BASE_IO on any earlier write error */
 void base_out_abort(struct base_out *o);

@@ -155,8 +155,8 @@ static int make_one(const char *path)
     int err = errno;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return BASE_OK;
-    return base_fail(BASE_IO, "%s: cannot create the folder: %s", path,
-                     strerror(err == EEXIST ? ENOTDIR : err));
+    base_fail(BASE_IO, "%s: cannot create the folder: %s", path, strerror(err == EEXIST ? ENOTDIR : err));
+    return base_hint(BASE_IO, "name a folder that you may make, or one that is there");
 }
 
 int base_mkdirs(const char *path)

@@ -43,6 +43,12 @@ static char *temporary_name(const char *path)
                        atomic_fetch_add(&count, 1));
 }
 
+int base_out_folder(const char *path)
+{
+    int rc = base_mkdirs(path);
+    return !rc && access(path, W_OK | X_OK) ? cannot_write(path, errno) : rc;
+}
+
 int base_out_open(struct base_out *o, const char *path)
 {
     *o = (struct base_out){0};

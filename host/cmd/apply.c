@@ -169,7 +169,7 @@ static int open_job(struct apply *a, bool first, bool *tunes)
 static int open_output(struct apply *a)
 {
     int rc = cmd_remote(&a->scorer, &a->remote);
-    return rc ? rc : base_mkdirs(a->out);
+    return rc ? rc : base_out_folder(a->out);
 }
 
 static int apply(struct apply *a)

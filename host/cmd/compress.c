@@ -899,7 +899,7 @@ static int prepare(struct run *r)
         r->config.seed = r->cmd->seed;
     if ((rc = cmd_check_name("backend", r->config.search.backend, score_backends())) || (rc = cmd_check_name("agent", r->config.search.agent, search_agents())))
         return rc;
-    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_mkdirs(r->config.out)))
+    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_out_folder(r->config.out)))
         return rc;
     r->scorer.backend = r->config.search.backend;
     if (r->config.remote.commands.n && (rc = remote_open(&r->scorer.boards, r->config.remote.commands.v, r->config.remote.commands.n, r->config.remote.deadline_s)))
@@ -932,7 +932,11 @@ static int compress(struct run *r)
         rc = crew_dismiss(r->dist);
     if (!rc)
         rc = run_finalists(r);
-    return rc ? rc : finish(r, start);
+    if (!rc)
+        rc = finish(r, start);
+    if (rc == BASE_STOPPED && r->study && !*base_error_hint())
+        base_hint(rc, "what is done is in %s: go on with --resume", c->out);
+    return rc;
 }
 
 /* A rank's other than 0: it judges what it is sent, and then takes part in fine-tuning. */

@@ -1,6 +1,7 @@
 /* options.c: option tables: parsing and --help. */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +101,7 @@ static int set(const struct cmd *c, const struct cmd_option *o, const char *valu
         *(double *)o->to = strtod(value, &end);
         break;
     }
-    if (end == value || *end || errno)
+    if (end == value || *end || errno || (o->kind == CMD_NUMBER && !isfinite(*(double *)o->to)))
         return base_fail(BASE_INPUT, "%s: --%s needs a number, not '%s'", c->name, o->name, value);
     return BASE_OK;
 }

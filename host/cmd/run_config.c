@@ -129,7 +129,7 @@ static int read_choice(const struct config_tree *t, const struct config_node *n,
     int rc = read_text(c, t, n, to);
     size_t len = rc ? 0 : strlen(*to);
     for (const char *p = k->otherwise; !rc && p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (len && !strncmp(p, *to, len) && (p[len] == '|' || !p[len]))
+        if (len == strcspn(p, "|") && !strncmp(p, *to, len))
             return BASE_OK;
     return rc ? rc : config_fail(t, n, "'%s' is none of %s", *to, k->otherwise);
 }

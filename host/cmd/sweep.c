@@ -326,7 +326,7 @@ static int print_text(const struct sweep *s)
 static int write_files(const struct sweep *s)
 {
     char *csv = base_format("%s/sweep.csv", s->out), *html = base_format("%s/sweep.html", s->out);
-    int rc = csv && html ? base_mkdirs(s->out) : BASE_NOMEM;
+    int rc = csv && html ? BASE_OK : BASE_NOMEM;
     if (!rc)
         rc = report_sweep_csv(&s->result, csv);
     if (!rc)
@@ -354,6 +354,8 @@ static int sweep(struct sweep *s)
         rc = (s->pool = base_pool_new((int)s->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc)
         rc = open_bench(s);
+    if (!rc && s->out)
+        rc = base_out_folder(s->out);
     s->result = (struct report_sweep){ .model = s->model, .data = s->data, .board = s->board, .n_board = s->result.n_board, .point = s->point, .keep = s->share, .n_keep = s->n_share, .images = s->result.images };
     if (!rc)
         rc = measure_all(s);

@@ -33,7 +33,7 @@ static int open_job(struct train *t)
     if (!rc)
         rc = (t->pool = base_pool_new((int)t->cmd->threads)) ? BASE_OK : BASE_NOMEM;
     if (!rc && dist_rank(t->dist) == 0)
-        rc = base_mkdirs(t->out);
+        rc = base_out_folder(t->out);
     if (!rc)
         rc = pipeline_model(&t->graph, c->model, c->input ? c->path : NULL);
     if (!rc)

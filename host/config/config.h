@@ -15,7 +15,7 @@
 
 #include "base/base.h"
 
-enum { CONFIG_MAX_BYTES = 4 << 20, CONFIG_MAX_DEPTH = 64 };
+enum { CONFIG_MAX_BYTES = 4 << 20, CONFIG_MAX_DEPTH = 64, CONFIG_MAX_KEYS = 10000 };
 
 /* ---- by schema ------------------------------------------------------------
  * The top of `schema` must be a CYAML_FLAG_POINTER mapping. *out is the caller's,

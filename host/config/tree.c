@@ -52,6 +52,8 @@ static bool expects_key(const struct reader *r)
 
 static int take_key(struct reader *r, const char *text, int line)
 {
+    if (r->open[r->depth - 1]->count == CONFIG_MAX_KEYS)
+        return base_fail(BASE_INPUT, "%s:%d: more than %d keys in one place", r->tree->name, line, CONFIG_MAX_KEYS);
     if (config_get(r->open[r->depth - 1], text))
         return base_fail(BASE_INPUT, "%s:%d: key '%s' is given twice", r->tree->name, line, text);
     r->key = base_arena_strdup(r->tree->arena, text);

@@ -68,6 +68,10 @@ const char *device_last_words(int fd, char buf[320])
         n--;
     text[BASE_MAX(n, 0)] = '\0';
     char *line = strrchr(text, '\n');
+    if (line && !strncmp(line + 1, "hint: ", 6)) {
+        *line = '\0';
+        line = strrchr(text, '\n');
+    }
     snprintf(buf, 320, "%.300s", line ? line + 1 : text);
     return buf;
 }

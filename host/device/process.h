@@ -17,7 +17,7 @@ struct device_process {
 int device_process_start(struct device_process *p, char *const *argv, char *const *envp, int err, const char *who);
 /* As write(2) to its input, but never with SIGPIPE: the signal is the program's, not ours to ignore. */
 ssize_t device_process_write(const struct device_process *p, const void *buf, size_t n);
-/* The last line of a file (a log), "" if it has none: why a process ended. Returns `buf`. */
+/* The last line of a file (a log) that is no hint, "" if it has none: why a process ended. Returns `buf`. */
 const char *device_last_words(int fd, char buf[320]);
 /* Its input ends; after `patience` seconds it is killed with all that it started. */
 void device_process_end(struct device_process *p, double patience);

@@ -269,6 +269,8 @@ int session_serve(struct session *s, int in, int out)
         rc = reply.failed ? BASE_NOMEM : send_all(out, &reply);
     while (!rc && !base_stop_requested()) {
         ssize_t n = read(in, buf, STEP);
+        if (n == 0 && s->in.in.len > s->in.taken)
+            rc = base_fail(BASE_INPUT, "the host ended in the middle of a message");
         if (n == 0)
             break;
         if (n < 0 && errno == EINTR)

@@ -76,7 +76,7 @@ static int run(struct score_result *out, const struct score_job *job, struct ctx
 int score_remote(struct score_result *out, const struct score_job *job)
 {
     if (!job->boards)
-        return base_hint(base_fail(BASE_INPUT, "backend 'remote' needs a command that reaches a board"), "--remote \"ssh BOARD bitpress serve --stdio\", or `remote: [COMMAND]` under `search:`");
+        return base_hint(base_fail(BASE_INPUT, "backend 'remote' needs a command that reaches a board"), "--remote \"ssh BOARD bitpress serve --stdio\", or `remote: {commands: [...]}` in the configuration");
     struct ctx ctx = { .pack = { 0 } };
     struct score_result *model = BASE_NEW(struct score_result);
     if (!model)

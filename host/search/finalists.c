@@ -38,6 +38,7 @@ int search_study_finalist_cycles(struct search_study *s, int id, int64_t cycles,
 
 static int read_finalist(const struct search_study *s, struct base_arena *a, sqlite3_stmt *st, struct search_finalist *f)
 {
+    bool measured = search_db_measured(st, 7);
     f->id = sqlite3_column_int(st, 0);
     f->parent = sqlite3_column_int(st, 1);
     f->name = search_db_text(a, st, 2);
@@ -57,8 +58,8 @@ static int read_finalist(const struct search_study *s, struct base_arena *a, sql
     if (!f->name || !f->recipe || !state || !f->cycles_source || !f->started || !f->ended || !f->error)
         return BASE_NOMEM;
     f->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
-    if (f->state == SEARCH_DONE && (!(f->top1 >= 0 && f->top1 <= 1) || !(f->loss >= -1 && f->loss <= 1) || f->cycles < 1 || f->size_bytes < 0))
-        return base_hint(base_fail(BASE_INPUT, "%s: finalist f%d: its numbers are damaged", s->path, f->id), "move the file away and search anew");
+    if (f->state == SEARCH_DONE && !measured)
+        return base_hint(base_fail(BASE_INPUT, "%s: finalist f%d: its numbers are damaged", s->path, f->id), DAMAGED_HINT);
     return BASE_OK;
 }
 

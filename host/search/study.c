@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { APPLICATION_ID = 0x42507374, VERSION = 2, BUSY_MS = 5000 };
-
 
 static const char schema[] =
     "BEGIN IMMEDIATE;"
@@ -45,8 +45,12 @@ int search_db_fail(const struct search_study *s, int code)
         return base_fail(BASE_IO, "%s: another process is writing to this study; try again when it is done", s->path);
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-        return base_hint(base_fail(BASE_INPUT, "%s: not a study, or damaged (%s)", s->path, sqlite3_errstr(code)),
-                         "move the file away and search anew");
+        return base_hint(base_fail(BASE_INPUT, "%s: not a study, or damaged (%s)", s->path, sqlite3_errstr(code)), DAMAGED_HINT);
+    case SQLITE_ERROR:             /* a table or a column is not there */
+        return base_hint(base_fail(BASE_INPUT, "%s: damaged: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code)), DAMAGED_HINT);
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+        return base_hint(base_fail(BASE_IO, "%s: %s", s->path, sqlite3_errstr(code)), "one must be able to write to the file and its folder");
     default:
         return base_fail(BASE_IO, "%s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
     }
@@ -133,7 +137,7 @@ static int check_identity(struct search_study *s, enum search_open how)
         return rc;
     /* Without tables: its maker was killed before it wrote them. */
     if (id != APPLICATION_ID && (tables || how == SEARCH_READ))
-        return base_fail(BASE_INPUT, "%s: this database is not a study of bitpress", s->path);
+        return base_hint(base_fail(BASE_INPUT, "%s: this database is not a study of bitpress", s->path), "the study of a run is study.db in its folder");
     if (id == APPLICATION_ID && (version < 1 || version > VERSION))
         return base_fail(BASE_INPUT, "%s: study format %lld; this program reads 1 to %d", s->path, (long long)version, VERSION);
     s->version = id == APPLICATION_ID ? (int)version : VERSION;
@@ -165,16 +169,46 @@ static int check_empty(struct search_study *s)
     return rc;
 }
 
+/* To read a log SQLite needs to write beside it. Where it may not (a folder of someone else's, a medium that is only read) a
+ * study without a log is read as a file that does not change; one with a log is refused. */
+static int open_settled(struct search_study *s)
+{
+    struct stat st;
+    struct base_text uri = { 0 };
+    int code = sqlite3_exec(s->db, "SELECT 1 FROM sqlite_master", NULL, NULL, NULL), primary = code & 0xff;
+    char *wal = primary == SQLITE_READONLY || primary == SQLITE_CANTOPEN ? base_format("%s-wal", s->path) : NULL;
+    if (!wal || (!stat(wal, &st) && st.st_size)) {
+        base_free(wal);
+        return code;
+    }
+    base_text_add(&uri, "file:");
+    for (const char *p = s->path; *p; p++)
+        base_text_add(&uri, strchr("%?#", *p) ? "%%%02x" : "%c", (unsigned char)*p);
+    base_text_add(&uri, "?immutable=1");
+    sqlite3_close(s->db);
+    s->db = NULL;
+    code = uri.failed ? SQLITE_NOMEM : sqlite3_open_v2(uri.s, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    base_text_free(&uri);
+    base_free(wal);
+    return code;
+}
+
 static int open_db(struct search_study *s, enum search_open how)
 {
-    if (how != SEARCH_CREATE && !base_file_exists(s->path))
+    struct stat st;
+    bool there = !stat(s->path, &st);
+    if (how != SEARCH_CREATE && !there)
         return base_fail(BASE_INPUT, "%s: no such study", s->path);
+    if (there && !S_ISREG(st.st_mode))
+        return base_hint(base_fail(BASE_INPUT, "%s: not a file", s->path), "the study of a run is study.db in its folder");
     int rc = how == SEARCH_READ ? BASE_OK : take_lock(s);
     if (rc)
         return rc;
     int flags = how == SEARCH_CREATE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
               : how == SEARCH_RESUME ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+    if (!code && how == SEARCH_READ)
+        code = open_settled(s);
     if (code)
         return search_db_fail(s, code);
     sqlite3_busy_timeout(s->db, BUSY_MS);
@@ -404,6 +438,18 @@ const char *search_db_text(struct base_arena *a, sqlite3_stmt *st, int i)
     return text ? base_arena_strdup(a, text) : "";
 }
 
+static bool is_number(sqlite3_stmt *st, int i, double lo, double hi)
+{
+    int type = sqlite3_column_type(st, i);
+    double x = sqlite3_column_double(st, i);
+    return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) && x >= lo && x <= hi;
+}
+
+bool search_db_measured(sqlite3_stmt *st, int first)
+{
+    return is_number(st, first, 0, 1) && is_number(st, first + 1, -1, 1) && is_number(st, first + 2, 1, 1e18) && is_number(st, first + 4, 0, 1e18) && is_number(st, first + 5, 0, 1e9);
+}
+
 /* "4 3 8" -> numbers; BASE_INPUT for anything else. */
 static int read_genes(const struct search_study *s, struct base_arena *a, struct search_trial *t, const char *text)
 {
@@ -430,6 +476,7 @@ static const char trial_columns[] =
 
 static int read_trial(const struct search_study *s, struct base_arena *a, sqlite3_stmt *st, struct search_trial *t)
 {
+    bool measured = search_db_measured(st, 8);
     t->id = sqlite3_column_int(st, 0);
     const char *genes = search_db_text(a, st, 1);
     t->recipe = search_db_text(a, st, 2);
@@ -450,8 +497,8 @@ static int read_trial(const struct search_study *s, struct base_arena *a, sqlite
     if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->started || !t->ended || !t->error)
         return BASE_NOMEM;
     t->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
-    if (t->state == SEARCH_DONE && (!(t->top1 >= 0 && t->top1 <= 1) || !(t->loss >= -1 && t->loss <= 1) || t->cycles < 1 || t->size_bytes < 0))
-        return base_hint(base_fail(BASE_INPUT, "%s: trial %d: its numbers are damaged", s->path, t->id), "move the file away and search anew");
+    if (t->state == SEARCH_DONE && !measured)
+        return base_hint(base_fail(BASE_INPUT, "%s: trial %d: its numbers are damaged", s->path, t->id), DAMAGED_HINT);
     return read_genes(s, a, t, genes);
 }
 

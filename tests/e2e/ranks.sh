@@ -42,4 +42,12 @@ sed 's/backend: model/backend: remote/' ranks.yaml >remote.yaml
 echo 'remote: {commands: ["true"]}' >>remote.yaml
 code=0; ranks 2 compress remote.yaml --out other 2>err >/dev/null || code=$?
 [ $code = 2 ] && grep -q 'without mpirun' err || fail "boards under mpirun: $code $(cat err)"
+cp -r data data2
+printf '\001' | dd of=data2/train-images-idx3-ubyte bs=1 seek=5000 conv=notrunc 2>/dev/null
+sed 's|^data: .*|data: idx:here|; s|^model: .*|model: '"$SCRATCH"'/solo/model.onnx|' ranks.yaml >apart.yaml
+for i in 0 1; do mkdir rank$i; cp apart.yaml rank$i; done
+ln -s ../data rank0/here
+ln -s ../data2 rank1/here
+code=0; mpirun --oversubscribe -q -n 2 sh -c "cd rank\$OMPI_COMM_WORLD_RANK; exec '$BITPRESS' compress apart.yaml --threads 1 --quiet" 2>err >/dev/null || code=$?
+[ $code = 2 ] && grep -q '^bitpress: rank 1 has another set of training images than rank 0' err || fail "ranks with other images: $code $(cat err)"
 echo "ranks ok"
