@@ -113,6 +113,7 @@ ROOM_SRC := $(filter-out host/cmd/% host/runtime/xrt.c host/runtime/opencl.c %_m
 CMD_SRC  := $(wildcard host/cmd/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 BOARDS   := $(notdir $(patsubst %/board.yaml,%,$(wildcard boards/*/board.yaml)))
+$(if $(filter $(BOARD),$(BOARDS)),,$(error BOARD=$(BOARD) is none of $(BOARDS)))
 ONNX_PROTO := /usr/include/onnx/onnx.proto
 
 ifeq ($(ON_BOARD),1)

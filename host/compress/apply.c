@@ -90,6 +90,7 @@ static int calibrate(struct compress_cache *c)
     struct nn *m = NULL;
     struct nn_options o = NN_OPTIONS_INIT;
     o.pool = c->pool;
+    o.max_batch = BASE_MIN(o.max_batch, c->data.n_calibration);      /* every map of each is kept: large images are many bytes */
     int rc = nn_new(&m, c->graph, &o);
     if (!rc)
         rc = nn_edge_histogram(m, c->data.calibration, c->data.n_calibration, c->hist);

@@ -42,11 +42,11 @@ float compress_clip_weights(const float *w, int64_t n, int bits, enum compress_c
 {
     double min, max, half = 1 << (bits - 1), top;
     extremes(&min, &max, w, n);
-    if (bits == 1 || clip == COMPRESS_MSE || !(max > min))
+    if (bits == 1 || clip == COMPRESS_MSE || !(max - min > (double)COMPRESS_NOTHING))
         return compress_scale_weights(w, n, bits);
     if (clip == COMPRESS_PERCENTILE) {
         top = weight_percentile(w, n, percentile) / (half - 1);
-        if (isnan(top) || top > 0) /* NaN travels to the caller */
+        if (isnan(top) || top > (double)COMPRESS_NOTHING) /* NaN travels to the caller */
             return (float)top;
     }
     return (float)fmax(max / (half - 1), -min / half);

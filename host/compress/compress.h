@@ -154,6 +154,8 @@ struct compress_size { int64_t weight_bytes; double mean_w_bits, mean_a_bits; in
 void compress_recipe_size(struct compress_size *out, const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls);
 
 /* ---- uniform quantization: scales of least squared error ----------------------- */
+/* Weights that are all smaller count as none: their scale, or its reciprocal, would not be a normal float. */
+#define COMPRESS_NOTHING 0x1p-100f
 /* Scale for n weights: q = clamp(round(w / s), -2^(b-1), 2^(b-1)-1); 1 bit: {-1,+1}. > 0. */
 float compress_scale_weights(const float *w, int64_t n, int bits);
 /* Scale for an edge from its histogram. > 0. */

@@ -40,8 +40,8 @@ float compress_scale_weights(const float *w, int64_t n, int bits)
         max = fmax(max, fabs((double)w[i]));
         mean += fabs((double)w[i]);
     }
-    if (!(max > 0))
-        return 1;
+    if (!(max > (double)COMPRESS_NOTHING))
+        return bits == 1 ? COMPRESS_NOTHING : 1;      /* one bit has no zero: +-1 of a scale that is as good as 0 */
     if (bits == 1)
         return (float)(mean / (double)n);
     double top = max / ((1 << (bits - 1)) - 0.5), best = top, least = DBL_MAX, step = top * 1.2 / COARSE;

@@ -139,6 +139,8 @@ static int read_finetune(const struct config_tree *t, const struct config_node *
         if (!f->fixed_scales && strcmp(scales, "learned"))
             rc = config_fail(t, n, "'%.60s' is none of learned, fixed", scales);
     }
+    if (!rc && map->child && !config_get(map, "mode"))
+        rc = config_fail(t, map, "without `mode` nothing is trained: say `mode: short`, `full`, or `fast` for no training");
     return rc;
 }
 

@@ -41,6 +41,11 @@ static void weight_scale_is_near_the_best(void **state)
         }
     const float zero[4] = { 0 };
     assert_true(compress_scale_weights(zero, 4, 3) > 0);
+    assert_true(compress_scale_weights(zero, 4, 1) > 0 && compress_scale_weights(zero, 4, 1) < 1e-20f); /* +-1 of next to nothing */
+    const float tiny[] = { 1e-42f, -1e-40f, 3e-39f, 1e-45f };
+    for (int bits = 1; bits <= 8; bits++)
+        for (int clip = COMPRESS_MSE; clip <= COMPRESS_PERCENTILE; clip++)
+            assert_true(isnormal(compress_clip_weights(tiny, 4, bits, (enum compress_clip)clip, 90)) && isnormal(1 / compress_clip_weights(tiny, 4, bits, (enum compress_clip)clip, 90)));
 }
 
 static void edge_scale_clips_a_tail(void **state)
