@@ -12,7 +12,7 @@ module bp_axi_read #(
 
   input  logic        start_i,    // only while asked_o
   input  logic [63:0] addr_i,     // 8-byte aligned
-  input  logic [31:0] beats_i,
+  input  logic [31:0] beats_i,    // > 0
   input  logic        flush_i,
   output logic        asked_o,    // no burst of the command is to come; its beats may be
   output logic        busy_o,
@@ -32,68 +32,65 @@ module bp_axi_read #(
   input  logic [1:0]  rresp_i
 );
 
-  localparam int unsigned CntW = $clog2(FifoDepth) + 1;
+  localparam int unsigned CntW    = $clog2(FifoDepth) + 1;
+  localparam int unsigned LgBurst = $clog2(BurstBeats);
 
-  if (BurstBeats > FifoDepth || BurstBeats > 256) begin : gen_check
-    $error("bp_axi_read: a burst must fit the FIFO and AXI's 256 beats");
+  if (BurstBeats > FifoDepth || BurstBeats > 256 || BurstBeats != (1 << LgBurst)) begin : gen_check
+    $error("bp_axi_read: a burst must fit the FIFO and AXI's 256 beats and be a power of two");
   end
 
   logic [63:0] addr_q;
   logic [31:0] left_q;        // beats not yet asked for
+  logic        some_q;        // there are some
   logic        ar_valid_q;
   logic [63:0] ar_addr_q;
   logic [7:0]  ar_len_q;
-  logic [CntW-1:0] owed_q;    // beats asked for that have not arrived
-  logic [CntW-1:0] held_q;    // beats asked for that have not left the FIFO
+  logic [CntW-1:0] asked_q;   // numbers of beats: asked for, arrived, out of the FIFO
+  logic [CntW-1:0] arrived_q, popped_q, arrived_d;
 
-  logic [9:0] boundary, len;
-  logic issue, arrive, pop, fifo_ready, many_q, some;
+  // The longest burst from here: to the end, the burst limit or the 4 KB boundary. In a page's last BurstBeats beats `past`
+  // of them are behind, and the boundary is nearer than the limit by these.
+  logic [LgBurst-1:0] past;
+  logic [LgBurst:0]   len;
+  logic [LgBurst+1:0] reach;
+  logic issue, arrive, pop, fifo_ready, last;
 
-  // The longest burst from here: to the end, the burst limit or the 4 KB boundary. Of left_q the low bits count unless a
-  // cycle ago there were several bursts more than they can hold.
-  assign boundary = 10'd512 - {1'b0, addr_q[11:3]};
-  always_comb begin
-    len = 10'(BurstBeats);
-    if (boundary < len) len = boundary;
-    if (!many_q && left_q[9:0] < len) len = left_q[9:0];
-  end
-  assign some = many_q || left_q[9:0] != '0;
+  assign past = (&addr_q[11:3+LgBurst]) ? addr_q[3 +: LgBurst] : '0;
+  assign reach = {1'b0, left_q[LgBurst:0]} + (LgBurst+2)'(past);
+  assign last = left_q[31:LgBurst+1] == '0 && reach <= (LgBurst+2)'(BurstBeats);
+  assign len = last ? left_q[LgBurst:0] : (LgBurst+1)'(BurstBeats) - {1'b0, past};
 
-  assign issue = (!ar_valid_q || arready_i) && some && !flush_i &&
-                 held_q <= CntW'(FifoDepth - BurstBeats);
+  assign issue = (!ar_valid_q || arready_i) && some_q && !flush_i &&
+                 asked_q - popped_q <= CntW'(FifoDepth - BurstBeats);
   assign arrive = rvalid_i & rready_o;
   assign pop = valid_o & ready_i;
+  assign arrived_d = arrived_q + CntW'(arrive);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       ar_valid_q <= 1'b0;
-      left_q     <= '0;
-      many_q     <= 1'b0;
-      owed_q     <= '0;
-      held_q     <= '0;
+      some_q     <= 1'b0;
+      asked_q    <= '0;
+      arrived_q  <= '0;
+      popped_q   <= '0;
     end else begin
-      if (start_i) begin
-        left_q <= beats_i;
-      end else if (flush_i) begin
-        left_q <= '0;
-      end else if (issue) begin
-        left_q <= left_q - 32'(len);
-      end
-      many_q <= start_i ? beats_i[31:9] != '0 : left_q[31:9] != '0 && !flush_i;
+      some_q <= start_i || (some_q && !flush_i && !(issue && last));
       if (issue) ar_valid_q <= 1'b1;
       else if (arready_i) ar_valid_q <= 1'b0;
-      owed_q <= owed_q + (issue ? CntW'(len) : '0) - CntW'(arrive);
-      if (flush_i) held_q <= owed_q - CntW'(arrive);
-      else held_q <= held_q + (issue ? CntW'(len) : '0) - CntW'(pop);
+      if (issue) asked_q <= asked_q + CntW'(len);
+      arrived_q <= arrived_d;
+      popped_q  <= flush_i ? arrived_d : popped_q + CntW'(pop);
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) addr_q <= addr_i;
-    else if (issue) addr_q <= addr_q + {51'd0, len, 3'd0};
+    else if (issue) addr_q <= addr_q + {{(60-LgBurst){1'b0}}, len, 3'd0};
+    if (start_i) left_q <= beats_i;
+    else if (issue) left_q <= left_q - 32'(len);
     if (issue) begin
       ar_addr_q <= addr_q;
-      ar_len_q  <= 8'(len - 10'd1);
+      ar_len_q  <= 8'(len) - 8'd1;
     end
   end
 
@@ -117,15 +114,15 @@ module bp_axi_read #(
   assign araddr_o  = ar_addr_q;
   assign arlen_o   = ar_len_q;
   assign error_o   = arrive & rresp_i[1];
-  assign asked_o   = !some;
-  assign busy_o    = some || ar_valid_q || owed_q != '0;
+  assign asked_o   = !some_q;
+  assign busy_o    = some_q || ar_valid_q || asked_q != arrived_q;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       a_fifo_room: assert (!rvalid_i || flush_i || fifo_ready);
-      a_owed:      assert (!rvalid_i || owed_q != '0);
-      a_aligned:   assert (!start_i || addr_i[2:0] == 3'd0);
+      a_owed:      assert (!rvalid_i || asked_q != arrived_q);
+      a_start:     assert (!start_i || (addr_i[2:0] == 3'd0 && beats_i != '0));
     end
   end
 `else

@@ -1,6 +1,6 @@
 // AXI4 write master: one command (address, bytes) becomes INCR bursts that never cross 4 KB and
 // never exceed BurstBeats, one outstanding. The source must not starve a burst.
-// `done_o` pulses with the last response.
+// `done_o` pulses with the last response, if that is no error.
 module bp_axi_write #(
   parameter int unsigned BurstBeats = 16
 ) (
@@ -61,7 +61,7 @@ module bp_axi_write #(
       StResp: begin
         if (bvalid_i) begin
           state_d = none_q ? StIdle : StAddr;
-          done_o = none_q;
+          done_o = none_q && !bresp_i[1];
         end
       end
       default: state_d = StIdle;

@@ -56,7 +56,7 @@ module bp_core #(
   output logic [7:0]      error_o,
   output logic [15:0]     error_layer_o,
   output logic [15:0]     layer_o,
-  output logic            layer_done_o,    // pulse, with the last record of a layer
+  output logic            layer_done_o,    // pulse, the cycle after the end of the last record of a layer
 
   output logic            input_start_o,
   output logic [255:0]    input_layer_o,
@@ -76,7 +76,7 @@ module bp_core #(
   output logic            spill_start_o,   // MAXPOOL to the scratch: input_layer_o, input_map_o; its planes
   output logic            spill_valid_o,
   output logic [N*CG-1:0] spill_data_o,
-  input  logic            spill_hold_i,
+  input  logic            spill_hold_i,    // only while such a layer runs
   input  logic            spill_done_i,
   input  logic [7:0]      spill_error_i,
 
@@ -117,6 +117,7 @@ module bp_core #(
   logic [23:0] tiles;
   logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
+  logic [3:0] gap, shortest;
   logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
   logic [Lw-1:0] layer_raddr;
   logic [Mw-1:0] seq_map_raddr, walk_map_raddr;
@@ -124,9 +125,15 @@ module bp_core #(
 
   // The cycle after a start or an end; a layer begins later.
   always_ff @(posedge clk_i) clear_q <= !rst_ni | start_i | done_o;
-  assign pool = layer.op == bp_pkg::OpMaxpool;
-  assign logits = layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
-  assign spill = pool && layer.flags[bp_pkg::LySpill];
+  // The record is there a cycle before Go, the map with it.
+  always_ff @(posedge clk_i) begin
+    pool   <= layer.op == bp_pkg::OpMaxpool;
+    logits <= layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
+    spill  <= layer.op == bp_pkg::OpMaxpool && layer.flags[bp_pkg::LySpill];
+    gap    <= pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
+  end
+  // A tile's drain, and its planes or pairs of logits.
+  assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
   assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error :
                       (write_error != '0) ? write_error : spill_error_i;
   assign unit_done = spill ? spill_done_i : write_done;
@@ -189,17 +196,12 @@ module bp_core #(
   // ---- array ----
   logic issue_valid, issue_first, issue_last, issue_wait;
   logic [15:0] issue_waddr, issue_coef;
-  logic [3:0] gap, shortest;
   logic drain_valid, drain_last;
   logic [7:0] drain_step;
   logic [Drain*32-1:0] drain;
 
-  // A tile's drain, and its planes or pairs of logits.
-  assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
-  assign gap = pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
-
   bp_issue u_issue (
-    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .hold_i(spill & spill_hold_i), .window_valid_i(window_valid),
+    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .hold_i(spill_hold_i), .window_valid_i(window_valid),
     .window_take_o(window_take), .window_i(window_ctl),
     .valid_o(issue_valid), .first_o(issue_first), .last_o(issue_last), .waddr_o(issue_waddr),
     .coef_o(issue_coef), .wait_o(issue_wait));
@@ -230,7 +232,7 @@ module bp_core #(
   bp_maxpool #(.N(N), .CG(CG)) u_maxpool (
     .clk_i, .rst_ni, .clear_i(clear_q), .start_i(pool_go), .taps_i(layer.arg3[8:0]),
     .signed_i(layer.flags[bp_pkg::LySigned]), .valid_i(issue_valid & pool),
-    .top_i(issue_first), .last_i(issue_last), .window_i(window), .valid_o(pool_valid), .plane_o(pool_plane));
+    .top_i(window_ctl.first), .last_i(window_ctl.last), .window_i(window), .valid_o(pool_valid), .plane_o(pool_plane));
 
   logic wb_we, wb_left_we, wb_right_we;
   logic [1:0] wb_bank;

@@ -60,6 +60,7 @@ module bp_ctrl (
   logic        bad_window_q, over_limit_q, failed;
   logic        core_failed_q, left_q, short_q;   // the engine ended: with an error; without the whole stream; without image or result
   logic [7:0]  core_error_q;
+  logic        bus_error_q, abort_q;
 
   // The windows hold image and result, and do not wrap. They stand still from the start write on, so
   // what was true in its cycle is in StCheck.
@@ -75,8 +76,11 @@ module bp_ctrl (
                     input_wraps || output_wraps;
   end
 
-  // The engine's end is judged a cycle later.
+  // The engine's end, errors of the bus and an abort are judged a cycle later. Nothing else can end a start in between: the
+  // last response tells an error or the end, and what was read is looked at later.
   always_ff @(posedge clk_i) begin
+    bus_error_q   <= read_error_i | out_error_i;
+    abort_q       <= abort_i;
     over_limit_q  <= state_q != StIdle && limit_i != '0 && cycles_q >= {32'd0, limit_i};
     core_failed_q <= core_done_i && core_error_i != bp_shell_pkg::ErrNone;
     core_error_q  <= core_error_i;
@@ -99,12 +103,12 @@ module bp_ctrl (
     unique case (state_q)
       StCheck: fault = refusal;
       StLoad, StRun: begin
-        if (read_error_i || out_error_i) fault = bp_shell_pkg::ErrBus;
+        if (bus_error_q) fault = bp_shell_pkg::ErrBus;
         else if (state_q == StLoad && load_done_i) fault = load_error_i;
         else if (state_q == StRun && core_failed_q) fault = core_error_q;
         else if (state_q == StRun && (stream_error_i || left_q)) fault = bp_shell_pkg::ErrStream;
         else if (state_q == StRun && (out_count_error_i || short_q)) fault = bp_shell_pkg::ErrIo;
-        else if (abort_i) fault = bp_shell_pkg::ErrAbort;
+        else if (abort_q) fault = bp_shell_pkg::ErrAbort;
         else if (over_limit_q) fault = bp_shell_pkg::ErrLimit;
       end
       default: ;
@@ -113,7 +117,7 @@ module bp_ctrl (
   // There is one, without saying which.
   assign failed = (state_q == StLoad && load_done_i && load_error_i != bp_shell_pkg::ErrNone) ||
                   (state_q == StRun && (core_failed_q || stream_error_i || left_q || out_count_error_i || short_q)) ||
-                  ((state_q == StLoad || state_q == StRun) && (read_error_i || out_error_i || abort_i || over_limit_q));
+                  ((state_q == StLoad || state_q == StRun) && (bus_error_q || abort_q || over_limit_q));
 
   always_comb begin
     state_d = state_q;

@@ -19,6 +19,7 @@ module bp_fill #(
   output logic [63:0]     rd_addr_o,
   output logic [31:0]     rd_beats_o,
   output logic            segment_o,    // the command is the segment's
+  output logic            busy_o,       // commands are its own
   output logic            done_o,       // pulse: all words are in, the segment is asked for
   output logic            error_o,      // a malformed record
 
@@ -114,6 +115,7 @@ module bp_fill #(
   assign rd_start_o = line_next | segment_o;
   assign rd_addr_o  = (state_q == StNext) ? segment_i : addr_i + {{(32-LgWord){1'b0}}, line_addr, {LgWord{1'b0}}};
   assign rd_beats_o = (state_q == StNext) ? next : 32'(words_q) * 32'(Beats);
+  assign busy_o     = state_q != StIdle;
   assign done_o     = state_q == StWords && over_q;
   assign error_o    = (state_q == StLine && line_valid && (line_bad || bad_q)) || address_bad;
 

@@ -63,7 +63,7 @@ module bp_input #(
   logic [4:0]   have_q;              // bytes in them
   logic [31:0]  left_q;              // bytes of the image not yet taken
   logic [3:0]   pixels_q, want_q;    // pixels and bytes of this step
-  logic         take, push, over_q;
+  logic         take, push, over_q, more_q, room, short_q;
   logic [4:0]   have_after;
   logic [63:0]  head;                // the next 8 bytes, oldest lowest
 
@@ -72,7 +72,6 @@ module bp_input #(
   logic       upper_q;               // channels 8..15 of the pixel
   logic [3:0] word_q;                // plane word being written
   logic       last_px_q, pixel_done, block_done, word_last;
-  logic [3:0] words;
 
   // The N pixels, 16 channels of 8 bits each: those that come in, and the block that is written.
   logic [N*CG*8-1:0] px_q, block_q;
@@ -80,7 +79,8 @@ module bp_input #(
   logic              write_q;        // block_q is being written
   logic              copy, filled_q; // filled: the layer's last pixels are in px_q or further
 
-  assign words = (p_q == 4'd8) ? 4'd1 : (p_q == 4'd4) ? 4'd2 : (p_q == 4'd2) ? 4'd4 : 4'd8;
+  bp_count #(.Width(3)) u_word (     // the 8 / P words of a block
+    .clk_i, .start_i(copy), .step_i(write_q), .less_one_i({p_q[0], |p_q[1:0], |p_q[2:0]}), .last_o(word_last));
 
   // A step's pixels and bytes are known a cycle ahead: they are those of the place after this step. All steps of a row
   // but the last have `lanes` pixels.
@@ -115,16 +115,24 @@ module bp_input #(
   end
 
   assign copy = full_q && (!write_q || word_last);
-  assign take = state_q == StFill && !filled_q && (!full_q || copy) && have_q >= {1'b0, want_q} && left_q >= 32'(want_q);
+  assign take = state_q == StFill && !filled_q && (!full_q || copy) && have_q >= {1'b0, want_q};
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
   assign x_after = x_q + 10'(pixels_q);
   assign block_done = pixel_done && (x_after[LgN-1:0] == '0 || last_px_q);
-  assign word_last = word_q == words - 4'd1;
 
   assign have_after = take ? have_q - {1'b0, want_q} : have_q;
-  assign beat_mine_o = enable_i && !over_q && left_q > 32'(have_q);
-  assign beat_ready_o = beat_mine_o && have_after <= 5'd8;
+  assign room = have_q <= 5'd8 || (take && have_q - {1'b0, want_q} <= 5'd8);
+  assign beat_mine_o = enable_i && !over_q && more_q;
+  assign beat_ready_o = beat_mine_o && room;
   assign push = beat_valid_i & beat_ready_o;
+
+  // Bytes of the image that are not here: taking does not change their number. Fewer than the layer wants is seen a cycle
+  // late: what has been taken by then does not matter.
+  always_ff @(posedge clk_i) begin
+    if (clear_i) more_q <= bytes_i != '0;
+    else if (push) more_q <= left_q > 32'(have_q) + 32'd8;
+    short_q <= state_q == StFill && !filled_q && left_q < 32'(want_q);
+  end
 
   // What follows the image on the port is not its own.
   always_ff @(posedge clk_i) begin
@@ -173,7 +181,7 @@ module bp_input #(
         end
       end
       StFill: begin
-        if (!filled_q && left_q < 32'(want_q)) begin  // the image is smaller than the layer
+        if (short_q) begin                            // the image is smaller than the layer
           error_d = bp_shell_pkg::ErrIo;
           state_d = StDone;
         end else if (write_q && addr_o[15:Aw] != '0) begin

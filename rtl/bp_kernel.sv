@@ -115,7 +115,7 @@ module bp_kernel (
   logic [31:0] drain_run, drain_stall, write_run, write_stall;
 
   // ---- memory port ----
-  logic        rd_start, load_rd_start, fill_rd_start, rd_asked, rd_busy, rd_error;
+  logic        rd_start, load_rd_start, fill_rd_start, fill_busy, rd_asked, rd_busy, rd_error;
   logic [63:0] rd_addr, load_rd_addr, fill_rd_addr;
   logic [31:0] rd_beats, load_rd_beats, fill_rd_beats;
   logic        beat_valid, beat_ready, load_beat_ready, fill_beat_ready, input_beat_ready;
@@ -136,7 +136,7 @@ module bp_kernel (
       memory_run_q   <= '0;
       memory_stall_q <= '0;
       run_cycles_q   <= '0;
-      layer_timer_q  <= 32'd1;
+      layer_timer_q  <= '0;
       layer_index_q  <= '0;
     end else if (running) begin
       memory_run_q   <= memory_run_q + 32'(mem_beat);
@@ -249,8 +249,8 @@ module bp_kernel (
   // The read port belongs to the loader while it loads, else to the image and, behind it, the stream and what it brings
   // from the scratch.
   assign rd_start   = load_rd_start | fill_rd_start | run_start;
-  assign rd_addr    = load_rd_start ? load_rd_addr : fill_rd_start ? fill_rd_addr : input_addr;
-  assign rd_beats   = load_rd_start ? load_rd_beats : fill_rd_start ? fill_rd_beats : 32'((33'(input_bytes) + 33'd7) >> 3);
+  assign rd_addr    = run_start ? input_addr : fill_busy ? fill_rd_addr : load_rd_addr;
+  assign rd_beats   = run_start ? 32'((33'(input_bytes) + 33'd7) >> 3) : fill_busy ? fill_rd_beats : load_rd_beats;
   assign beat_ready = (loading || !beat_mine) ? load_beat_ready | fill_beat_ready : input_beat_ready;
   assign scratch_addr  = output_addr + (64'd1 << bp_shell_pkg::LgPage);
   assign scratch_words = {4'd0, pages, {bp_shell_pkg::LgPage{1'b0}}} >> $clog2(N * CG / 8);
@@ -376,6 +376,7 @@ module bp_kernel (
     .rd_addr_o   (fill_rd_addr),
     .rd_beats_o  (fill_rd_beats),
     .segment_o   (segment_go),
+    .busy_o      (fill_busy),
     .done_o      (fill_done),
     .error_o     (fill_error),
     .beat_valid_i(beat_valid && !loading && !beat_mine),

@@ -102,7 +102,7 @@ module bp_loader #(
 
   logic [ShiftBits-1:0] shift_q;     // newest word on top
   logic [7:0]  word_q;               // words of the record so far
-  logic [7:0]  words;                // of the present section's record
+  logic [7:0]  words, last_word_q;   // of the present section's record; the last one's number
   logic [15:0] rec_q, recs;          // record being filled; records of the section
   logic [7:0]  error_q, error_d;
   logic        pop, rec_done, rec_last_q, section_done, section, empty;
@@ -167,7 +167,6 @@ module bp_loader #(
       StCoef:   begin words = 8'(CoefWords);   recs = n_coef; end
       StScale:  begin words = 8'(ScaleWords);  recs = n_scale; end
       StWeight: begin words = 8'(WeightWords); recs = n_weight[15:0]; end
-      StBlock:  begin words = 8'd1;            recs = 16'd1; end
       StFill:   begin words = 8'(bp_shell_pkg::FillWords); recs = 16'd1; end
       default:  begin words = 8'(HeaderWords); recs = 16'd1; end
     endcase
@@ -265,11 +264,12 @@ module bp_loader #(
                    state_q == StCoef || state_q == StScale || state_q == StWeight || state_q == StFill;
   assign beat_ready_o = state_q == StHeader || state_q == StBlock || (section && !empty);
   assign pop = beat_valid_i & beat_ready_o;
-  assign rec_done = pop && word_q == words - 8'd1;
+  assign rec_done = pop && word_q == last_word_q;
   assign section_done = section && (empty || (rec_done && rec_last_q));
-  // A record has two words at least, so the flag is there before its last.
+  // A record has two words at least, so number and flag are there before its last.
   always_ff @(posedge clk_i) begin
-    rec_last_q <= rec_q == recs - 16'd1;
+    last_word_q <= words - 8'd1;
+    rec_last_q <= rec_q + 16'd1 == recs;
     none_q <= {n_weight[15:0] == '0, n_scale == '0, n_coef == '0, n_kword == '0, n_layer == '0, n_map == '0};
   end
   // Blocks of a stream are never empty.

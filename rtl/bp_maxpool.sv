@@ -14,8 +14,8 @@ module bp_maxpool #(
   input  logic [8:0]      taps_i,
   input  logic            signed_i,
   input  logic            valid_i,
-  input  logic            top_i,         // the first plane of a window
-  input  logic            last_i,
+  input  logic            top_i,         // with valid_i: the first plane of a window
+  input  logic            last_i,        // with valid_i: the last one
   input  logic [N*K-1:0]  window_i,
   output logic            valid_o,
   output logic [N*CG-1:0] plane_o

@@ -51,7 +51,7 @@ module bp_seq #(
   output logic           done_o,
   output logic [7:0]     error_o,
   output logic [15:0]    index_o,
-  output logic           layer_done_o
+  output logic           layer_done_o    // pulse, the cycle after the record's end
 );
 
   typedef enum logic [2:0] {StIdle, StLayer, StDecode, StMap, StGo, StRun, StEnd} state_e;
@@ -161,6 +161,7 @@ module bp_seq #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= StIdle;
     else state_q <= state_d;
+    layer_done_o <= rst_ni && state_q == StRun && finished && error == '0;
     if (start_i && state_q == StIdle) begin
       index_q <= '0;
       first_q <= 1'b1;
@@ -196,7 +197,6 @@ module bp_seq #(
   assign error_o      = error;
   assign index_o      = index_q;
   assign ended_o      = ended_q;
-  assign layer_done_o = state_q == StRun && finished && error == '0;
 
   if (N != (1 << $clog2(N)) || N < 8) begin : gen_check
     $error("bp_seq: blocks of 8, 16 or 32 pixels only");

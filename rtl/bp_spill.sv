@@ -89,7 +89,7 @@ module bp_spill #(
       hold_o  <= 1'b0;
     end else begin
       count_q <= count_q + 5'(push) - 5'(fifo_pop);
-      hold_o  <= count_q >= 5'(Depth / 2);
+      hold_o  <= count_q >= 5'(Depth / 2) && state_q != StIdle;
       if (sent && fifo_valid) part_q <= part_q + 1'b1;
     end
   end
@@ -99,7 +99,7 @@ module bp_spill #(
   logic [13:0] left_q;               // beats of the line not asked for
   logic [9:0]  beat_q, boundary, len;
   logic        last_q, asked;
-  logic [3:0]  owed_q;               // responses
+  logic [3:0]  owed_q, owed_d;       // responses
 
   assign boundary = 10'd512 - {1'b0, addr_q[11:3]};
   always_comb begin
@@ -108,6 +108,7 @@ module bp_spill #(
     if (left_q < 14'(len)) len = left_q[9:0];
   end
   assign asked = awvalid_o & awready_i;
+  assign owed_d = owed_q + 4'(asked) - 4'(bvalid_i);
 
   always_comb begin
     state_d = state_q;
@@ -135,9 +136,11 @@ module bp_spill #(
     if (!rst_ni) begin
       state_q <= StIdle;
       owed_q  <= '0;
+      port_o  <= 1'b0;
     end else begin
       state_q <= state_d;
-      owed_q  <= owed_q + 4'(asked) - 4'(bvalid_i);
+      owed_q  <= owed_d;
+      port_o  <= state_d == StAddr || state_d == StData || owed_d != '0;
     end
     if (line_next) begin
       addr_q <= addr_i + {{(32-LgWord){1'b0}}, line_addr, {LgWord{1'b0}}};
@@ -160,7 +163,6 @@ module bp_spill #(
   assign wlast_o   = beat_q == '0;
   assign bready_o  = 1'b1;
   assign busy_o    = state_q != StIdle;
-  assign port_o    = state_q == StAddr || state_q == StData || owed_q != '0;
   assign done_o    = state_q == StResp && owed_q == '0 && !stop_i;
   assign fault_o   = bvalid_i & bresp_i[1];
   assign error_o   = (state_q == StLine && line_valid && line_bad) ? bp_pkg::ErrIo : bp_pkg::ErrNone;

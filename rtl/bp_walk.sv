@@ -1,6 +1,6 @@
 // Walks a layer in its fixed order (filter group, row, block, K-word) and turns every K-word at its
-// place of the output into addresses and masks. Five stages, one K-word a cycle, all held while the
-// last waits for ready_i:
+// place of the output into addresses and masks. Five stages, one K-word a cycle, all held while a
+// second place waits behind place_o, so that what holds them is a register and not ready_i:
 //   0 record from the K-word table   1 its map   2 first row and column   3 products   4 place_o
 // MAXPOOL walks (group, row, block) with one made-up K-word each.
 module bp_walk #(
@@ -15,7 +15,7 @@ module bp_walk #(
   input  logic             clear_i,
 
   input  logic             start_i,
-  input  bp_pkg::layer_t   layer_i,        // stable until the layer is done
+  input  bp_pkg::layer_t   layer_i,        // stable from the cycle before until the layer is done
   input  logic [6:0]       last_block_i,   // blocks of a row - 1
   input  logic [3:0]       out_planes_i,
   input  logic [15:0]      n_map_i,
@@ -33,7 +33,7 @@ module bp_walk #(
   output logic             valid_o,
   input  logic             ready_i,
   output bp_pkg::place_t   place_o,
-  output logic [7:0]       error_o         // nonzero: the run must end
+  output logic [7:0]       error_o         // nonzero: the run must end; the cycle after the record was looked at
 );
 
   localparam int unsigned LgN = $clog2(N);
@@ -43,9 +43,9 @@ module bp_walk #(
   end
 
   logic advance, pool;
-  logic valid_q1, valid_q2, valid_q3, valid_q4;
-  assign advance = !valid_q4 || ready_i;
-  assign pool = layer_i.op == bp_pkg::OpMaxpool;
+  logic valid_q1, valid_q2, valid_q3, valid_q4, spare_valid_q;
+  assign advance = !spare_valid_q;
+  always_ff @(posedge clk_i) pool <= layer_i.op == bp_pkg::OpMaxpool;
 
   // ---- 0: position ----
   logic        run_q, run_d, first_q;      // first: K-word of a tile
@@ -111,7 +111,7 @@ module bp_walk #(
   logic [9:0]  y_q1;
   logic [6:0]  x_q1;
   logic        first_q1;
-  logic [7:0]  error_d;
+  logic [6:0]  bad, bad_q;               // what is wrong; the lowest counts
   logic        group_mode, stride2;
   logic signed [12:0] row_d, col_d;
 
@@ -130,28 +130,22 @@ module bp_walk #(
   assign stride2 = kword_q1.flags[bp_pkg::KwStride2];
 
   always_comb begin
-    error_d = bp_pkg::ErrNone;
-    if (kword_bad) begin
-      error_d = bp_pkg::ErrKword;
-    end else if (valid_q1) begin
-      if (kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:4] != '0 ||
-          (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)) ||
-          (!group_mode && kword_q1.flags[bp_pkg::KwRepeat]))
-        error_d = bp_pkg::ErrKword;
-      else if (16'(kword_q1.in_map) >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
-               map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0)
-        error_d = bp_pkg::ErrMap;
-      else if (kword_q1.group >= map_i.groups)
-        error_d = pool ? bp_pkg::ErrMap : bp_pkg::ErrKword;
-      else if (pool && map_i.planes != out_planes_i)
-        error_d = bp_pkg::ErrMap;
-      else if (!pool && 17'(kword_q1.coef) + 17'(bp_pkg::times(16'(kword_q1.wn[3:0]), map_i.planes)) > 17'(n_coef_i))
-        error_d = bp_pkg::ErrCoef;
-      else if (!pool && 32'(kword_q1.waddr) + 32'(kword_q1.wn) > n_weight_i)
-        error_d = bp_pkg::ErrWeight;
-    end
+    bad[0] = kword_bad;
+    bad[1] = kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:4] != '0 ||
+             (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)) ||
+             (!group_mode && kword_q1.flags[bp_pkg::KwRepeat]);
+    bad[2] = 16'(kword_q1.in_map) >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
+             map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0;
+    bad[3] = kword_q1.group >= map_i.groups;
+    bad[4] = pool && map_i.planes != out_planes_i;
+    bad[5] = !pool && 17'(kword_q1.coef) + 17'(bp_pkg::times(16'(kword_q1.wn[3:0]), map_i.planes)) > 17'(n_coef_i);
+    bad[6] = !pool && 32'(kword_q1.waddr) + 32'(kword_q1.wn) > n_weight_i;
+    if (!valid_q1) bad[6:1] = '0;
   end
-  assign error_o = error_d;
+  always_ff @(posedge clk_i) bad_q <= (rst_ni && !clear_i) ? bad : '0;
+  assign error_o = (bad_q[1:0] != '0) ? bp_pkg::ErrKword : bad_q[2] ? bp_pkg::ErrMap :
+                   bad_q[3] ? (pool ? bp_pkg::ErrMap : bp_pkg::ErrKword) : bad_q[4] ? bp_pkg::ErrMap :
+                   bad_q[5] ? bp_pkg::ErrCoef : bad_q[6] ? bp_pkg::ErrWeight : bp_pkg::ErrNone;
 
   // Group mode reads the tap of column 1 at shift 0: the window begins one pixel to the left. Rows and columns are those of
   // the area that the map record describes.
@@ -272,15 +266,25 @@ module bp_walk #(
   end
 
   // ---- 4: address ----
-  bp_pkg::place_t place_q4;
+  bp_pkg::place_t place_d4, place_q4, spare_q;
+  logic           moves;
+
+  assign moves = !valid_q4 || ready_i;
+  always_comb begin
+    place_d4 = place_q3;
+    place_d4.addr = (30'(base_q3) + row_off_q3) + (col_off_q3 + group_off_q3);
+  end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || clear_i) valid_q4 <= 1'b0;
-    else if (advance) valid_q4 <= valid_q3;
-    if (advance) begin
-      place_q4      <= place_q3;
-      place_q4.addr <= (30'(base_q3) + row_off_q3) + (col_off_q3 + group_off_q3);
+    if (!rst_ni || clear_i) begin
+      valid_q4      <= 1'b0;
+      spare_valid_q <= 1'b0;
+    end else begin
+      valid_q4      <= !moves || spare_valid_q || valid_q3;
+      spare_valid_q <= !moves && (spare_valid_q || valid_q3);
     end
+    if (moves) place_q4 <= spare_valid_q ? spare_q : place_d4;
+    if (advance) spare_q <= place_d4;
   end
 
   assign valid_o = valid_q4;

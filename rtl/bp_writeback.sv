@@ -53,11 +53,22 @@ module bp_writeback #(
   localparam int unsigned AddrW = bp_pkg::AddrW;
   localparam int unsigned Plane = N * CG;
 
-  logic pool, logits, spill, paired;
-  assign pool = layer_i.op == bp_pkg::OpMaxpool;
-  assign spill = pool && layer_i.flags[bp_pkg::LySpill];
-  assign logits = !pool && layer_i.flags[bp_pkg::LyLogits];
-  assign paired = !pool && map_i.paired;
+  // The record is there a cycle before the layer begins, the map with it; the first word comes many cycles later, so
+  // that addresses begin a cycle after the layer.
+  logic        start_q, pool_q, logits_q, spill_q, paired_q;
+  logic [15:0] first_group_q;
+  logic [3:0]  planes_less_q;
+  logic [19:0] first_offset_q;
+  always_ff @(posedge clk_i) begin
+    start_q        <= start_i;
+    pool_q         <= layer_i.op == bp_pkg::OpMaxpool;
+    spill_q        <= layer_i.op == bp_pkg::OpMaxpool && layer_i.flags[bp_pkg::LySpill];
+    logits_q       <= layer_i.op != bp_pkg::OpMaxpool && layer_i.flags[bp_pkg::LyLogits];
+    first_group_q  <= (layer_i.op == bp_pkg::OpMaxpool) ? layer_i.arg2 : layer_i.arg3;
+    paired_q       <= !pool_q && map_i.paired;
+    planes_less_q  <= map_i.planes - 4'd1;
+    first_offset_q <= bp_pkg::times(first_group_q, map_i.planes);
+  end
 
   // ---- planes of a tile ----
   logic [8*Plane-1:0] collect_q, write_q;
@@ -69,7 +80,7 @@ module bp_writeback #(
     logic [Drain-1:0] bits;
     for (genvar l = 0; l < Drain; l++) begin : gen_bit
       localparam int unsigned From = l - l % CG + (p / 4) * CG / 2 + l % (CG / 2);
-      assign bits[l] = paired ? code_i[From*8+Low+(l%CG)/(CG/2)] : code_i[l*8+p];
+      assign bits[l] = paired_q ? code_i[From*8+Low+(l%CG)/(CG/2)] : code_i[l*8+p];
     end
     for (genvar s = 0; s < Steps; s++) begin : gen_step
       always_ff @(posedge clk_i) begin
@@ -80,76 +91,76 @@ module bp_writeback #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) collected_q <= 1'b0;
-    else collected_q <= code_valid_i & code_last_i & !logits;
+    else collected_q <= code_valid_i & code_last_i & !logits_q;
     if (collected_q) write_q <= collect_q;
   end
 
-  // ---- position: words in order, one plane a cycle ----
-  logic [15:0] count_q;
-  logic [9:0]  y_q;
-  logic [6:0]  x_q;
-  logic [3:0]  plane_q, place_q, plane;    // of the group; of the tile
-  logic        half_q, plane_end;          // paired: the second group of the tile
-  logic [15:0] groups_q, groups_d;         // paired: of the map, from the tile's on
+  // ---- position: words in order, one plane a cycle; ends of the loops are flags in registers ----
+  logic [3:0]  left_q, place_q, plane;     // words of the group behind this one; place in the tile
+  logic [2:0]  word_q;                     // of write_q
+  logic        half_q;                     // paired: the second group of the tile
+  logic [15:0] groups_q;                   // paired: of the map, from the tile's on
   logic        single_q;                   // one
-  logic [1:0]  group_q;
+  logic        left_block_q;               // the row's first block
+  logic [1:0]  row_q, group_q;
   logic [AddrW-1:0] group_addr_q, row_addr_q, block_addr_q, addr, start_addr;
-  logic tile_end, row_end, map_end, all_end, write, out_of_range;
+  logic write, plane_end, tile_end, row_end, map_end, last_block, last_row, last_map, out_of_range;
 
   assign write = write_valid_q | pool_valid_i;
-  assign plane = pool ? map_i.planes - 4'd1 - plane_q : place_q;
+  assign plane = pool_q ? left_q : place_q;
   assign addr = block_addr_q + AddrW'(plane);
-  assign plane_end = write && plane_q == map_i.planes - 4'd1;
-  assign tile_end = logits ? logit_end : plane_end && (!paired || half_q || single_q);
-  assign groups_d = start_i ? map_i.groups - {first_group[14:0], 1'b0} : map_end ? groups_q - 16'd2 : groups_q;
-  assign row_end = tile_end && x_q == last_block_i;
-  assign map_end = row_end && y_q == 10'(layer_i.rows - 16'd1);
-  assign all_end = map_end && count_q == layer_i.count - 16'd1;
-  assign done_o = all_end;
+  assign plane_end = write && left_q == '0;
+  assign tile_end = logit_end || (plane_end && (!paired_q || half_q || single_q));
+  assign row_end = tile_end && last_block;
+  assign map_end = row_end && last_row;
+  assign done_o = map_end && last_map;
 
-  logic [15:0] first_group;
-  assign first_group = pool ? layer_i.arg2 : layer_i.arg3;
-  assign start_addr = AddrW'(map_i.base) + (AddrW'(bp_pkg::times(first_group, map_i.planes)) << paired);
+  bp_count #(.Width(7)) u_block (.clk_i, .start_i(start_q), .step_i(tile_end), .less_one_i(last_block_i), .last_o(last_block));
+  bp_count #(.Width(10)) u_row (.clk_i, .start_i(start_q), .step_i(row_end), .less_one_i(10'(layer_i.rows - 16'd1)), .last_o(last_row));
+  bp_count #(.Width(16)) u_map (.clk_i, .start_i(start_q), .step_i(map_end), .less_one_i(layer_i.count - 16'd1), .last_o(last_map));
+
+  assign start_addr = AddrW'(map_i.base) + (AddrW'(first_offset_q) << paired_q);
 
   logic [AddrW-1:0] next_group_addr, next_row_addr;
-  assign next_group_addr = group_addr_q + (AddrW'(map_i.planes) << paired);
-  assign next_row_addr = (y_q[1:0] == 2'd3) ? row_addr_q + AddrW'(map_i.row_stride) : row_addr_q;
+  assign next_group_addr = group_addr_q + (AddrW'(map_i.planes) << paired_q);
+  assign next_row_addr = (row_q == 2'd3) ? row_addr_q + AddrW'(map_i.row_stride) : row_addr_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) write_valid_q <= 1'b0;
     else if (collected_q) write_valid_q <= 1'b1;
     else if (tile_end) write_valid_q <= 1'b0;
-    groups_q <= groups_d;
-    single_q <= groups_d == 16'd1;
-    if (start_i) begin
-      count_q      <= '0;
-      y_q          <= '0;
-      x_q          <= '0;
-      plane_q      <= '0;
+    if (start_q) groups_q <= map_i.groups - {first_group_q[14:0], 1'b0};
+    else if (map_end) groups_q <= groups_q - 16'd2;
+    single_q <= groups_q == (map_end ? 16'd3 : 16'd1);
+    if (start_q) begin
+      left_q       <= planes_less_q;
       place_q      <= '0;
+      word_q       <= '0;
       half_q       <= 1'b0;
-      group_q      <= first_group[1:0] << paired;
+      left_block_q <= 1'b1;
+      row_q        <= '0;
+      group_q      <= first_group_q[1:0] << paired_q;
       group_addr_q <= start_addr;
       row_addr_q   <= start_addr;
       block_addr_q <= start_addr;
     end else begin
       if (write) begin
-        plane_q <= plane_end ? '0 : plane_q + 4'd1;
+        left_q  <= plane_end ? planes_less_q : left_q - 4'd1;
         place_q <= tile_end ? '0 : place_q + 4'd1;
+        word_q  <= tile_end ? '0 : plane_end ? 3'd4 : word_q + 3'd1;
         half_q  <= !tile_end && (plane_end || half_q);
       end
       if (tile_end) begin
-        x_q <= row_end ? '0 : x_q + 7'd1;
+        left_block_q <= row_end;
         block_addr_q <= block_addr_q + AddrW'(map_i.px_stride);
       end
       if (row_end) begin
-        y_q <= map_end ? '0 : y_q + 10'd1;
+        row_q <= map_end ? '0 : row_q + 2'd1;
         row_addr_q <= next_row_addr;
         block_addr_q <= next_row_addr;
       end
       if (map_end) begin
-        count_q <= count_q + 16'd1;
-        group_q <= group_q + (paired ? 2'd2 : 2'd1);
+        group_q <= group_q + (paired_q ? 2'd2 : 2'd1);
         group_addr_q <= next_group_addr;
         row_addr_q <= next_group_addr;
         block_addr_q <= next_group_addr;
@@ -157,43 +168,43 @@ module bp_writeback #(
     end
   end
 
-  assign out_of_range = addr[AddrW-1:Aw] != '0 && !spill;
+  assign out_of_range = addr[AddrW-1:Aw] != '0 && !spill_q;
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
-  assign we_o = write & !spill;              // where it is out of range the run fails: what is written does not matter
-  assign write_o = write & !spill;
-  assign bank_o = y_q[1:0] + group_q + 2'(half_q);
+  assign we_o = write & !spill_q;            // where it is out of range the run fails: what is written does not matter
+  assign write_o = write & !spill_q;
+  assign bank_o = row_q + group_q + 2'(half_q);
   assign addr_o = addr[Aw-1:0];
-  assign left_we_o = x_q != '0;
+  assign left_we_o = !left_block_q;
   assign left_addr_o = Aw'(addr - AddrW'(map_i.px_stride));
-  assign right_we_o = x_q != last_block_i;
+  assign right_we_o = !last_block;
   assign right_addr_o = Aw'(addr + AddrW'(map_i.px_stride));
-  logic [2:0] word;
-  assign word = {plane_q[2] | half_q, plane_q[1:0]};
-  assign data_o = pool ? pool_plane_i : write_q[word*Plane +: Plane];
+  assign data_o = pool_q ? pool_plane_i : write_q[word_q*Plane +: Plane];
 
   // ---- logits: pixel 0 of every tile ----
   logic            logit_busy_q, logit_end;
-  logic [31:0]     left_q, left_d;       // logits to come
+  logic [31:0]     logits_left_q;        // to come
   logic            none_q, few_q, one_q; // of them: none, at most 2, 1
   logic [7:0]      pair_q;
+  logic            last_pair_q, first_code;
 
+  assign first_code = code_valid_i && code_step_i == '0;
   assign logit_valid_o = logit_busy_q && !none_q;
-  assign logit_end = logit_busy_q && (pair_q == 8'(M/2 - 1) || few_q);
+  assign logit_end = logit_busy_q && (last_pair_q || few_q);
   assign logit_last_o = few_q && !layer_i.flags[bp_pkg::LyMore];
-  assign left_d = start_i ? layer_i.logits : few_q ? '0 : left_q - 32'd2;
   assign logit_data_o = {one_q ? 32'd0 : logit_i[63:32], logit_i[31:0]};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) logit_busy_q <= 1'b0;
-    else if (code_valid_i && code_step_i == '0 && logits) logit_busy_q <= 1'b1;
+    else if (first_code && logits_q) logit_busy_q <= 1'b1;
     else if (logit_end) logit_busy_q <= 1'b0;
-    pair_q <= (code_valid_i && code_step_i == '0) ? '0 : pair_q + 8'd1;
-    if (start_i || logit_busy_q) begin
-      left_q <= left_d;
-      none_q <= left_d == '0;
-      few_q  <= left_d <= 32'd2;
-      one_q  <= left_d == 32'd1;
-    end
+    pair_q <= first_code ? '0 : pair_q + 8'd1;
+    last_pair_q <= !first_code && pair_q == 8'(M/2 - 2);
+    // The flags look at what will be left, by what is.
+    if (start_i) logits_left_q <= layer_i.logits;
+    else if (logit_busy_q) logits_left_q <= few_q ? '0 : logits_left_q - 32'd2;
+    none_q <= logit_busy_q ? few_q : logits_left_q == '0;
+    few_q  <= logits_left_q <= (logit_busy_q ? 32'd4 : 32'd2);
+    one_q  <= logits_left_q == (logit_busy_q ? 32'd3 : 32'd1);
   end
 
   logic unused;
@@ -203,7 +214,7 @@ module bp_writeback #(
   always_ff @(posedge clk_i) begin
     if (rst_ni && !clear_i) begin
       a_overrun: assert (!collected_q || !write_valid_q || tile_end);
-      a_logits:  assert (!(code_valid_i && code_step_i == '0 && logits) || !logit_busy_q || logit_end);
+      a_logits:  assert (!(first_code && logits_q) || !logit_busy_q || logit_end);
       a_ready:   assert (!logit_valid_o || logit_ready_i);
       a_one:     assert (!write_valid_q || !pool_valid_i);
     end
