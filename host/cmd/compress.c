@@ -123,7 +123,20 @@ static int open_study(struct run *r)
     return rc;
 }
 
-/* The first run notes the float network's hash, a resumed one must have the same. */
+/* The first run notes a hash, a resumed one must have the same: what files hold, the settings do not say. */
+static int bind_hash(struct run *r, const char *key, uint64_t hash, const char *file, const char *what)
+{
+    char text[24], *noted = NULL;
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    int rc = search_study_get(r->study, key, &noted);
+    if (!rc && noted && strcmp(noted, text))
+        rc = base_hint(base_fail(BASE_INPUT, "%s: not the %s that this study began with", file, what), "restore it, or start anew in another folder (out)");
+    if (!rc && !noted)
+        rc = search_study_set(r->study, key, text);
+    base_free(noted);
+    return rc;
+}
+
 static int bind_float(struct run *r, const char *path)
 {
     uint8_t *bytes;
@@ -131,16 +144,20 @@ static int bind_float(struct run *r, const char *path)
     int rc = base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
     if (rc)
         return rc;
-    char hash[24], *noted = NULL;
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)base_hash64(0, bytes, len));
+    uint64_t hash = base_hash64(0, bytes, len);
     base_free(bytes);
-    rc = search_study_get(r->study, "float_hash", &noted);
-    if (!rc && noted && strcmp(noted, hash))
-        rc = base_hint(base_fail(BASE_INPUT, "%s is not the network that this study began with", path), "restore it, or start anew in another folder (out)");
-    if (!rc && !noted)
-        rc = search_study_set(r->study, "float_hash", hash);
-    base_free(noted);
-    return rc;
+    return bind_hash(r, "float_hash", hash, path, "network");
+}
+
+/* The images, and how their pixels become the network's input. */
+static int bind_images(struct run *r)
+{
+    const struct data_set *d = &r->data.train;
+    const struct graph_prep *p = &r->graph->prep;
+    uint64_t images = base_hash64(base_hash64(0, d->label, sizeof *d->label * (size_t)d->n), d->pixels, (size_t)d->n * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+    uint64_t input = base_hash64(base_hash64(base_hash64(0, &p->scale, sizeof p->scale), p->mean, sizeof *p->mean * (size_t)p->n), p->std, sizeof *p->std * (size_t)p->n);
+    int rc = bind_hash(r, "images_hash", images, r->config.data, "set of training images");
+    return rc ? rc : bind_hash(r, "input_hash", input, r->input ? r->input : r->config.model, "preprocessing");
 }
 
 /* ---- the float network ------------------------------------------------------------------ */
@@ -922,6 +939,8 @@ static int compress(struct run *r)
         rc = open_inputs(r);
     if (!rc)
         rc = ranks_same_data(r->dist, &r->data.train);
+    if (!rc)
+        rc = bind_images(r);
     if (!rc)
         rc = float_network(r);
     if (!rc && dist_ranks(r->dist) > 1)

@@ -1,6 +1,7 @@
 #include "device/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -268,6 +269,9 @@ int session_serve(struct session *s, int in, int out)
     if (!rc)
         rc = reply.failed ? BASE_NOMEM : send_all(out, &reply);
     while (!rc && !base_stop_requested()) {
+        struct pollfd p = { .fd = in, .events = POLLIN };
+        if (poll(&p, 1, 200) <= 0)   /* in steps, so that a signal is noticed */
+            continue;
         ssize_t n = read(in, buf, STEP);
         if (n == 0 && s->in.in.len > s->in.taken)
             rc = base_fail(BASE_INPUT, "the host ended in the middle of a message");

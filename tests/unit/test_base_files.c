@@ -248,6 +248,8 @@ static void signals_set_the_flag(void **state)
         bool after = base_stop_requested();
         if (before || !after)
             _exit(1);
+        raise(SIGTERM); /* the same request, sent to the group as well */
+        usleep(1200000);
         raise(SIGTERM); /* the second kills */
         _exit(2);
     }
