@@ -38,6 +38,7 @@ struct run {
     struct candidate_queue *queue;   /* of a search with boards */
     struct dist *dist;
     struct crew *crew;               /* of a search by several ranks */
+    bool alone;                      /* rank 0 fine-tunes by itself */
     struct dist_gradients *gradients; /* of their fine-tuning */
     double float_val;                /* on the images that candidates are judged by */
     double float_held;               /* on all held-out images, which finalists are judged by */
@@ -176,7 +177,8 @@ static int train_float(struct run *r, const char *path)
 static int open_inputs(struct run *r)
 {
     const struct run_config *c = &r->config;
-    int rc = pipeline_model(&r->graph, c->model, r->input);
+    r->pool = base_pool_new((int)r->cmd->threads);
+    int rc = r->pool ? pipeline_model(&r->graph, c->model, r->input) : BASE_NOMEM;
     if (!rc)
         rc = pipeline_images_check(r->graph, c->data, DATA_TEST);
     if (!rc)
@@ -220,36 +222,40 @@ static int float_network(struct run *r)
     return rc;
 }
 
-/* What the other ranks need of rank 0's: the network, and what it is worth. */
-static int share_float(struct run *r)
+/* What the other ranks need of rank 0's: what the network is worth, the images' hash, and the network if rank 0 has trained one. */
+struct hello { double float_val; uint64_t images; };
+
+static int write_hello(struct base_text *t, const struct run *r)
 {
     uint8_t *bytes = NULL;
     size_t len = 0;
-    int rc = BASE_OK;
-    char *path = file_in(r, "model.onnx"), *mine = base_format("%s/rank-%d.onnx", r->config.out, dist_rank(r->dist));
-    const bool first = dist_rank(r->dist) == 0, built_in = !pipeline_is_file(r->config.model);
-    if (!path || !mine)
-        rc = BASE_NOMEM;
-    if (!rc && first && built_in)
-        rc = base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
-    if (!rc)
-        rc = dist_broadcast(r->dist, &r->float_val, sizeof r->float_val);
-    if (!rc)
-        rc = dist_broadcast(r->dist, &len, sizeof len);
-    if (!rc && !bytes && len)
-        rc = (bytes = base_alloc(len)) ? BASE_OK : BASE_NOMEM;
-    if (!rc && len)
-        rc = dist_broadcast(r->dist, bytes, len);
-    if (!rc && !first && len) {
+    const struct hello h = { r->float_val, ranks_data_hash(&r->data.train) };
+    char *path = file_in(r, "model.onnx");
+    int rc = !path ? BASE_NOMEM : pipeline_is_file(r->config.model) ? BASE_OK : base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
+    base_text_add_bytes(t, &h, sizeof h);
+    base_text_add_bytes(t, bytes, len);
+    base_free(bytes);
+    base_free(path);
+    return rc ? rc : t->failed ? BASE_NOMEM : BASE_OK;
+}
+
+static int read_hello(struct run *r, const char *bytes, size_t n)
+{
+    struct hello h;
+    char *mine = base_format("%s/rank-%d.onnx", r->config.out, dist_rank(r->dist));
+    int rc = mine ? BASE_OK : BASE_NOMEM;
+    memcpy(&h, bytes, sizeof h);
+    r->float_val = h.float_val;
+    if (!rc && h.images != ranks_data_hash(&r->data.train))
+        rc = base_hint(base_fail(BASE_INPUT, "this rank has another set of training images than rank 0"), "every rank needs the same program, configuration and data");
+    if (!rc && n > sizeof h) {
         graph_free(r->graph);
         r->graph = NULL;
-        rc = base_file_write(mine, bytes, len);
+        rc = base_file_write(mine, bytes + sizeof h, n - sizeof h);
         rc = rc ? rc : onnx_read(&r->graph, mine);
         remove(mine);
     }
-    base_free(bytes);
     base_free(mine);
-    base_free(path);
     return rc;
 }
 
@@ -332,18 +338,22 @@ static void set_bench(struct run *r)
 static int search(struct run *r)
 {
     struct search_job job = search_job_of(r);
-    int rc = BASE_OK;
+    struct base_text hello = { 0 };
+    int rc = dist_ranks(r->dist) > 1 ? write_hello(&hello, r) : BASE_OK;
     set_bench(r);
-    if (dist_ranks(r->dist) > 1)
-        rc = crew_new(&r->crew, r->dist, &r->judged_by, job.parallel);
-    else if (r->scorer.boards && job.parallel > 1)
+    if (!rc && dist_ranks(r->dist) > 1)
+        rc = crew_new(&r->crew, r->dist, &r->judged_by, job.parallel, hello.s, hello.len);
+    else if (!rc && r->scorer.boards && job.parallel > 1)
         rc = candidate_queue_new(&r->queue, &r->judged_by, job.parallel);
     if (r->crew || r->queue) {
         job.start = start;
         job.collect = collect;
     }
+    base_text_free(&hello);
     if (!rc)
         rc = search_run(r->study, &job);
+    if (!rc && r->crew)
+        rc = crew_dismiss(r->crew, &r->alone);
     crew_free(r->crew);
     candidate_queue_free(r->queue);
     r->crew = NULL;
@@ -688,7 +698,7 @@ static int open_tuning(struct run *r)
 {
     int rc = ranks_gradients(&r->gradients, r->dist, &r->config.distributed, r->config.seed);
     if (!rc)
-        r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .dist = r->dist, .ranks = dist_gradients_ranks(r->gradients) };
+        r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .dist = r->dist, .ranks = r->alone ? NULL : dist_gradients_ranks(r->gradients) };
     return rc;
 }
 
@@ -921,9 +931,8 @@ static int prepare(struct run *r)
     r->scorer.backend = r->config.search.backend;
     if (r->config.remote.commands.n && (rc = remote_open(&r->scorer.boards, r->config.remote.commands.v, r->config.remote.commands.n, r->config.remote.deadline_s)))
         return rc;
-    r->pool = base_pool_new((int)r->cmd->threads);
     r->cache_dir = file_in(r, "cycles");
-    return r->pool && r->cache_dir ? BASE_OK : BASE_NOMEM;
+    return r->cache_dir ? BASE_OK : BASE_NOMEM;
 }
 
 static int compress(struct run *r)
@@ -938,17 +947,11 @@ static int compress(struct run *r)
     if (!rc)
         rc = open_inputs(r);
     if (!rc)
-        rc = ranks_same_data(r->dist, &r->data.train);
-    if (!rc)
         rc = bind_images(r);
     if (!rc)
         rc = float_network(r);
-    if (!rc && dist_ranks(r->dist) > 1)
-        rc = share_float(r);
     if (!rc)
         rc = run_search(r);
-    if (!rc)
-        rc = crew_dismiss(r->dist);
     if (!rc)
         rc = run_finalists(r);
     if (!rc)
@@ -958,20 +961,32 @@ static int compress(struct run *r)
     return rc;
 }
 
-/* A rank's other than 0: it judges what it is sent, and then takes part in fine-tuning. */
-static int serve(struct run *r)
+/* A rank's other than 0: what judging and fine-tuning take. */
+static int open_member(struct run *r, const void *hello, size_t n)
 {
     int rc = open_inputs(r);
     if (!rc)
-        rc = ranks_same_data(r->dist, &r->data.train);
-    if (!rc)
-        rc = share_float(r);
+        rc = read_hello(r, hello, n);
     if (!rc)
         rc = open_bench(r);
-    if (rc)
-        return rc;
-    set_bench(r);
-    rc = crew_serve(r->dist, &r->judged_by);
+    if (!rc)
+        set_bench(r);
+    return rc;
+}
+
+/* In the process that judges. */
+static int open_judge(void *ctx, const struct candidate_bench **out, const void *hello, size_t n)
+{
+    struct run *r = ctx;
+    *out = &r->judged_by;
+    return open_member(r, hello, n);
+}
+
+/* In the rank's own, which has ended that one. */
+static int join_tuning(void *ctx, const void *hello, size_t n)
+{
+    struct run *r = ctx;
+    int rc = open_member(r, hello, n);
     if (!rc)
         rc = open_tuning(r);
     return rc ? rc : ladder_join(&r->ladder);
@@ -1051,7 +1066,7 @@ int cmd_compress(int argc, char **argv)
     if (!rc)
         rc = prepare(r);
     if (!rc)
-        rc = dist_rank(r->dist) ? serve(r) : compress(r);
+        rc = dist_rank(r->dist) ? crew_serve(r->dist, &(struct crew_job){ open_judge, join_tuning, r }) : compress(r);
     struct dist *d = r->dist;
     run_free(r);
     base_free(r);

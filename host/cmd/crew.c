@@ -3,87 +3,27 @@
 #include <string.h>
 #include <time.h>
 
-enum { AT_HAND = 2 };                /* candidates that a rank has: the one it judges and the next */
+#include "cmd/crew_message.h"
 
-/* ---- messages: the same program on machines of one kind, so plain structures ------------------------ */
-
-struct order { int id; double hopeless_below; };   /* then the genes */
-struct answer { int id, rc; struct search_result result; char source[16]; int recipe, message, hint; };   /* bytes of three texts, which follow */
-
-static int with_zero(const char *s)
-{
-    return s ? (int)strlen(s) + 1 : 0;
-}
-
-static int send_answer(struct dist *d, int id, int rc, struct search_result *r)
-{
-    struct base_text t = { 0 };
-    const char *message = rc ? base_error() : NULL, *hint = rc ? base_error_hint() : NULL;
-    struct answer a = { .id = id, .rc = rc, .result = *r, .recipe = with_zero(r->recipe_yaml), .message = with_zero(message), .hint = with_zero(hint) };
-    snprintf(a.source, sizeof a.source, "%s", r->cycles_source ? r->cycles_source : "");
-    base_text_add_bytes(&t, &a, sizeof a);
-    base_text_add_bytes(&t, r->recipe_yaml, (size_t)a.recipe);
-    base_text_add_bytes(&t, message, (size_t)a.message);
-    base_text_add_bytes(&t, hint, (size_t)a.hint);
-    base_free(r->recipe_yaml);
-    int sent = t.failed ? BASE_NOMEM : dist_send(d, 0, t.s, t.len);
-    base_text_free(&t);
-    return sent;
-}
+enum {
+    SILENCE_S = 20,                  /* after which a rank that says nothing is dead */
+    LOST_TWICE = 2,                  /* a candidate has failed */
+    LOST_IN_A_ROW = 3,               /* it is the rank that cannot judge */
+};
 
 static void pause_ms(void)
 {
     nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
-/* ---- any other rank -------------------------------------------------------------------------------- */
-
-static int judge(struct dist *d, const struct candidate_bench *b, const void *bytes, size_t n)
-{
-    struct order o;
-    if (n != sizeof o + sizeof(int) * (size_t)b->space->search.n)
-        return base_fail(BASE_INTERNAL, "a candidate of %zu bytes", n);
-    memcpy(&o, bytes, sizeof o);
-    struct search_result r = { .feasible = 1, .hopeless_below = o.hopeless_below };
-    double start = base_seconds();
-    int rc = candidate_evaluate(b, (const int *)((const char *)bytes + sizeof o), &r);
-    r.wall_s = base_seconds() - start;
-    return send_answer(d, o.id, rc, &r);
-}
-
-int crew_serve(struct dist *d, const struct candidate_bench *b)
-{
-    int rc = BASE_OK;
-    for (bool dismissed = false; !rc && !dismissed;) {
-        void *bytes;
-        size_t n;
-        int from;
-        rc = base_stop_requested() ? base_fail(BASE_STOPPED, "stopped") : dist_receive(d, &from, &bytes, &n);
-        if (!rc && from < 0)
-            pause_ms();
-        dismissed = !rc && from >= 0 && !n;
-        if (!rc && n)
-            rc = judge(d, b, bytes, n);
-        base_free(bytes);
-    }
-    return rc;
-}
-
-int crew_dismiss(struct dist *d)
-{
-    int rc = BASE_OK;
-    for (int i = 1; !rc && i < dist_ranks(d); i++)
-        rc = dist_send(d, i, NULL, 0);
-    return rc;
-}
-
-/* ---- rank 0 ------------------------------------------------------------------------------------------ */
-
 enum stage { FREE, WAITING, OUT, DONE };
 struct seat {
     enum stage stage;
     int id, rc;
-    struct order order;
+    int rank;                        /* that has it, or lost it last */
+    int turn;                        /* when it was sent: the earliest is being judged */
+    int lost;                        /* how often the process that judged it ended */
+    struct crew_order order;
     int *genes;
     char source[16];
     struct search_result result;
@@ -93,13 +33,33 @@ struct seat {
 struct crew {
     struct dist *dist;
     const struct candidate_bench *bench;
-    int n, genes;
-    int *load;                       /* [ranks] candidates that each has */
+    int n, genes, turns;
+    struct member {
+        int load;                    /* candidates that it has */
+        int lost;                    /* in a row */
+        double heard;                /* when it last said something */
+        bool gone;
+    } *member;                       /* [ranks] */
+    double listened;                 /* when messages were last looked for */
     int *store;                      /* [n][genes] */
     struct seat seat[];              /* by id modulo n */
 };
 
-int crew_new(struct crew **out, struct dist *d, const struct candidate_bench *b, int n)
+static bool is_there(const struct crew *c, int rank)
+{
+    return !c->member[rank].gone;
+}
+
+/* Any rank other than 0 and `but`. */
+static bool any_there(const struct crew *c, int but)
+{
+    for (int i = 1; i < dist_ranks(c->dist); i++)
+        if (i != but && is_there(c, i))
+            return true;
+    return false;
+}
+
+int crew_new(struct crew **out, struct dist *d, const struct candidate_bench *b, int n, const void *hello, size_t bytes)
 {
     struct crew *c = *out = base_alloc(sizeof *c + sizeof *c->seat * (size_t)n);
     if (!c)
@@ -108,11 +68,17 @@ int crew_new(struct crew **out, struct dist *d, const struct candidate_bench *b,
     c->bench = b;
     c->n = n;
     c->genes = b->space->search.n;
-    c->load = BASE_NEW_N(int, dist_ranks(d));
+    c->member = BASE_NEW_N(struct member, dist_ranks(d));
     c->store = BASE_NEW_N(int, n * c->genes);
-    for (int i = 0; c->store && i < n; i++)
+    c->listened = base_seconds();
+    int rc = c->member && c->store ? BASE_OK : BASE_NOMEM;
+    for (int i = 0; !rc && i < n; i++)
         c->seat[i].genes = c->store + i * c->genes;
-    return c->load && c->store ? BASE_OK : BASE_NOMEM;
+    for (int i = 1; !rc && i < dist_ranks(d); i++) {
+        c->member[i].heard = c->listened;
+        rc = dist_send(d, i, hello, bytes);
+    }
+    return rc;
 }
 
 void crew_free(struct crew *c)
@@ -124,19 +90,43 @@ void crew_free(struct crew *c)
         base_free(c->seat[i].message);
         base_free(c->seat[i].hint);
     }
-    base_free(c->load);
+    base_free(c->member);
     base_free(c->store);
     base_free(c);
 }
 
-/* The candidate that has waited longest. */
-static struct seat *next_waiting(struct crew *c)
+/* Not where it was lost, as long as there is another rank; rank 0 has the study to lose. */
+static bool may_take(const struct crew *c, int rank, const struct seat *s)
+{
+    return !s->lost || (rank ? rank != s->rank || !any_there(c, rank) : !any_there(c, 0));
+}
+
+/* The candidate that has waited longest for this rank. */
+static struct seat *next_waiting(struct crew *c, int rank)
 {
     struct seat *first = NULL;
     for (int i = 0; i < c->n; i++)
-        if (c->seat[i].stage == WAITING && (!first || c->seat[i].id < first->id))
+        if (c->seat[i].stage == WAITING && may_take(c, rank, &c->seat[i]) && (!first || c->seat[i].id < first->id))
             first = &c->seat[i];
     return first;
+}
+
+static int send_word(const struct crew *c, int rank, enum crew_word word)
+{
+    const char byte = (char)word;
+    return dist_send(c->dist, rank, &byte, 1);
+}
+
+int crew_dismiss(struct crew *c, bool *alone)
+{
+    int rc = BASE_OK;
+    *alone = false;
+    for (int i = 1; i < dist_ranks(c->dist); i++)
+        *alone |= !is_there(c, i);
+    for (int i = 1; !rc && i < dist_ranks(c->dist); i++)
+        if (is_there(c, i))
+            rc = send_word(c, i, *alone ? CREW_GO : CREW_JOIN);
+    return rc;
 }
 
 static int send_order(struct crew *c, int rank, struct seat *s)
@@ -148,7 +138,9 @@ static int send_order(struct crew *c, int rank, struct seat *s)
     base_text_free(&t);
     if (!rc) {
         s->stage = OUT;
-        c->load[rank]++;
+        s->rank = rank;
+        s->turn = c->turns++;
+        c->member[rank].load++;
     }
     return rc;
 }
@@ -157,23 +149,73 @@ static int hand_out(struct crew *c)
 {
     struct seat *s;
     int rc = BASE_OK;
-    for (int depth = 1; depth <= AT_HAND; depth++)
+    for (int depth = 1; depth <= CREW_AT_HAND; depth++)
         for (int rank = 1; !rc && rank < dist_ranks(c->dist); rank++)
-            if (c->load[rank] < depth && (s = next_waiting(c)))
+            if (is_there(c, rank) && c->member[rank].load < depth && (s = next_waiting(c, rank)))
                 rc = send_order(c, rank, s);
     return rc;
 }
 
+/* ---- what is lost ---- */
+
+static void give_out_again(struct crew *c, struct seat *s, const char *how)
+{
+    c->member[s->rank].load--;
+    s->stage = WAITING;
+    if (!how)
+        return;
+    if (++s->lost < LOST_TWICE) {
+        base_log("candidate %d is lost by rank %d (%s), it is given out again", s->id, s->rank, how);
+        return;
+    }
+    s->rc = BASE_INPUT;
+    s->message = base_format("two processes have ended while they judged this candidate, the second on rank %d (%s)", s->rank, how);
+    s->stage = DONE;
+}
+
+/* The rank is sent nothing any more. Of what it had, the candidate that came first was being judged. */
+static void part_with(struct crew *c, int rank, const char *how)
+{
+    struct seat *first = NULL;
+    base_log("rank %d is lost (%s)", rank, how);
+    c->member[rank].gone = true;
+    for (int i = 0; i < c->n; i++)
+        if (c->seat[i].stage == OUT && c->seat[i].rank == rank && (!first || c->seat[i].turn < first->turn))
+            first = &c->seat[i];
+    for (int i = 0; i < c->n; i++)
+        if (c->seat[i].stage == OUT && c->seat[i].rank == rank)
+            give_out_again(c, &c->seat[i], &c->seat[i] == first ? how : NULL);
+}
+
+/* Ranks that should have said something while it was listened to. */
+static void look_for_silence(struct crew *c, double now)
+{
+    for (int i = 1; i < dist_ranks(c->dist); i++)
+        if (is_there(c, i) && now - c->member[i].heard > SILENCE_S) {
+            dist_lost(c->dist);
+            part_with(c, i, "silent");
+        }
+}
+
+/* ---- what is answered ---- */
+
 /* Three texts, of a.recipe, a.message and a.hint bytes, each with its zero or empty. */
 static int take_answer(struct crew *c, int from, const char *bytes, size_t n)
 {
-    struct answer a = { 0 };
+    struct crew_answer a = { 0 };
     if (n >= sizeof a)
         memcpy(&a, bytes, sizeof a);
     struct seat *s = &c->seat[(unsigned)a.id % (unsigned)c->n];
-    if (n < sizeof a || n != sizeof a + (size_t)a.recipe + (size_t)a.message + (size_t)a.hint || s->stage != OUT || s->id != a.id)
+    if (n < sizeof a || n != sizeof a + (size_t)a.recipe + (size_t)a.message + (size_t)a.hint || s->stage != OUT || s->id != a.id || s->rank != from)
         return base_fail(BASE_INTERNAL, "rank %d answers %zu bytes that are no candidate's", from, n);
     const char *recipe = bytes + sizeof a, *message = recipe + a.recipe, *hint = message + a.message;
+    if (a.lost) {
+        give_out_again(c, s, message);
+        if (++c->member[from].lost < LOST_IN_A_ROW)
+            return BASE_OK;
+        part_with(c, from, "no process that judges stays alive there: is there too little memory?");
+        return send_word(c, from, CREW_GO);
+    }
     s->result = a.result;
     memcpy(s->source, a.source, sizeof s->source);
     s->result.recipe_yaml = a.recipe ? base_strdup(recipe) : NULL;
@@ -181,20 +223,36 @@ static int take_answer(struct crew *c, int from, const char *bytes, size_t n)
     s->hint = a.hint ? base_strdup(hint) : NULL;
     s->rc = a.rc;
     s->stage = DONE;
-    c->load[from]--;
+    c->member[from].load--;
+    c->member[from].lost = 0;
     return BASE_OK;
+}
+
+static int take_message(struct crew *c, int from, const char *bytes, size_t n, double now)
+{
+    if (!is_there(c, from))
+        return BASE_OK;              /* not dead after all: its candidates are others' by now */
+    c->member[from].heard = now;
+    return n ? take_answer(c, from, bytes, n) : BASE_OK;
 }
 
 /* What has arrived, then what there is to do goes out. */
 static int turn(struct crew *c)
 {
+    double now = base_seconds();
+    for (int i = 1; i < dist_ranks(c->dist); i++)
+        c->member[i].heard += BASE_MAX(now - c->listened - CREW_BEAT_S, 0);   /* while a candidate was judged here */
+    c->listened = now;
     for (;;) {
         void *bytes;
         size_t n;
         int from, rc = dist_receive(c->dist, &from, &bytes, &n);
-        if (rc || from < 0)
-            return rc ? rc : hand_out(c);
-        rc = take_answer(c, from, bytes, n);
+        if (!rc && from < 0) {
+            look_for_silence(c, now);
+            return hand_out(c);
+        }
+        if (!rc)
+            rc = take_message(c, from, bytes, n, now);
         base_free(bytes);
         if (rc)
             return rc;
@@ -217,7 +275,8 @@ int crew_start(struct crew *c, int id, const int *genes, double hopeless_below)
     struct seat *s = &c->seat[id % c->n];
     s->stage = WAITING;
     s->id = id;
-    s->order = (struct order){ id, hopeless_below };
+    s->order = (struct crew_order){ id, hopeless_below };
+    s->lost = 0;
     s->result = (struct search_result){ .feasible = 1, .hopeless_below = hopeless_below };
     memcpy(s->genes, genes, sizeof *genes * (size_t)c->genes);
     return turn(c);
@@ -232,7 +291,7 @@ int crew_collect(struct crew *c, int id, struct search_result *out)
         rc = base_stop_requested() ? base_fail(BASE_STOPPED, "stopped") : turn(c);
         if (rc || s->stage == DONE)
             break;
-        if ((mine = next_waiting(c)))
+        if ((mine = next_waiting(c, 0)))
             judge_here(c, mine);
         else
             pause_ms();

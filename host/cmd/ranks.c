@@ -40,12 +40,17 @@ int ranks_same_job(struct dist *d, const char *settings, const char *model)
     return rc ? rc : dist_same(d, fact, BASE_COUNT(fact));
 }
 
+uint64_t ranks_data_hash(const struct data_set *s)
+{
+    uint64_t labels = base_hash64(0, s->label, sizeof *s->label * (size_t)s->n);
+    return base_hash64(labels, s->pixels, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c);
+}
+
 int ranks_same_data(struct dist *d, const struct data_set *s)
 {
     if (dist_ranks(d) == 1)
         return BASE_OK;
-    uint64_t labels = base_hash64(0, s->label, sizeof *s->label * (size_t)s->n);
-    const struct dist_fact fact = { "set of training images", base_hash64(labels, s->pixels, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c) };
+    const struct dist_fact fact = { "set of training images", ranks_data_hash(s) };
     return dist_same(d, &fact, 1);
 }
 

@@ -12,6 +12,8 @@ int ranks_open(struct dist **out, struct cmd *c);
 int ranks_same_job(struct dist *d, const char *settings, const char *model);
 /* The same for the training images. */
 int ranks_same_data(struct dist *d, const struct data_set *s);
+/* What they are compared by. */
+uint64_t ranks_data_hash(const struct data_set *s);
 /* Sums of gradients as a configuration's `distributed` says, the caller's. */
 int ranks_gradients(struct dist_gradients **out, struct dist *d, const struct run_distributed *how, long seed);
 /* What each rank has sent, as a line. */

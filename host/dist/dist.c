@@ -73,13 +73,21 @@ int dist_threads(const struct dist *d)
     return (int)BASE_MAX(cores / BASE_MAX(local ? atol(local) : d->ranks, 1), 1);
 }
 
-/* The others wait for the slowest here: MPI_Finalize would keep their cores busy. */
+void dist_lost(struct dist *d)
+{
+    d->lost = true;
+}
+
+/* The others wait for the slowest here: MPI_Finalize would keep their cores busy, and wait for the dead without end. */
 void dist_close(struct dist *d)
 {
     double arrived = 1;
+    if (d && d->lost)
+        MPI_Abort(d->comm, 0);
     if (d && d->comm != MPI_COMM_NULL) {
         (void)dist_sum(d, &arrived, 1);
         MPI_Finalize();
+        dist_forget_messages(d);
     }
     base_free(d);
 }

@@ -18,8 +18,11 @@ int dist_rank(const struct dist *d);
 int dist_ranks(const struct dist *d);      /* 1: alone */
 /* Threads for this rank: the cores that it is bound to, or its share of the machine's. Alone: 0, the pool's own choice. */
 int dist_threads(const struct dist *d);
-/* After success, all ranks. */
+/* After success, all ranks. Where one was lost, rank 0 ends the others. */
 void dist_close(struct dist *d);
+/* Rank 0 has seen that another rank is dead, which only mpirun --enable-recovery lets happen: from now on nothing that all
+ * ranks take part in. */
+void dist_lost(struct dist *d);
 
 /* After failure, on those ranks that failed: whether this one is to print its message, which from then on names the
  * rank. Where all fail for one reason it is rank 0 alone: the others wait a moment to be ended by it. */
@@ -39,7 +42,7 @@ struct dist_fact { const char *what; uint64_t hash; };
 int dist_same(struct dist *d, const struct dist_fact *fact, int n);
 
 /* ---- messages, from one rank to another ---------------------------------------------------- */
-/* Returns when `bytes` may be used again. */
+/* Returns at once; a copy of `bytes` is on its way. To a dead rank it stays there. */
 int dist_send(struct dist *d, int to, const void *bytes, size_t n);
 /* A message that has arrived, from anyone: *bytes is base_alloc'd, *from its rank; -1: there is none. Does not wait. */
 int dist_receive(struct dist *d, int *from, void **bytes, size_t *n);

@@ -1,17 +1,22 @@
 #!/bin/bash
-# `mpirun -n N bitpress compress`: the same trials as one process with as many in flight; a rank that dies ends the run, and
-# another number of ranks goes on with it.
+# `mpirun -n N bitpress compress`: the same trials as one process with as many in flight, also where a process that judges is killed, or,
+# under --enable-recovery, a whole rank. Without that a rank that dies ends the run, and another number of ranks goes on with it.
 . "$(dirname "$0")/common.inc"
 command -v mpirun >/dev/null || skip "mpirun is not installed (apt-get install openmpi-bin)"
 cd "$SCRATCH"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ranks() { local n=$1; shift; mpirun --oversubscribe -n "$n" "$BITPRESS" "$@" --threads 1; }
+# the same in the background: $pid is mpirun's
+launch() { mpirun --oversubscribe -n "$1" ${recovery-} "$BITPRESS" compress "$2" --threads 1 >"$3.txt" 2>"$3.err" & pid=$!; }
 # what does not depend on when trials ran
 trials() { "$BITPRESS" study export "$1/study.db" --quiet | grep -v '^f' | cut -d, -f1-9,14; }
+ranks_of() { pgrep -P "$1" || true; }
+judges_of() { for r in $(ranks_of "$1"); do pgrep -P "$r" || true; done; }
+wait_for() { for _ in $(seq 600); do eval "$1" && return; sleep 0.1; done; fail "never: $1"; }
 step() { echo "== $* ($SECONDS s)"; }
 
 subset data 1500 200
-config solo.yaml solo 12
+config solo.yaml solo 8
 sed -i 's/search: {/search: {backend: model, parallel: 4, /; s/epochs: 1, top/epochs: 0, top/' solo.yaml
 sed 's/^out: .*/out: ranks/; s/parallel: 4, //' solo.yaml >ranks.yaml
 
@@ -19,10 +24,37 @@ step "one process, four in flight"
 code=0; "$BITPRESS" compress solo.yaml --threads 1 --json >solo.json 2>solo.err || code=$?
 [ $code -le 1 ] || fail "solo: $code $(tail -5 solo.err)"
 
+step "three ranks; a process that judges is killed"
+sed 's/^out: .*/out: lost/; s/^model: .*/model: solo\/model.onnx/' solo.yaml >lost.yaml
+launch 3 lost.yaml lost
+wait_for '[ "$(trials lost 2>/dev/null | grep -c ,done,)" -ge 2 ] && [ "$(judges_of $pid | wc -l)" -ge 1 ]'
+kill -9 "$(judges_of $pid | head -1)"
+code=0; wait $pid || code=$?
+[ $code -le 1 ] && grep -q 'is lost by rank' lost.err || fail "a killed process: $code $(tail -5 lost.err)"
+diff <(trials solo) <(trials lost) || fail "other trials than without the loss"
+
+step "two ranks, one of which is killed and missed"
+rm -r lost
+recovery=--enable-recovery launch 2 lost.yaml lost
+wait_for '[ "$(trials lost 2>/dev/null | grep -c ,done,)" -ge 2 ] && [ "$(judges_of $pid | wc -l)" -ge 1 ]'
+for p in $(ranks_of $pid); do [ -n "$(pgrep -P "$p" || true)" ] && rank=$p; done
+kill -9 "$rank"
+code=0; wait $pid || code=$?
+[ $code -le 1 ] && grep -q 'rank 1 is lost (silent)' lost.err || fail "a killed rank: $code $(tail -5 lost.err)"
+diff <(trials solo) <(trials lost) || fail "other trials than without the loss"
+
+step "a rank where every process that judges is killed"
+rm -r lost
+launch 2 lost.yaml lost
+while kill -0 $pid 2>/dev/null; do for p in $(judges_of $pid); do kill -9 "$p" 2>/dev/null || true; done; sleep 0.2; done
+code=0; wait $pid || code=$?
+[ $code -le 1 ] && grep -q 'rank 1 is lost (no process' lost.err || fail "killed processes: $code $(tail -5 lost.err)"
+"$BITPRESS" study export lost/study.db --quiet | grep -q ',failed,.*two processes have ended' || fail "no candidate has failed"
+
 step "two ranks, one of which is killed"
-ranks 2 compress ranks.yaml >killed.txt 2>killed.err & pid=$!
-for _ in $(seq 600); do [ "$(trials ranks 2>/dev/null | grep -c ',done,')" -ge 3 ] && break; sleep 0.1; done
-for p in $(pgrep -P $pid); do rank=$p; done
+launch 2 ranks.yaml killed
+wait_for '[ "$(trials ranks 2>/dev/null | grep -c ,done,)" -ge 3 ]'
+for p in $(ranks_of $pid); do rank=$p; done
 kill -9 "$rank"
 code=0; wait $pid || code=$?
 [ $code != 0 ] || fail "a rank was killed and mpirun does not say so"
