@@ -40,6 +40,10 @@ void accel_program_free(struct accel_program *p);
 struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_MAX_LAYERS]; int64_t ddr_bytes; };
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
 
+/* The program for that of `n` arrays which takes the fewest *cycles by the model, of equal ones the first: hw[*which]. BASE_INPUT: none
+ * takes the network; the message is the last one's. */
+int accel_compile_fastest(struct accel_program **out, int *which, int64_t *cycles, const struct fixed_net *net, const struct hw *hw, int n);
+
 /* Structural check of any image (hostile ones too): the error code the accelerator would end
  * with, 0 if none (PROGRAM_ERR_*); BASE_NOMEM. With PROGRAM_ERR_STREAM what happens may depend on time: the
  * accelerator ends with any code, or none. */

@@ -90,7 +90,7 @@ static int build(struct apply *a)
     o.resume = a->resume;
     o.ranks = dist_gradients_ranks(a->gradients);
     if (!rc)
-        rc = dist_rank(a->dist) ? contender_tune(&a->wanted, a->bench.cache, &a->hw, &o) : contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, &a->hw, &o);
+        rc = dist_rank(a->dist) ? contender_tune(&a->wanted, a->bench.cache, &a->hw, &o) : contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, (struct contender_arrays){ &a->hw, 1 }, &o);
     if (!rc && o.ranks) {
         char words[RANKS_WORDS];
         ranks_traffic_words(words, a->dist, a->gradients);

@@ -15,7 +15,7 @@ static int judge(struct contender *c, const struct candidate_bench *b, const int
         return rc;
     o.hopeless_below = out->hopeless_below;
     out->recipe_yaml = compress_recipe_text(&recipe, compress_cache_layers(b->cache));
-    rc = contender_build(c, "candidate", -1, &recipe, b->cache, b->hw, &o);
+    rc = contender_build(c, "candidate", -1, &recipe, b->cache, b->arrays, &o);
     compress_recipe_free(&recipe);
     if (rc)
         return rc;
@@ -24,6 +24,7 @@ static int judge(struct contender *c, const struct candidate_bench *b, const int
     out->size_bytes = c->size_bytes;
     out->cycles = c->model_cycles;
     out->cycles_source = "model";
+    out->board = c->hw->name;
     if (c->val_images < BASE_MIN(o.val_images, b->n_val))
         out->rung = SEARCH_GIVEN_UP;
     return BASE_OK;

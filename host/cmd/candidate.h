@@ -10,7 +10,7 @@
 struct candidate_bench {
     const struct space *space;
     struct compress_cache *cache;
-    const struct hw *hw;
+    struct contender_arrays arrays;
     const struct contender_scorer *scorer;
     struct compress_options options;
     const uint8_t *pixels;           /* the image that is scored */

@@ -24,7 +24,9 @@ struct run {
     const struct cmd *cmd;
     struct run_config config;
     bool resume;
-    struct hw hw;
+    struct hw hw;                    /* the board as its file has it */
+    struct hw shape[HW_MAX_SHAPES];  /* the arrays to choose from: that one, or with `hardware: search` what fits */
+    struct contender_arrays arrays;
     struct contender_scorer scorer;
     struct base_pool *pool;
     struct pipeline_data data;
@@ -94,8 +96,11 @@ static int bind_study(struct run *r)
     s[n++] = (struct search_setting){ "input", r->config.input ? r->config.input : r->input ? r->input : "as the model says" };
     char limit[24], hardware[160];
     const struct hw *h = &r->hw;     /* what the board's file says of cycles and of the limit */
+    uint64_t arrays = r->arrays.hw[0].hash;
+    for (int i = 1; i < r->arrays.n; i++)
+        arrays = base_hash64(arrays, &r->arrays.hw[i].hash, sizeof arrays);
     snprintf(limit, sizeof limit, "%lld", (long long)r->target.search.cycles_limit);
-    snprintf(hardware, sizeof hardware, "%016llx, port %d x %d, latency %d and %d, %g GB/s at %g MHz", (unsigned long long)h->hash, h->port_bits, h->burst_beats, h->read_latency,
+    snprintf(hardware, sizeof hardware, "%016llx, port %d x %d, latency %d and %d, %g GB/s at %g MHz", (unsigned long long)arrays, h->port_bits, h->burst_beats, h->read_latency,
              h->write_latency, h->port_gbytes_s, h->clock_mhz);
     s[n++] = (struct search_setting){ "cycles limit", limit };
     s[n++] = (struct search_setting){ "board file", hardware };
@@ -153,9 +158,8 @@ static int bind_float(struct run *r, const char *path)
 /* The images, and how their pixels become the network's input. */
 static int bind_images(struct run *r)
 {
-    const struct data_set *d = &r->data.train;
     const struct graph_prep *p = &r->graph->prep;
-    uint64_t images = base_hash64(base_hash64(0, d->label, sizeof *d->label * (size_t)d->n), d->pixels, (size_t)d->n * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+    uint64_t images = ranks_data_hash(&r->data.train);
     uint64_t input = base_hash64(base_hash64(base_hash64(0, &p->scale, sizeof p->scale), p->mean, sizeof *p->mean * (size_t)p->n), p->std, sizeof *p->std * (size_t)p->n);
     int rc = bind_hash(r, "images_hash", images, r->config.data, "set of training images");
     return rc ? rc : bind_hash(r, "input_hash", input, r->input ? r->input : r->config.model, "preprocessing");
@@ -276,7 +280,7 @@ static int64_t cost(void *ctx, const int *genes)
     int rc = space_recipe(&recipe, &r->space, genes);
     if (rc)
         return rc;
-    int64_t cycles = contender_model_cycles(&recipe, r->bench.cache, &r->hw);
+    int64_t cycles = contender_model_cycles(&recipe, r->bench.cache, r->arrays);
     compress_recipe_free(&recipe);
     return cycles == BASE_INPUT ? SEARCH_UNBUILDABLE : cycles;
 }
@@ -330,7 +334,7 @@ static struct search_job search_job_of(struct run *r)
 
 static void set_bench(struct run *r)
 {
-    r->judged_by = (struct candidate_bench){ .space = &r->space, .cache = r->bench.cache, .hw = &r->hw, .scorer = &r->scorer, .options = cheap_options(r), .pixels = r->data.val_pixels,
+    r->judged_by = (struct candidate_bench){ .space = &r->space, .cache = r->bench.cache, .arrays = r->arrays, .scorer = &r->scorer, .options = cheap_options(r), .pixels = r->data.val_pixels,
                                              .n_val = r->data.n_val, .float_val = r->float_val, .cache_dir = r->cache_dir };
 }
 
@@ -698,7 +702,7 @@ static int open_tuning(struct run *r)
 {
     int rc = ranks_gradients(&r->gradients, r->dist, &r->config.distributed, r->config.seed);
     if (!rc)
-        r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .hw = &r->hw, .dist = r->dist, .ranks = r->alone ? NULL : dist_gradients_ranks(r->gradients) };
+        r->ladder = (struct ladder){ .config = &r->config, .cache = r->bench.cache, .arrays = r->arrays, .dist = r->dist, .ranks = r->alone ? NULL : dist_gradients_ranks(r->gradients) };
     return rc;
 }
 
@@ -847,6 +851,8 @@ static int finish(struct run *r, double start)
             row[o->n_row++] = &r->uniform;
         o->best = o->n_row;
         row[o->n_row++] = &r->searched;
+        o->hw = r->searched.hw;
+        o->array_searched = !strcmp(r->config.hardware, "search");
         o->row = row;
         o->cache = r->bench.cache;
         o->config = config;
@@ -919,6 +925,18 @@ static int check_wishes(const struct wishes *w)
     return BASE_OK;
 }
 
+static int choose_arrays(struct run *r)
+{
+    const char *by = r->config.search.backend;
+    r->shape[0] = r->hw;
+    r->arrays = (struct contender_arrays){ r->shape, 1 };
+    if (strcmp(r->config.hardware, "search"))
+        return BASE_OK;
+    if (strcmp(by, "model") && strcmp(by, "verilator"))
+        return base_hint(base_fail(BASE_INPUT, "'hardware: search' tries arrays that backend '%s' does not have", by), "search: {backend: verilator} or model");
+    return hw_shapes(r->shape, &r->arrays.n, &r->hw);
+}
+
 static int prepare(struct run *r)
 {
     int rc;
@@ -926,7 +944,7 @@ static int prepare(struct run *r)
         r->config.seed = r->cmd->seed;
     if ((rc = cmd_check_name("backend", r->config.search.backend, score_backends())) || (rc = cmd_check_name("agent", r->config.search.agent, search_agents())))
         return rc;
-    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_out_folder(r->config.out)))
+    if ((rc = hw_load(&r->hw, r->config.board)) || (rc = choose_arrays(r)) || (rc = target_make(&r->target, &r->config, &r->hw)) || (rc = base_out_folder(r->config.out)))
         return rc;
     r->scorer.backend = r->config.search.backend;
     if (r->config.remote.commands.n && (rc = remote_open(&r->scorer.boards, r->config.remote.commands.v, r->config.remote.commands.n, r->config.remote.deadline_s)))

@@ -20,37 +20,34 @@ static int keep_pruned(struct contender *c, struct compress_cache *cache, const 
     return c->pruned ? BASE_OK : BASE_NOMEM;
 }
 
-static int fill(struct contender *c, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
+static int fill(struct contender *c, const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on, const struct compress_options *o)
 {
     struct nn_result val = { 0 };
-    int rc = compress_recipe_copy(&c->recipe, recipe);
+    int which = 0, rc = compress_recipe_copy(&c->recipe, recipe);
     if (!rc)
-        rc = compress_recipe_settle(&c->recipe, compress_cache_graph(cache), compress_cache_layers(cache), contender_channel_step(hw));
+        rc = compress_recipe_settle(&c->recipe, compress_cache_graph(cache), compress_cache_layers(cache), contender_channel_step(on.hw));
     if (!rc)
         rc = compress_evaluate(&val, &c->net, cache, &c->recipe, o);
     if (!rc && !o->draft)
         rc = keep_pruned(c, cache, o);
     if (!rc)
-        rc = accel_compile(&c->program, c->net, hw);
+        rc = accel_compile_fastest(&c->program, &which, &c->model_cycles, c->net, on.hw, on.n);
     if (rc)
         return rc;
+    c->hw = &on.hw[which];
     c->val_top1 = val.n ? val.top1 : -1;
     c->val_images = val.n;
     c->trained = compress_finetune_images(cache, &c->recipe, o);
     c->size_bytes = (int64_t)pack_weight_bytes(c->net);
-    struct accel_cycles *cycles = BASE_NEW(struct accel_cycles);
-    rc = cycles ? accel_model(cycles, hw, c->program->image, c->program->image_words) : BASE_NOMEM;
-    c->model_cycles = rc ? 0 : cycles->total;
-    c->known = !rc;
-    base_free(cycles);
-    return rc;
+    c->known = true;
+    return BASE_OK;
 }
 
-int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
+int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on, const struct compress_options *o)
 {
     *out = (struct contender){ .trial = trial, .test_top1 = -1 };
     snprintf(out->name, sizeof out->name, "%s", name);
-    int rc = fill(out, recipe, cache, hw, o);
+    int rc = fill(out, recipe, cache, on, o);
     if (rc)
         contender_free(out);
     return rc;
@@ -119,13 +116,13 @@ void contender_free(struct contender *c)
     memset(c, 0, sizeof *c);
 }
 
-int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw)
+int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on)
 {
     struct compress_options o = COMPRESS_OPTIONS_INIT;
     struct contender c;
     o.batchnorm_images = 0;
     o.val_images = -1;
-    int rc = contender_build(&c, "model", -1, recipe, cache, hw, &o);
+    int rc = contender_build(&c, "model", -1, recipe, cache, on, &o);
     int64_t total = rc ? rc : c.model_cycles;
     if (!rc)
         contender_free(&c);

@@ -13,6 +13,7 @@ struct contender {
     int trial, finalist;             /* of the study; trial -1, finalist 0 = none */
     bool known;                      /* its numbers are; its network is too, where `net` is there */
     struct compress_recipe recipe;
+    const struct hw *hw;             /* the array that it is compiled for, one of the caller's */
     int val_images;                  /* that val_top1 is of */
     double val_top1, test_top1;      /* 0..1; < 0 = not measured */
     struct report_loss loss;         /* against the float network, on the same images as test_top1 */
@@ -27,8 +28,11 @@ struct contender {
 
 /* Channels that the array takes at a time, on both sides of a layer: fewer cost as much. */
 int contender_channel_step(const struct hw *hw);
-/* Apply `recipe` (copied, settled for `hw`) and lower it for `hw`. BASE_INPUT: it cannot be built; the message says why. */
-int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
+/* The arrays that a network may be compiled for: a board's own, or shapes of it (hw_shapes), which take channels in the same steps. */
+struct contender_arrays { const struct hw *hw; int n; };
+/* Apply `recipe` (copied, settled for the arrays) and lower it for the one that runs it in the fewest cycles by the model, of equal
+ * ones the first; its accuracy is the same on all. BASE_INPUT: it cannot be built; the message says why. */
+int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on, const struct compress_options *o);
 /* What the other ranks of options->ranks do while rank 0 builds: the fine-tuning, and nothing of theirs is left. */
 int contender_tune(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
 /* Who measures: a backend, and the boards of `remote`. */
@@ -46,6 +50,6 @@ void contender_exam_close(struct contender_exam *e);
 void contender_free(struct contender *c);
 
 /* Cycles of a recipe by the model, without running the network; negative = base_code. */
-int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw);
+int64_t contender_model_cycles(const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on);
 
 #endif

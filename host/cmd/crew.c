@@ -25,7 +25,7 @@ struct seat {
     int lost;                        /* how often the process that judged it ended */
     struct crew_order order;
     int *genes;
-    char source[16];
+    char source[16], board[32];
     struct search_result result;
     char *message, *hint;
 };
@@ -218,6 +218,7 @@ static int take_answer(struct crew *c, int from, const char *bytes, size_t n)
     }
     s->result = a.result;
     memcpy(s->source, a.source, sizeof s->source);
+    memcpy(s->board, a.board, sizeof s->board);
     s->result.recipe_yaml = a.recipe ? base_strdup(recipe) : NULL;
     s->message = a.message ? base_strdup(message) : NULL;
     s->hint = a.hint ? base_strdup(hint) : NULL;
@@ -267,6 +268,7 @@ static void judge_here(struct crew *c, struct seat *s)
     s->hint = s->rc ? base_strdup(base_error_hint()) : NULL;
     s->result.wall_s = base_seconds() - start;
     snprintf(s->source, sizeof s->source, "%s", s->result.cycles_source ? s->result.cycles_source : "");
+    snprintf(s->board, sizeof s->board, "%s", s->result.board ? s->result.board : "");
     s->stage = DONE;
 }
 
@@ -300,6 +302,7 @@ int crew_collect(struct crew *c, int id, struct search_result *out)
         return rc;
     *out = s->result;
     out->cycles_source = s->source;
+    out->board = s->board;
     rc = s->rc;
     if (rc)
         base_fail_again(rc, s->message, s->hint);

@@ -17,7 +17,7 @@ struct crew_answer {
     int id, rc;                      /* id < 0: there is no judging here at all */
     bool lost;                       /* the process that judged it has ended; `message` says how */
     struct search_result result;
-    char source[16];                 /* of the result, whose own pointers mean nothing here */
+    char source[16], board[32];      /* of the result, whose own pointers mean nothing here */
     int recipe, message, hint;
 };
 

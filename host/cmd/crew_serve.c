@@ -82,6 +82,7 @@ static bool answer(int fd, int id, int rc, struct search_result *r)
     struct base_text t = { 0 };
     struct crew_answer a = { .id = id, .rc = rc, .result = *r };
     snprintf(a.source, sizeof a.source, "%s", r->cycles_source ? r->cycles_source : "");
+    snprintf(a.board, sizeof a.board, "%s", r->board ? r->board : "");
     bool sent = !pack_answer(&t, a, r->recipe_yaml, rc ? base_error() : NULL, rc ? base_error_hint() : NULL) && put_message(fd, t.s, t.len);
     base_free(r->recipe_yaml);
     base_text_free(&t);

@@ -52,7 +52,7 @@ static int build(struct ladder *l, struct contender *out, const char *name, cons
     if (!rc && tunes)
         rc = say(l, text);
     if (!rc)
-        rc = contender_build(out, name, trial, recipe, l->cache, l->hw, &o);
+        rc = contender_build(out, name, trial, recipe, l->cache, l->arrays, &o);
     base_free(path);
     base_free(text);
     return rc;
@@ -70,7 +70,7 @@ static int join_in(const struct ladder *l, const char *text)
         return rc == BASE_INPUT ? BASE_INTERNAL : rc;      /* rank 0 has it, and begins */
     rc = set_options(&o, &path, l, text);
     if (!rc)
-        rc = contender_tune(&recipe, l->cache, l->hw, &o);
+        rc = contender_tune(&recipe, l->cache, l->arrays.hw, &o);
     compress_recipe_free(&recipe);
     base_free(path);
     return rc;
@@ -151,6 +151,7 @@ static int build_row(struct ladder *l, struct contender *out, struct search_fina
         f->loss = l->float_held - out->val_top1;
         f->cycles = out->model_cycles;
         f->cycles_source = "model";
+        f->board = out->hw->name;
         f->size_bytes = out->size_bytes;
     }
     int noted = search_study_finalist_finish(l->study, f);

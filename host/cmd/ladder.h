@@ -20,7 +20,7 @@
 struct ladder {
     const struct run_config *config;
     struct compress_cache *cache;
-    const struct hw *hw;
+    struct contender_arrays arrays;
     struct dist *dist;
     const struct nn_ranks *ranks;    /* NULL: alone. Others than rank 0 need only what stands above */
     struct search_study *study;

@@ -255,6 +255,12 @@ static int64_t cycles_when_searched(const struct outcome *o)
     return 0;
 }
 
+static const char *array_text(struct page *p, const struct outcome *o)
+{
+    const struct hw *h = o->hw;
+    return text(p, "%d x %d x %d, %d words of maps a bank, %d of weights (%s%s)", h->m, h->n, h->k, h->act_depth, h->weight_depth, o->array_searched ? "searched: " : "", h->name);
+}
+
 static void add_texts(struct page *p, const struct outcome *o)
 {
     const struct score_result *s = best_of(o)->score;
@@ -265,6 +271,7 @@ static void add_texts(struct page *p, const struct outcome *o)
     add_version(p, "jansson", JANSSON_VERSION);
     add_version(p, "Verilator", tool_version(p, "verilator --version 2>/dev/null"));
     add_version(p, "hardware hash", text(p, "%016llx", (unsigned long long)o->hw->hash));
+    add_fact(p, "array", array_text(p, o));
     add_fact(p, "model", o->model);
     add_fact(p, "data", o->data);
     add_fact(p, "seed", text(p, "%llu", (unsigned long long)o->seed));
@@ -329,6 +336,18 @@ static int write_pack(const struct outcome *o, const char *path, const uint8_t *
     return rc;
 }
 
+/* Where BITPRESS_BOARDS finds it by the name that the pack says. */
+static int write_board(const struct outcome *o)
+{
+    char *folder = base_format("%s/boards/%s", o->dir, o->hw->name), *path = folder ? base_format("%s/board.yaml", folder) : NULL;
+    int rc = path ? base_mkdirs(folder) : BASE_NOMEM;
+    if (!rc)
+        rc = hw_write_yaml(o->hw, path);
+    base_free(folder);
+    base_free(path);
+    return rc;
+}
+
 int outcome_write(const struct outcome *o, const uint8_t *pixels)
 {
     struct page p;
@@ -345,6 +364,8 @@ int outcome_write(const struct outcome *o, const uint8_t *pixels)
         rc = onnx_write_qonnx(best_of(o)->net, path[5]);
     if (!rc && best_of(o)->pruned)
         rc = onnx_write(best_of(o)->pruned, path[6]);
+    if (!rc && o->array_searched)
+        rc = write_board(o);
     if (!rc)
         rc = report_json(&p.d, path[2]);
     if (!rc)
@@ -395,6 +416,8 @@ static void print_table(const struct outcome *o)
     if (cycles_when_searched(o))
         printf("trial %d took %lld cycles when it was searched, %lld with its final weights\n", best_of(o)->trial, (long long)cycles_when_searched(o), (long long)s->cycles);
     print_pruned(o);
+    if (o->array_searched)
+        printf("array:  %d x %d x %d, %d words of maps a bank, %d of weights (%s; export BITPRESS_BOARDS=%s/boards)\n", o->hw->m, o->hw->n, o->hw->k, o->hw->act_depth, o->hw->weight_depth, o->hw->name, o->dir);
     if (*o->hypervolume)
         printf("front:  %d recipes in %s/front, the pack is the knee; hypervolume %s\n", o->n_front, o->dir, o->hypervolume);
     if (o->n_time) {

@@ -13,7 +13,8 @@ struct outcome {
     const char *title, *objective, *dir;
     const char *config;                      /* the resolved configuration or recipe, text */
     const char *data, *model;
-    const struct hw *hw;
+    const struct hw *hw;                     /* that the best one is compiled for */
+    bool array_searched;                     /* boards/NAME/board.yaml as well */
     double float_test;                       /* top-1 of the float network on the same images as the rows */
     struct contender *const *row;            /* quantized networks, in the table's order */
     int n_row, baseline, best;               /* indices into row */

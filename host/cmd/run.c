@@ -63,7 +63,7 @@ static int prepare(struct run *r, const char *path)
 static int open_device(struct run *r)
 {
     const struct device_target target = { .api = r->o->api, .index = (int)r->o->device, .xclbin = r->o->xclbin };
-    int rc = score_simlib_behind(&r->simulator, &target, r->hw.name);
+    int rc = score_simlib_behind(&r->simulator, &target, &r->hw);
     return rc ? rc : device_open(&r->device, &target, &r->hw, r->simulator, r->pack);
 }
 

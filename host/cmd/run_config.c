@@ -25,6 +25,7 @@ static const struct key keys[] = {
     { NULL, "seed", INT, AT(seed), 0, 2147483647, "1" },
     { NULL, "out", TEXT, AT(out), 0, 0, "run" },
     { NULL, "board", TEXT, AT(board), 0, 0, "pynq-z2" },
+    { NULL, "hardware", CHOICE, AT(hardware), 0, 0, "board|search" },
     { NULL, "verify", INT, AT(verify), 1, 10000, "20" },
     { "train", "epochs", INT, AT(train.epochs), 1, 10000, "5" },
     { "train", "batch", INT, AT(train.batch), 1, 4096, "128" },

@@ -18,6 +18,7 @@ struct run_config {
     const char *data;                /* data SPEC, ${NAME} in it replaced by the environment's value */
     long held_out, seed;
     const char *out, *board;
+    const char *hardware;            /* the array: board, as its file has it | search, of those that fit its part */
     const char *input;               /* `input: {scale, mean, std}` of this file as YAML text, NULL = not given */
     struct {
         const char *optimizer, *schedule, *loss;

@@ -53,7 +53,7 @@ static int serve(struct serve *s)
     const bool model = !strcmp(s->api, "model");
     int out = -1, rc = hw_load(&s->hw, s->board);
     if (!rc)
-        rc = model ? session_model_new(&s->model, &s->hw) : score_simlib_behind(&s->simulator, &target, s->hw.name);
+        rc = model ? session_model_new(&s->model, &s->hw) : score_simlib_behind(&s->simulator, &target, &s->hw);
     const struct session_engine engine = model ? session_model_engine(s->model) : (struct session_engine){ s, load, run, unload };
     if (!rc && ((out = dup(STDOUT_FILENO)) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
         rc = base_fail(BASE_IO, "serve: standard output cannot be moved");

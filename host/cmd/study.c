@@ -130,6 +130,14 @@ static json_t *trial_json(struct study *s, const char *list, int index, int *rc)
     return one;
 }
 
+/* Studies of an earlier build do not say it. */
+static void print_board(const char *board)
+{
+    char text[256];
+    if (*board)
+        printf("board     %s\n", cmd_clean(text, board));
+}
+
 static void print_trial(const struct search_trial *t, bool pareto)
 {
     char text[256];
@@ -138,6 +146,7 @@ static void print_trial(const struct search_trial *t, bool pareto)
     if (t->state == SEARCH_DONE) {
         printf("accuracy  %.2f %% of the %s, %.2f points lost\n", 100 * t->top1, t->rung < SEARCH_CHEAP ? "first quarter of the validation images" : "validation images", 100 * t->loss);
         printf("cycles    %lld (%s)\n", (long long)t->cycles, cmd_clean(text, t->cycles_source));
+        print_board(t->board);
         printf("size      %lld bytes\n", (long long)t->size_bytes);
         printf("wall      %.1f s\n", t->wall_s);
     }
@@ -170,6 +179,7 @@ static void print_finalist(const struct search_finalist *f)
     if (f->state == SEARCH_DONE) {
         printf("accuracy  %.2f %% of %d held-out images, %.2f points lost\n", 100 * f->top1, f->images, 100 * f->loss);
         printf("cycles    %lld (%s)\n", (long long)f->cycles, cmd_clean(text, f->cycles_source));
+        print_board(f->board);
         printf("size      %lld bytes\nwall      %.1f s\n", (long long)f->size_bytes, f->wall_s);
     }
     if (*f->error)

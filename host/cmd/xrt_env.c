@@ -20,7 +20,7 @@ static int open_env(struct device_env *env, const char *board)
     if (!rc)
         rc = device_xrt_libraries(dir);
     if (!rc)
-        rc = score_simlib_find(&simulator, hw.name);
+        rc = score_simlib_find(&simulator, &hw);
     if (!rc)
         rc = device_env_open(env, &hw, simulator);
     base_free(simulator);

@@ -132,7 +132,7 @@ static int check(const char *path, const struct hw *h)
 }
 
 /* Budget, clock and memory timing change no wire and no program. */
-static uint64_t shape_hash(const struct hw *h)
+uint64_t hw_shape_hash(const struct hw *h)
 {
     const int32_t v[] = { h->m, h->n, h->cg, h->k, h->drain, h->act_depth, h->weight_depth, h->coef_depth,
                           h->scale_depth, h->kword_depth, h->layer_depth, h->map_depth, h->port_bits, h->burst_beats };
@@ -168,7 +168,7 @@ static int load_file(struct hw *out, const char *path)
     take(out, file);
     config_free(file, &board_schema);
     rc = check(path, out);
-    out->hash = shape_hash(out);
+    out->hash = hw_shape_hash(out);
     return rc;
 }
 

@@ -42,6 +42,14 @@ int hw_write_c(const struct hw *hw, const char *path);    /* BITPRESS_M, ... */
 /* What the accelerator takes: predicted, LUT before packing; `make synth` counts. */
 struct hw_area { int lut, bram36, dsp; };
 void hw_area(struct hw_area *out, const struct hw *hw);
+/* Whether that is within the board's budget. */
+bool hw_fits(const struct hw *hw);
+/* The arrays that this board's part could hold instead of its own: n and the words of maps and of weights vary (m, k are what the
+ * RTL takes), clock and budget stay; only those whose memories could not be larger. Each has a name of its own. BASE_INPUT: none. */
+enum { HW_MAX_SHAPES = 75 };
+int hw_shapes(struct hw out[HW_MAX_SHAPES], int *n, const struct hw *board);
+uint64_t hw_shape_hash(const struct hw *hw);              /* hw.hash */
+int hw_write_yaml(const struct hw *hw, const char *path); /* a board file, as hw_load reads it */
 /* Binary multiply-accumulates a cycle. */
 static inline int64_t hw_binary_macs(const struct hw *hw) { return (int64_t)hw->m * hw->n * hw->k; }
 

@@ -1,4 +1,5 @@
 /* simlib.c: finds, builds and opens libbpsim.so. */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -44,12 +45,32 @@ static bool is_source(const char *root)
 }
 
 /* Of one board (hw.h: a name of letters, digits, '-', '_', '.') in one source tree. */
-struct place { const char *root, *build, *board, *lib; };
+struct place { const char *root, *build, *board, *lib; const struct hw *hw; };
+
+/* The RTL's package says what array it is of. */
+static bool has_package(const char *package, const struct hw *hw)
+{
+    char line[40];
+    uint8_t *text = NULL;
+    size_t len = 0;
+    snprintf(line, sizeof line, "HASH = 32'h%08x;", (unsigned)(hw->hash & 0xffffffffu));
+    bool yes = base_file_exists(package) && !base_file_read(&text, &len, package, 1 << 20) && memmem(text, len, line, strlen(line));
+    base_free(text);
+    return yes;
+}
+
+static char *package_of(const struct place *p)
+{
+    return base_format("%s/gen/%s/bitpress_hw_pkg.sv", p->build, p->board);
+}
 
 static bool is_current(const struct place *p)
 {
     struct stat st;
-    if (stat(p->lib, &st))
+    char *package = package_of(p);
+    bool described = package && has_package(package, p->hw);
+    base_free(package);
+    if (!described || stat(p->lib, &st))
         return false;
     char *gen = base_format("gen/%s", p->board);
     time_t rtl = BASE_MAX(newest(p->root, "rtl", ".sv"), gen ? newest(p->build, gen, ".sv") : 0);
@@ -70,6 +91,18 @@ static bool on_path(const char *tool)
     }
     base_free(copy);
     return found;
+}
+
+/* The package of a board that is not one of the source tree's, or has changed since it was made. */
+static int write_package(const struct place *p)
+{
+    char *folder = base_format("%s/gen/%s", p->build, p->board), *package = package_of(p);
+    int rc = !folder || !package ? BASE_NOMEM : has_package(package, p->hw) ? BASE_OK : base_mkdirs(folder);
+    if (!rc && !has_package(package, p->hw))
+        rc = hw_write_sv(p->hw, package);
+    base_free(folder);
+    base_free(package);
+    return rc;
 }
 
 /* make, without what an outer make says in the environment; its words go to `log`. */
@@ -107,8 +140,8 @@ static int build_locked(const struct place *p)
         rc = base_fail(BASE_IO, "%s: cannot lock", lock);
     if (!rc && !is_current(p)) {
         base_log("building the simulator of %s from %s/rtl, about a minute", p->board, p->root);
-        rc = run_make(p, log);
-        if (rc)
+        rc = write_package(p);
+        if (!rc && (rc = run_make(p, log)))
             base_hint(base_fail(rc, "verilator: the simulator of %s cannot be built; see %s", p->board, log), "make -C %s BOARD=%s sim", p->root, p->board);
     }
     if (fd >= 0)
@@ -160,7 +193,7 @@ static int from_environment(char **path, const char *board)
 
 /* The folder of this program, or the one above it (tests), may be the build folder of a source tree; or the
  * program is PREFIX/bin/bitpress of an installed tree, wherever that was put. */
-static int from_build(char **path, const char *board)
+static int from_build(char **path, const struct hw *hw)
 {
     char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -173,26 +206,27 @@ static int from_build(char **path, const char *board)
         if (!slash)
             break;
         *slash = '\0';
-        char *lib = base_format("%s/sim/%s/" LIB_NAME, exe, board), *root = base_format("%s/..", exe);
-        const struct place p = { root, exe, board, lib };
+        char *lib = base_format("%s/sim/%s/" LIB_NAME, exe, hw->name), *root = base_format("%s/..", exe);
+        const struct place p = { root, exe, hw->name, lib, hw };
         if (lib && root && is_source(root) && !is_current(&p))
             rc = build_lib(&p);
         if (!rc)
             *path = if_exists(base_format("%s", lib ? lib : ""));
         if (!rc && !*path)
-            *path = if_exists(base_format("%s/share/bitpress/sim/%s/" LIB_NAME, exe, board));
+            *path = if_exists(base_format("%s/share/bitpress/sim/%s/" LIB_NAME, exe, hw->name));
         base_free(lib);
         base_free(root);
     }
     return rc;
 }
 
-int score_simlib_find(char **path, const char *board)
+int score_simlib_find(char **path, const struct hw *hw)
 {
+    const char *board = hw->name;
     *path = NULL;
     int rc = from_environment(path, board);
     if (!rc && !*path)
-        rc = from_build(path, board);
+        rc = from_build(path, hw);
     if (!rc && !*path)
         *path = if_exists(base_format("%s/sim/%s/" LIB_NAME, BITPRESS_SHARE_DIR, board));
     if (!rc && !*path)
@@ -222,7 +256,7 @@ static bool bind_all(struct score_simlib *lib)
     return ok && strspn(lib->rtl_hash, "0123456789abcdef") == strlen(lib->rtl_hash);
 }
 
-int score_simlib_behind(char **path, const struct device_target *target, const char *board)
+int score_simlib_behind(char **path, const struct device_target *target, const struct hw *hw)
 {
     char dir[256];
     int rc = device_xrt_libraries(dir);
@@ -234,14 +268,14 @@ int score_simlib_behind(char **path, const struct device_target *target, const c
         return base_hint(base_fail(BASE_MISSING, "%s: no xclbin is named, and bitpress-simdev, which emulates a board, is not built", target->api),
                          "--xclbin FILE or BITPRESS_XCLBIN names a board's; an emulated one: apt-get install libxrt-dev ocl-icd-opencl-dev && make all");
     base_free(simdev);
-    return score_simlib_find(path, board);
+    return score_simlib_find(path, hw);
 }
 
-int score_simlib_open(struct score_simlib *lib, const char *board)
+int score_simlib_open(struct score_simlib *lib, const struct hw *hw)
 {
     char *path;
     *lib = (struct score_simlib){ 0 };
-    int rc = score_simlib_find(&path, board);
+    int rc = score_simlib_find(&path, hw);
     if (rc)
         return rc;
     /* It stays mapped: the C++ library behind it does not like to be unloaded. */
@@ -251,7 +285,7 @@ int score_simlib_open(struct score_simlib *lib, const char *board)
     else if (!bind_all(lib))
         rc = base_fail(BASE_MISSING, "verilator: %s is not a simulator of this version", path);
     if (rc) {
-        base_hint(rc, "delete it and run: make sim BOARD=%s", board);
+        base_hint(rc, "delete it and run: make sim BOARD=%s", hw->name);
         score_simlib_close(lib);
     }
     base_free(path);

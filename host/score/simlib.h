@@ -17,13 +17,13 @@ struct score_simlib {
 };
 
 /* Searched in BITPRESS_SIM (a file or a folder), beside this program, in the installed share. In a source
- * tree it is built when it is absent or older than the RTL: that takes about a minute.
+ * tree it is built when it is absent, older than the RTL or of another array: that takes about a minute.
  * BASE_MISSING says what is lacking and how to get it. */
-int score_simlib_find(char **path, const char *board);   /* the file; the caller's */
+int score_simlib_find(char **path, const struct hw *hw);   /* the file; the caller's */
 /* What stands behind XRT's libraries, which must be there: *path the simulator that emulates the board, or NULL where `target` is a
  * board of its own. The caller's. */
-int score_simlib_behind(char **path, const struct device_target *target, const char *board);
-int score_simlib_open(struct score_simlib *lib, const char *board);
+int score_simlib_behind(char **path, const struct device_target *target, const struct hw *hw);
+int score_simlib_open(struct score_simlib *lib, const struct hw *hw);
 void score_simlib_close(struct score_simlib *lib);
 
 #endif

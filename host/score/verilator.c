@@ -192,7 +192,7 @@ int score_verilator(struct score_result *out, const struct score_job *job)
     int rc = score_fill_model(out, job);
     out->cycles_source = "model";                          /* until the RTL has spoken */
     if (!rc)
-        rc = score_simlib_open(&lib, job->program->hw.name);
+        rc = score_simlib_open(&lib, &job->program->hw);
     if (rc)
         return rc;
     if (!job->cache_dir || !from_cache(out, job, lib.rtl_hash))

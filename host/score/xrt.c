@@ -83,7 +83,7 @@ int score_xrt_api(struct score_result *out, const struct score_job *job, const c
 {
     struct ctx ctx = { .target = { .api = api } };
     char *simulator;
-    int rc = score_simlib_behind(&simulator, &ctx.target, job->program->hw.name);
+    int rc = score_simlib_behind(&simulator, &ctx.target, &job->program->hw);
     ctx.simulator = simulator;
     if (!rc)
         rc = run(out, job, &ctx);

@@ -20,7 +20,7 @@ static void csv_trial(struct base_text *out, const struct search_trial *t, bool 
         base_text_add(out, "%s%d", i ? " " : "", t->genes[i]);
     base_text_add(out, ",%s,%s,", t->started, t->ended);
     base_text_add_csv(out, t->error);
-    base_text_add(out, ",\n");
+    base_text_add(out, ",,%s\n", t->board);
 }
 
 /* The columns of a trial, as far as it has them, and its parent. */
@@ -30,9 +30,9 @@ static void csv_finalist(struct base_text *out, const struct search_finalist *f)
                   (long long)f->size_bytes, f->wall_s, f->started, f->ended);
     base_text_add_csv(out, f->error);
     if (f->parent >= 0)
-        base_text_add(out, ",%d\n", f->parent);
+        base_text_add(out, ",%d,%s\n", f->parent, f->board);
     else
-        base_text_add(out, ",\n");
+        base_text_add(out, ",,%s\n", f->board);
 }
 
 int search_study_csv(struct search_study *s, struct base_text *out)
@@ -50,7 +50,7 @@ int search_study_csv(struct search_study *s, struct base_text *out)
     if (pareto) {
         search_pareto(&t, pareto);
         base_text_add(out, "id,state,agent,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,pareto,seed,"
-                           "genes,started,ended,error,parent\n");
+                           "genes,started,ended,error,parent,board\n");
         for (int i = 0; i < t.n; i++)
             csv_trial(out, &t.trial[i], pareto[i]);
         for (int i = 0; i < f.n; i++)
@@ -84,20 +84,20 @@ static json_t *json_trial(const struct search_trial *t, bool pareto)
         json_array_append_new(genes, json_integer(t->genes[i]));
     char seed[24];                 /* text: 64 bits are more than JSON numbers promise */
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
-    return json_pack("{s:i, s:s, s:o, s:i, s:b, s:f, s:f, s:I, s:o, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:i, s:s, s:o, s:i, s:b, s:f, s:f, s:I, s:o, s:I, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
                      "id", t->id, "state", state_name(t->state), "agent", json_text(t->agent), "rung", t->rung,
                      "feasible", t->feasible, "top1", t->top1, "loss", t->loss, "cycles", (json_int_t)t->cycles,
                      "cycles_source", json_text(t->cycles_source), "size_bytes", (json_int_t)t->size_bytes, "wall_s", t->wall_s,
                      "pareto", pareto, "seed", seed, "genes", genes, "recipe", json_text(t->recipe), "started", json_text(t->started),
-                     "ended", json_text(t->ended), "error", json_text(t->error));
+                     "ended", json_text(t->ended), "error", json_text(t->error), "board", json_text(t->board));
 }
 
 static json_t *json_finalist(const struct search_finalist *f)
 {
-    return json_pack("{s:i, s:o, s:i, s:s, s:o, s:i, s:f, s:f, s:I, s:o, s:I, s:f, s:o, s:o, s:o, s:o}", "id", f->id, "parent", f->parent < 0 ? json_null() : json_integer(f->parent),
+    return json_pack("{s:i, s:o, s:i, s:s, s:o, s:i, s:f, s:f, s:I, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o}", "id", f->id, "parent", f->parent < 0 ? json_null() : json_integer(f->parent),
                      "rung", f->rung, "state", state_name(f->state), "name", json_text(f->name), "images", f->images, "top1", f->top1, "loss", f->loss, "cycles", (json_int_t)f->cycles,
                      "cycles_source", json_text(f->cycles_source), "size_bytes", (json_int_t)f->size_bytes, "wall_s", f->wall_s, "recipe", json_text(f->recipe),
-                     "started", json_text(f->started), "ended", json_text(f->ended), "error", json_text(f->error));
+                     "started", json_text(f->started), "ended", json_text(f->ended), "error", json_text(f->error), "board", json_text(f->board));
 }
 
 int search_study_json(struct search_study *s, struct base_text *out)

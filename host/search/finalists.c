@@ -23,8 +23,8 @@ int search_study_finalist_finish(struct search_study *s, const struct search_fin
     search_db_now(now);
     sqlite3_stmt *st;
     int rc = f->state == SEARCH_DONE
-        ? search_db_prepare(s, &st, "UPDATE finalist SET state='done',images=?,top1=?,loss=?,cycles=?,cycles_source=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
-                            "idditidti", (int64_t)f->images, f->top1, f->loss, f->cycles, f->cycles_source, f->size_bytes, f->wall_s, now, (int64_t)f->id)
+        ? search_db_prepare(s, &st, "UPDATE finalist SET state='done',images=?,top1=?,loss=?,cycles=?,cycles_source=?,board=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
+                            "iddittidti", (int64_t)f->images, f->top1, f->loss, f->cycles, f->cycles_source, f->board, f->size_bytes, f->wall_s, now, (int64_t)f->id)
         : search_db_prepare(s, &st, "UPDATE finalist SET state='failed',error=?,wall_s=?,ended=? WHERE id=?", "tdti", f->error, f->wall_s, now, (int64_t)f->id);
     return rc ? rc : search_db_run(s, st);
 }
@@ -55,13 +55,16 @@ static int read_finalist(const struct search_study *s, struct base_arena *a, sql
     f->started = search_db_text(a, st, 13);
     f->ended = search_db_text(a, st, 14);
     f->error = search_db_text(a, st, 15);
-    if (!f->name || !f->recipe || !state || !f->cycles_source || !f->started || !f->ended || !f->error)
+    f->board = search_db_text(a, st, 16);
+    if (!f->name || !f->recipe || !state || !f->cycles_source || !f->board || !f->started || !f->ended || !f->error)
         return BASE_NOMEM;
     f->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
     if (f->state == SEARCH_DONE && !measured)
         return base_hint(base_fail(BASE_INPUT, "%s: finalist f%d: its numbers are damaged", s->path, f->id), DAMAGED_HINT);
     return BASE_OK;
 }
+
+#define FINALISTS(board) "SELECT id,ifnull(parent,-1),name,recipe,rung,state,images,top1,loss,cycles,cycles_source,size_bytes,wall_s,started,ended,error," board " FROM finalist ORDER BY id"
 
 int search_study_finalists(struct search_study *s, struct search_finalists *out)
 {
@@ -70,8 +73,7 @@ int search_study_finalists(struct search_study *s, struct search_finalists *out)
         return BASE_OK;
     sqlite3_stmt *st;
     int capacity = 0, code = SQLITE_DONE;
-    int rc = search_db_prepare(s, &st, "SELECT id,ifnull(parent,-1),name,recipe,rung,state,images,top1,loss,cycles,cycles_source,size_bytes,wall_s,"
-                                       "started,ended,error FROM finalist ORDER BY id", "");
+    int rc = search_db_prepare(s, &st, s->version < 3 ? FINALISTS("NULL") : FINALISTS("board"), "");
     if (rc)
         return rc;
     rc = (out->arena = base_arena_new()) ? BASE_OK : BASE_NOMEM;

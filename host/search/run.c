@@ -138,7 +138,7 @@ static int launch(struct loop *l, bool *found)
     base_rng_stream(&rng, ~l->job->seed, (uint64_t)l->view.id);
     struct search_trial t = {
         .id = l->view.id, .genes = genes, .n_genes = n, .seed = base_rng_u64(&rng), .agent = l->agent->name,
-        .recipe = "", .cycles_source = "", .error = "", .started = "", .ended = "",
+        .recipe = "", .cycles_source = "", .board = "", .error = "", .started = "", .ended = "",
     };
     rc = search_study_begin(l->study, &t);
     if (rc)
@@ -188,7 +188,8 @@ static int collect(struct loop *l, struct search_trial *t)
     t->top1 = r.top1, t->loss = r.loss, t->rung = r.rung;
     t->cycles = r.cycles, t->size_bytes = r.size_bytes;
     t->cycles_source = base_arena_strdup(l->history.arena, r.cycles_source ? r.cycles_source : "");
-    if (!t->cycles_source)
+    t->board = base_arena_strdup(l->history.arena, r.board ? r.board : "");
+    if (!t->cycles_source || !t->board)
         return BASE_NOMEM;
     t->feasible = r.feasible;
     judge(&l->job->objective, t);

@@ -46,6 +46,7 @@ struct search_result {
     int feasible;                  /* the caller's own constraints; the objective's are added */
     double wall_s;                 /* 0: the driver's own clock is taken */
     const char *cycles_source;     /* rtl | rtl-table | model | ...; copied at once */
+    const char *board;             /* that the cycles are of, by name; copied at once; NULL allowed */
     char *recipe_yaml;             /* base_alloc'd; the driver frees it; NULL allowed */
 };
 
@@ -96,7 +97,7 @@ struct search_trial {
     enum search_state state;
     const int *genes;              /* [n_genes] */
     int n_genes;
-    const char *recipe, *agent, *cycles_source, *error, *started, *ended; /* "" if unknown */
+    const char *recipe, *agent, *cycles_source, *board, *error, *started, *ended; /* "" if unknown */
     uint64_t seed;
     int rung, feasible;            /* SEARCH_GIVEN_UP: top1 is of a first slice of the images; never the best, nor on the front */
     double top1, loss, wall_s;
@@ -119,7 +120,7 @@ struct search_finalist {
     int rung;                      /* SEARCH_CHEAP: not fine-tuned, SEARCH_SHORT, SEARCH_FULL */
     enum search_state state;
     const char *name, *recipe;     /* recipe: YAML, with its fine-tuning */
-    const char *cycles_source, *error, *started, *ended; /* "" if unknown */
+    const char *cycles_source, *board, *error, *started, *ended; /* "" if unknown */
     int images;                    /* that top1 is of */
     double top1, loss, wall_s;
     int64_t cycles, size_bytes;

@@ -17,21 +17,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x42507374, VERSION = 2, BUSY_MS = 5000 };
+enum { APPLICATION_ID = 0x42507374, VERSION = 3, BUSY_MS = 5000 };
 
 static const char schema[] =
-    "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS trial(id INTEGER PRIMARY KEY, genes TEXT NOT NULL, recipe TEXT, seed INTEGER NOT NULL,"
     " agent TEXT NOT NULL, state TEXT NOT NULL CHECK(state IN ('running','done','failed')),"
     " rung INTEGER NOT NULL DEFAULT 0, feasible INTEGER, top1 REAL, loss REAL, cycles INTEGER, cycles_source TEXT,"
-    " size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT);"
+    " size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT, board TEXT);"
     "CREATE TABLE IF NOT EXISTS test_opening(id INTEGER PRIMARY KEY, what TEXT NOT NULL, \"when\" TEXT NOT NULL,"
     " result TEXT);"
     "CREATE TABLE IF NOT EXISTS finalist(id INTEGER PRIMARY KEY, parent INTEGER, name TEXT NOT NULL, recipe TEXT NOT NULL,"
     " rung INTEGER NOT NULL, state TEXT NOT NULL CHECK(state IN ('running','done','failed')), images INTEGER, top1 REAL, loss REAL,"
-    " cycles INTEGER, cycles_source TEXT, size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT);"
-    "PRAGMA application_id=1112568692; PRAGMA user_version=2;"
+    " cycles INTEGER, cycles_source TEXT, size_bytes INTEGER, wall_s REAL, started TEXT NOT NULL, ended TEXT, error TEXT, board TEXT);"
+    "PRAGMA application_id=1112568692; PRAGMA user_version=3;"
     "COMMIT;";
 
 /* ---- SQLite's errors in our words ----------------------------------------- */
@@ -193,6 +192,17 @@ static int open_settled(struct search_study *s)
     return code;
 }
 
+/* Tables of an earlier format get what they lack, before the schema makes those that are not there. */
+static int complete(struct search_study *s)
+{
+    int had = s->version, rc = db_exec(s, "BEGIN IMMEDIATE");
+    if (!rc && had < 3)
+        rc = db_exec(s, "ALTER TABLE trial ADD COLUMN board TEXT");
+    if (!rc && had == 2)
+        rc = db_exec(s, "ALTER TABLE finalist ADD COLUMN board TEXT");
+    return rc ? rc : db_exec(s, schema);
+}
+
 static int open_db(struct search_study *s, enum search_open how)
 {
     struct stat st;
@@ -218,7 +228,7 @@ static int open_db(struct search_study *s, enum search_open how)
     if (!rc && how != SEARCH_READ)
         rc = db_exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
     if (!rc && how != SEARCH_READ)
-        rc = db_exec(s, schema);
+        rc = complete(s);
     if (!rc && how == SEARCH_CREATE)
         rc = check_empty(s);
     /* without a trial nothing depends on what an earlier, interrupted run noted */
@@ -414,9 +424,9 @@ int search_study_finish(struct search_study *s, const struct search_trial *t)
     bool done = t->state == SEARCH_DONE;
     int rc = done ? search_db_prepare(s, &st,
                                "UPDATE trial SET state='done',recipe=?,rung=?,feasible=?,top1=?,loss=?,cycles=?,"
-                               "cycles_source=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
-                               "tiidditidti", t->recipe, (int64_t)t->rung, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
-                               t->cycles_source, t->size_bytes, t->wall_s, now, (int64_t)t->id)
+                               "cycles_source=?,board=?,size_bytes=?,wall_s=?,ended=? WHERE id=?",
+                               "tiiddittidti", t->recipe, (int64_t)t->rung, (int64_t)t->feasible, t->top1, t->loss, t->cycles,
+                               t->cycles_source, t->board, t->size_bytes, t->wall_s, now, (int64_t)t->id)
                   : search_db_prepare(s, &st,
                                "UPDATE trial SET state='failed',recipe=?,feasible=0,error=?,wall_s=?,ended=? WHERE id=?",
                                "ttdti", t->recipe, t->error, t->wall_s, now, (int64_t)t->id);
@@ -470,9 +480,7 @@ static int read_genes(const struct search_study *s, struct base_arena *a, struct
     return BASE_OK;
 }
 
-static const char trial_columns[] =
-    "SELECT id,genes,recipe,seed,agent,state,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,"
-    "started,ended,error FROM trial ORDER BY id";
+#define TRIALS(board) "SELECT id,genes,recipe,seed,agent,state,rung,feasible,top1,loss,cycles,cycles_source,size_bytes,wall_s,started,ended,error," board " FROM trial ORDER BY id"
 
 static int read_trial(const struct search_study *s, struct base_arena *a, sqlite3_stmt *st, struct search_trial *t)
 {
@@ -494,7 +502,8 @@ static int read_trial(const struct search_study *s, struct base_arena *a, sqlite
     t->started = search_db_text(a, st, 14);
     t->ended = search_db_text(a, st, 15);
     t->error = search_db_text(a, st, 16);
-    if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->started || !t->ended || !t->error)
+    t->board = search_db_text(a, st, 17);
+    if (!genes || !t->recipe || !t->agent || !state || !t->cycles_source || !t->board || !t->started || !t->ended || !t->error)
         return BASE_NOMEM;
     t->state = !strcmp(state, "done") ? SEARCH_DONE : !strcmp(state, "failed") ? SEARCH_FAILED : SEARCH_RUNNING;
     if (t->state == SEARCH_DONE && !measured)
@@ -516,7 +525,7 @@ int search_study_trials(struct search_study *s, struct search_trials *out)
         rc = BASE_NOMEM;
     sqlite3_stmt *st = NULL;
     if (!rc)
-        rc = search_db_prepare(s, &st, trial_columns, "");
+        rc = search_db_prepare(s, &st, s->version < 3 ? TRIALS("NULL") : TRIALS("board"), "");
     int code = SQLITE_ROW;
     while (!rc && out->n < n && (code = sqlite3_step(st)) == SQLITE_ROW) {
         rc = read_trial(s, out->arena, st, &out->trial[out->n]);

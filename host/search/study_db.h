@@ -9,7 +9,7 @@
 struct search_study {
     sqlite3 *db;
     char *path;
-    int version;                   /* of the file; 1 had no finalists */
+    int version;                   /* of the file; 1 had no finalists, 2 no boards */
     int lock;                      /* descriptor of PATH.lock, -1 when only reading */
 };
 

@@ -192,8 +192,93 @@ static void test_damaged(void **state)
     fixed_net_free(net);
 }
 
+/* One layer of kh x kh kernels with dense weights of 8 bits, on a map of `size` x `size`. */
+static struct fixed_net *planted(int size, int cin, int cout, int kernel)
+{
+    struct nets g = { .net = fixed_net_new("planted", 1, 1) };
+    int32_t value[8];
+    base_rng_seed(&g.rng, 1);
+    g.net->n_edge = g.net->n_layer = 0;
+    g.net->classes = cout;
+    g.net->logit_scale = 1;
+    nets_edge(&g, size, size, cin, 8, false);
+    struct fixed_layer *l = nets_layer(&g, FIXED_MAC, size - kernel + 1, size - kernel + 1, cout);
+    struct fixed_term *t = nets_term(l, 0, kernel, kernel, 1, 0, 0);
+    t->cin = cin, t->cout = cout, t->w_bits = t->n_plane = 8;
+    for (int p = 0; p < 8; p++)
+        value[p] = p == 7 ? -128 : 1 << p;
+    t->code = BASE_ARENA_NEW_N(g.net->arena, uint16_t, (int64_t)cout * kernel * kernel * cin);
+    for (int64_t i = 0; i < (int64_t)cout * kernel * kernel * cin; i++)
+        t->code[i] = (uint16_t)nets_below(&g, 256);
+    nets_coefs(&g, t, value, true, false);
+    nets_finish(&g, l, true);
+    return g.net;
+}
+
+/* Many filters at one pixel want memory for weights; whatever the network, the least of all arrays is found. */
+static void test_fastest(void **state)
+{
+    (void)state;
+    const struct { int size, cin, cout, kernel; } net[] = { { 9, 16, 640, 9 }, { 3, 16, 64, 3 }, { 8, 16, 8, 8 } };
+    struct hw own, shape[HW_MAX_SHAPES];
+    int n, deep = 0;
+    assert_ok(hw_load(&own, "zcu104"));
+    assert_ok(hw_shapes(shape, &n, &own));
+    for (int i = 0; i < BASE_COUNT(net); i++) {
+        struct fixed_net *f = planted(net[i].size, net[i].cin, net[i].cout, net[i].kernel);
+        struct accel_program *best, *p;
+        struct accel_cycles c;
+        int which, first = -1;
+        int64_t cycles, least = INT64_MAX;
+        assert_ok(accel_compile_fastest(&best, &which, &cycles, f, shape, n));
+        for (int k = 0; k < n; k++) {
+            assert_ok(accel_compile(&p, f, &shape[k]));
+            assert_ok(accel_model(&c, &shape[k], p->image, p->image_words));
+            if (c.total < least)
+                least = c.total, first = k;
+            accel_program_free(p);
+        }
+        assert_int_equal(which, first);
+        assert_true(cycles == least && best->hw.hash == shape[which].hash);
+        if (!i) {                                             /* 40 groups x 9 words x 8 planes = 2880: only 4096 words hold them */
+            deep = shape[which].weight_depth;
+            assert_true(best->weight_words <= deep);
+            for (int k = 0; k < n; k++)
+                assert_true(shape[k].weight_depth <= deep);
+        }
+        accel_program_free(best);
+        fixed_net_free(f);
+    }
+}
+
+/* Why hw_shapes leaves out what has less memory: it would not be faster. */
+static void test_memory_costs_no_cycles(void **state)
+{
+    (void)state;
+    struct hw h[3];
+    assert_ok(hw_load(&h[0], "zcu104"));
+    h[0].n = 8, h[0].drain = 32, h[0].act_depth = h[0].weight_depth = 512;
+    h[1] = h[2] = h[0];
+    h[1].act_depth *= 4;
+    h[2].weight_depth *= 4;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct fixed_net *f = nets_random(seed, seed % 4 ? 40 : 90, seed % 3 ? 40 : 90);
+        int64_t cycles[3] = { 0 };
+        for (int i = 0; i < 3; i++) {
+            struct accel_program *p;
+            int which;
+            if (accel_compile_fastest(&p, &which, &cycles[i], f, &h[i], 1))
+                break;                                        /* a window that the small memory cannot hold */
+            accel_program_free(p);
+            if (cycles[i] > cycles[0])
+                fail_msg("seed %d: %lld cycles with more words of %s, %lld before", (int)seed, (long long)cycles[i], i == 1 ? "maps" : "weights", (long long)cycles[0]);
+        }
+        fixed_net_free(f);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_step), cmocka_unit_test(test_damaged) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_step), cmocka_unit_test(test_damaged), cmocka_unit_test(test_fastest), cmocka_unit_test(test_memory_costs_no_cycles) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,10 +56,52 @@ static void test_fits(void **state)
     }
 }
 
+/* Every shape fits, none has less of both memories than another of its width; the boards' own ones are within one of theirs. */
+static void test_shapes(void **state)
+{
+    (void)state;
+    const struct { const char *board; int n; } boards[] = { { "pynq-z2", 1 }, { "kv260", 4 }, { "zcu104", 5 } };
+    for (int b = 0; b < BASE_COUNT(boards); b++) {
+        struct hw own, s[HW_MAX_SHAPES], back;
+        int n, within = 0;
+        assert_ok(hw_load(&own, boards[b].board));
+        assert_ok(hw_shapes(s, &n, &own));
+        assert_int_equal(n, boards[b].n);
+        for (int i = 0; i < n; i++) {
+            assert_true(hw_fits(&s[i]));
+            within += s[i].n >= own.n && s[i].act_depth >= own.act_depth && s[i].weight_depth >= own.weight_depth;
+            for (int j = 0; j < n; j++)
+                assert_true(i == j || s[j].n != s[i].n || s[j].act_depth < s[i].act_depth || s[j].weight_depth < s[i].weight_depth);
+            const char *dir = unit_scratch(), *path = unit_path(dir, "board.yaml");
+            assert_ok(hw_write_yaml(&s[i], path));
+            assert_ok(hw_load(&back, path));
+            assert_memory_equal(&back, &s[i], sizeof back);
+            unit_remove(dir);
+        }
+        assert_true(within > 0);
+    }
+}
+
+static void test_no_shape(void **state)
+{
+    (void)state;
+    struct hw h, s[HW_MAX_SHAPES];
+    int n;
+    assert_ok(hw_load(&h, "pynq-z2"));
+    h.dsp = 196;
+    assert_error(hw_shapes(s, &n, &h), BASE_INPUT, "no array fits board 'pynq-z2': the least, 16 x 8 x 144, takes 35060 LUT, 78 BRAM36, 197 DSP");
+    h.dsp = 197, h.bram36 = 86;                /* 78 for the least, 86 for twice the maps, 110 for twice the weights */
+    assert_ok(hw_shapes(s, &n, &h));
+    assert_int_equal(n, 1);
+    assert_string_equal(s[0].name, "pynq-z2.n8.a1024.w512");
+    snprintf(h.name, sizeof h.name, "a-name-of-many-characters");
+    assert_error(hw_shapes(s, &n, &h), BASE_INPUT, "leaves room");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counted), cmocka_unit_test(test_grows), cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_counted), cmocka_unit_test(test_grows), cmocka_unit_test(test_fits), cmocka_unit_test(test_shapes), cmocka_unit_test(test_no_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -626,7 +626,7 @@ static void finalists_are_rows(void **state)
     (void)state;
     const char *dir = unit_scratch(), *path = unit_path(dir, "s.db");
     struct search_finalist a = {.parent = 3, .rung = SEARCH_SHORT, .name = "searched", .recipe = "default: {w_bits: 4}\n", .state = SEARCH_DONE, .images = 5000, .top1 = .9,
-                                .loss = .01, .cycles = 4400, .cycles_source = "model", .size_bytes = 77, .wall_s = 2.5};
+                                .loss = .01, .cycles = 4400, .cycles_source = "model", .board = "b.n8.a512.w512", .size_bytes = 77, .wall_s = 2.5};
     struct search_finalist b = {.parent = -1, .rung = SEARCH_FULL, .name = "uniform", .recipe = "x", .state = SEARCH_FAILED, .error = "node 'x'"}, c = b;
     struct search_finalists f;
     struct search_study *s;
@@ -641,7 +641,7 @@ static void finalists_are_rows(void **state)
     assert_ok(search_study_csv(s, &csv));
     assert_ok(search_study_json(s, &json));
     assert_non_null(strstr(csv.s, "\nf1,done,,1,,"));
-    assert_non_null(strstr(csv.s, ",,3\nf2,failed,,2,,"));
+    assert_non_null(strstr(csv.s, ",,3,b.n8.a512.w512\nf2,failed,,2,,"));
     assert_non_null(strstr(json.s, "\"finalists\""));
     search_study_close(s);
     assert_ok(search_study_open(&s, path, SEARCH_RESUME));
@@ -655,6 +655,7 @@ static void finalists_are_rows(void **state)
     assert_true(f.finalist[0].top1 == .9 && f.finalist[0].loss == .01 && f.finalist[0].wall_s == 2.5);
     assert_int_equal(f.finalist[0].cycles, 4410);
     assert_string_equal(f.finalist[0].cycles_source, "rtl");
+    assert_string_equal(f.finalist[0].board, "b.n8.a512.w512");
     assert_string_equal(f.finalist[0].recipe, a.recipe);
     assert_int_equal(f.finalist[1].parent, -1);
     assert_int_equal(f.finalist[1].state, SEARCH_FAILED);
@@ -700,6 +701,7 @@ static void study_of_an_earlier_build(void **state)
     assert_int_equal(t.trial[3].state, SEARCH_DONE);
     assert_int_equal(t.trial[3].n_genes, DIMS);
     assert_string_equal(t.trial[3].recipe, "default: {w_bits: 4}\n");
+    assert_string_equal(t.trial[3].board, "");
     assert_ok(search_study_get(s, "chosen", &v));
     assert_string_equal(v, "3");
     base_free(v);
