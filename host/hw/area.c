@@ -8,16 +8,19 @@ enum {
     AREA_UNIT_LUT = 144,       /* a dot-product unit: 96 for products and triples, 48 for counters */
     AREA_HALO_LUT = 49,        /* of a row's rotation */
     AREA_LANE_LUT = 20,        /* of the fetch: enables and padding of a lane's taps */
-    AREA_FETCH_LUT = 410,      /* of the fetch: addresses, states */
+    AREA_FETCH_LUT = 540,      /* of the fetch: addresses, states */
     AREA_POOL_LUT = 17,        /* max pooling, a channel of a lane: 9 taps in the race, their OR, the way out */
     AREA_SLOT_LUT = 7,         /* unpacker, a channel of a lane: choice of plane, way in */
-    AREA_INPUT_LUT = 735,
+    AREA_INPUT_LUT = 745,
     AREA_CODE_LUT = 93,       /* requantization, a lane: shift and overflow 75, clamp 18 */
-    AREA_LOGIT_LUT = 780,      /* two wide shifters and what feeds them */
-    AREA_PLANE_LUT = 3,        /* write-back, a channel of a lane: choice of plane or pool */
-    AREA_WRITE_LUT = 340,
-    AREA_SHELL_LUT = 4200,     /* registers, control, loader, memory port, walk, sequence */
-    AREA_SHELL_DSP = 5,        /* products of addresses */
+    AREA_LOGIT_LUT = 600,      /* two wide shifters and what feeds them */
+    AREA_PLANE_LUT = 5,        /* a channel of a lane on its way to the memory: plane or pool 3, engine, image or scratch 2 */
+    AREA_PAIR_LUT = 8,         /* write-back, a lane of the drain: bits of paired maps */
+    AREA_WRITE_LUT = 480,
+    AREA_FILL_LUT = 575,       /* maps from the scratch */
+    AREA_SPILL_LUT = 490,      /* and to it, without the words that wait: 16 in LUT RAM, 6 bits in 4 LUTs */
+    AREA_SHELL_LUT = 5160,     /* registers, control, loader, memory port, walk, sequence */
+    AREA_SHELL_DSP = 4,        /* products of addresses */
 };
 
 /* LUTs of a multiplexer of `ways` to one, of 4:1 in one LUT. */
@@ -52,8 +55,9 @@ static int lut(const struct hw *h)
     int pool = columns * AREA_POOL_LUT;
     int input = columns * AREA_SLOT_LUT + AREA_INPUT_LUT;
     int requant = h->drain * AREA_CODE_LUT + AREA_LOGIT_LUT;
-    int write = columns * AREA_PLANE_LUT + AREA_WRITE_LUT;
-    return array + fetch + pool + input + requant + write + AREA_SHELL_LUT;
+    int write = columns * AREA_PLANE_LUT + h->drain * AREA_PAIR_LUT + AREA_WRITE_LUT;
+    int scratch = AREA_FILL_LUT + AREA_SPILL_LUT + columns * 2 / 3;
+    return array + fetch + pool + input + requant + write + scratch + AREA_SHELL_LUT;
 }
 
 static int bram(const struct hw *h)
