@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,10 +22,20 @@ static int cannot_open(const char *path, int err)
     return err == ENOENT ? base_hint(code, "check the path; relative paths start at the current folder") : code;
 }
 
+/* A named pipe whose writer has not come yet: waited for in steps, so that a signal is noticed. */
+static int wait_for_writer(int fd, const char *path)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    while (poll(&p, 1, 200) <= 0)
+        if (base_stop_requested())
+            return base_fail(BASE_STOPPED, "%s: stopped; nothing wrote to this pipe", path);
+    return fcntl(fd, F_SETFL, 0) ? cannot_open(path, errno) : BASE_OK;
+}
+
 static int open_for_reading(int *fd, size_t *size, const char *path)
 {
     struct stat st;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);       /* the opening of a pipe would wait */
     if (*fd < 0)
         return cannot_open(path, errno);
     int err = fstat(*fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
@@ -33,7 +44,10 @@ static int open_for_reading(int *fd, size_t *size, const char *path)
         return cannot_open(path, err);
     }
     *size = S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
-    return BASE_OK;
+    int rc = S_ISREG(st.st_mode) ? BASE_OK : wait_for_writer(*fd, path);
+    if (rc)
+        close(*fd);
+    return rc;
 }
 
 /* Reads until end of file: `pull` returns the bytes read, 0 at the end, negative on error. */
