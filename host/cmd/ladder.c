@@ -135,7 +135,7 @@ static int remember(struct contender *out, const struct search_finalist *f, cons
 static int build_row(struct ladder *l, struct contender *out, struct search_finalist *f, const char *name, const char *label, const struct compress_recipe *recipe)
 {
     double start = base_seconds();
-    int rc = search_study_finalist_begin(l->study, f);
+    int rc = base_stop_requested() ? base_fail(BASE_STOPPED, "stopped among the finalists") : search_study_finalist_begin(l->study, f);
     if (rc)
         return rc;
     rc = build(l, out, name, label, f->parent, recipe, l->resume);
