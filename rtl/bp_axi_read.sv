@@ -79,7 +79,7 @@ module bp_axi_read #(
       else if (arready_i) ar_valid_q <= 1'b0;
       if (issue) asked_q <= asked_q + CntW'(len);
       arrived_q <= arrived_d;
-      popped_q  <= flush_i ? arrived_d : popped_q + CntW'(pop);
+      if (flush_i || pop) popped_q <= flush_i ? arrived_d : popped_q + 1'b1;
     end
   end
 

@@ -192,7 +192,7 @@ module bp_ctrl (
 
   assign busy_o        = state_q != StIdle;
   assign running_o     = state_q == StRun;
-  assign loading_o     = state_q == StLoad || load_start_o;
+  assign loading_o     = state_q == StLoad;
   assign stop_o        = state_q == StStop;
   assign status_o      = status_q;
   assign error_layer_o = layer_q;

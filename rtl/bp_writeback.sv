@@ -96,7 +96,7 @@ module bp_writeback #(
   end
 
   // ---- position: words in order, one plane a cycle; ends of the loops are flags in registers ----
-  logic [3:0]  left_q, place_q, plane;     // words of the group behind this one; place in the tile
+  logic [3:0]  left_q, plane_q;            // words of the group behind this one; place in the tile, of pools the plane
   logic [2:0]  word_q;                     // of write_q
   logic        half_q;                     // paired: the second group of the tile
   logic [15:0] groups_q;                   // paired: of the map, from the tile's on
@@ -107,8 +107,7 @@ module bp_writeback #(
   logic write, plane_end, tile_end, row_end, map_end, last_block, last_row, last_map, out_of_range;
 
   assign write = write_valid_q | pool_valid_i;
-  assign plane = pool_q ? left_q : place_q;
-  assign addr = block_addr_q + AddrW'(plane);
+  assign addr = block_addr_q + AddrW'(plane_q);
   assign plane_end = write && left_q == '0;
   assign tile_end = logit_end || (plane_end && (!paired_q || half_q || single_q));
   assign row_end = tile_end && last_block;
@@ -134,7 +133,7 @@ module bp_writeback #(
     single_q <= groups_q == (map_end ? 16'd3 : 16'd1);
     if (start_q) begin
       left_q       <= planes_less_q;
-      place_q      <= '0;
+      plane_q      <= pool_q ? planes_less_q : '0;
       word_q       <= '0;
       half_q       <= 1'b0;
       left_block_q <= 1'b1;
@@ -146,7 +145,7 @@ module bp_writeback #(
     end else begin
       if (write) begin
         left_q  <= plane_end ? planes_less_q : left_q - 4'd1;
-        place_q <= tile_end ? '0 : place_q + 4'd1;
+        plane_q <= tile_end ? (pool_q ? planes_less_q : '0) : pool_q ? plane_q - 4'd1 : plane_q + 4'd1;
         word_q  <= tile_end ? '0 : plane_end ? 3'd4 : word_q + 3'd1;
         half_q  <= !tile_end && (plane_end || half_q);
       end
