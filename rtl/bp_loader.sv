@@ -135,6 +135,7 @@ module bp_loader #(
 
   // Registered twice on the way: the words that count are there three cycles before the check.
   logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q, has_scratch_q, has_ring_q;
+  logic bad_window_q;                  // the window's registers stand still a cycle before the start
   logic [32:0] all_words_q;            // of header, tables and stream
   always_ff @(posedge clk_i) begin
     words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
@@ -144,6 +145,8 @@ module bp_loader #(
     has_stream_q <= stream_words != '0;
     has_scratch_q <= head_q[4][63:48] != '0;
     has_ring_q <= 32'(n_layer) != LayerDepth;
+    bad_window_q <= program_addr_i[2:0] != '0 || weight_addr_i[2:0] != '0 ||
+                    program_size_i < 64'(HeaderWords * 8);
     all_words_q <= {1'b0, words_want_q} + {1'b0, stream_words};
     bad_magic_q <= head_q[0][31:0] != bp_shell_pkg::ProgramMagic ||
                    head_q[0][47:32] != bp_shell_pkg::ProgramMajor;
@@ -285,8 +288,7 @@ module bp_loader #(
     unique case (state_q)
       StIdle: begin
         if (start_i) begin
-          if (program_addr_i[2:0] != '0 || weight_addr_i[2:0] != '0 ||
-              program_size_i < 64'(HeaderWords * 8)) begin
+          if (bad_window_q) begin
             error_d = bp_shell_pkg::ErrSize;
             state_d = StFail;
           end else begin

@@ -64,11 +64,20 @@ static char *package_of(const struct place *p)
     return base_format("%s/gen/%s/bitpress_hw_pkg.sv", p->build, p->board);
 }
 
+/* The source tree's own boards: make describes them to the RTL, whatever another file calls by their name. */
+static bool is_own(const struct place *p)
+{
+    char *file = base_format("%s/boards/%s/board.yaml", p->root, p->board);
+    bool own = file && base_file_exists(file);
+    base_free(file);
+    return own;
+}
+
 static bool is_current(const struct place *p)
 {
     struct stat st;
     char *package = package_of(p);
-    bool described = package && has_package(package, p->hw);
+    bool described = is_own(p) || (package && has_package(package, p->hw));
     base_free(package);
     if (!described || stat(p->lib, &st))
         return false;
@@ -93,9 +102,11 @@ static bool on_path(const char *tool)
     return found;
 }
 
-/* The package of a board that is not one of the source tree's, or has changed since it was made. */
+/* The package of a board that is not one of the source tree's. */
 static int write_package(const struct place *p)
 {
+    if (is_own(p))
+        return BASE_OK;
     char *folder = base_format("%s/gen/%s", p->build, p->board), *package = package_of(p);
     int rc = !folder || !package ? BASE_NOMEM : has_package(package, p->hw) ? BASE_OK : base_mkdirs(folder);
     if (!rc && !has_package(package, p->hw))
