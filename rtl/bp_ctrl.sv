@@ -154,6 +154,9 @@ module bp_ctrl (
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       state_q     <= StIdle;
+      running_o   <= 1'b0;             // registers: who has the read port's beats hangs on them
+      loading_o   <= 1'b0;
+      stop_o      <= 1'b0;
       status_q    <= bp_shell_pkg::ErrNone;
       layer_q     <= '0;
       loaded_q    <= 1'b0;
@@ -164,6 +167,9 @@ module bp_ctrl (
       cycles_q    <= '0;
     end else begin
       state_q <= state_d;
+      running_o <= state_d == StRun;
+      loading_o <= state_d == StLoad;
+      stop_o    <= state_d == StStop;
       if (state_q == StIdle && start_i) begin
         cycles_q <= 64'd1;
         status_q <= bp_shell_pkg::ErrNone;
@@ -191,9 +197,6 @@ module bp_ctrl (
   end
 
   assign busy_o        = state_q != StIdle;
-  assign running_o     = state_q == StRun;
-  assign loading_o     = state_q == StLoad;
-  assign stop_o        = state_q == StStop;
   assign status_o      = status_q;
   assign error_layer_o = layer_q;
   assign cycles_o      = cycles_q;

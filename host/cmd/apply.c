@@ -178,7 +178,7 @@ static int apply(struct apply *a)
     double start = base_seconds();
     bool first = dist_rank(a->dist) == 0, tunes;
     a->seed = a->cmd->seed < 0 ? 1 : (uint64_t)a->cmd->seed;
-    int rc = run_config_of(&a->config, a->model, a->data, a->distributed);
+    int rc = run_config_of(&a->config, "model", "data", a->distributed);    /* the names may be no text, which a configuration is */
     if (!rc)
         rc = cmd_check_name("backend", a->scorer.backend, score_backends());
     if (!rc)

@@ -10,7 +10,8 @@ command -v verilator >/dev/null || [ -e "$build/sim/pynq-z2/libbpsim.so" ] || sk
 cd "$SCRATCH"
 export BITPRESS_CACHE=$SCRATCH/cache
 unset XILINX_XRT BITPRESS_XCLBIN XCL_EMULATION_MODE
-serve="$BITPRESS serve --stdio"
+ln -s "$BITPRESS" "$SCRATCH/board"       # a name of its own: other tests may have boards too
+serve="$SCRATCH/board serve --stdio"
 "$build/tests/random_pack" fmnist-cnn 3 3 pynq-z2 net.bpk
 ssh-keygen -q -t ed25519 -N '' -f host && ssh-keygen -q -t ed25519 -N '' -f me
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
@@ -19,6 +20,6 @@ printf 'board %s\n' "$(cat host.pub)" >known
 ssh="ssh -F none -i $SCRATCH/me -o IdentitiesOnly=yes -o UserKnownHostsFile=$SCRATCH/known -o HostKeyAlias=board -o BatchMode=yes -o LogLevel=ERROR -o ProxyCommand='$sshd -i -e -f $SCRATCH/sshd_config 2>>$SCRATCH/sshd.log' $(id -un)@board"
 "$BITPRESS" score net.bpk --backend remote --remote "$ssh $serve" --images 2 --json --quiet >ssh.json || fail "ssh: $(tail -3 sshd.log)"
 jq -e '.bit_exact == true and .images == 2' ssh.json >/dev/null || fail "ssh: $(cat ssh.json)"
-for _ in $(seq 50); do pgrep -f "$build/bitpress serve" >/dev/null || break; sleep 0.1; done
-! pgrep -f "$build/bitpress serve" || fail "a board is left"
+for _ in $(seq 50); do pgrep -f "$SCRATCH/board serve" >/dev/null || break; sleep 0.1; done
+! pgrep -f "$SCRATCH/board serve" || fail "a board is left"
 echo "remote over ssh ok"
