@@ -7,6 +7,7 @@ build=$(dirname "$BITPRESS")
 sshd=${SSHD:-$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null || true)}
 [ -n "$sshd" ] && command -v ssh >/dev/null || skip "OpenSSH is not installed (apt-get install openssh-server openssh-client)"
 command -v verilator >/dev/null || [ -e "$build/sim/pynq-z2/libbpsim.so" ] || skip "there is no simulator"
+exec 9>"$build/emulation.lock" && flock -w 300 9     # one test at a time has emulated boards: what is left over is its own
 cd "$SCRATCH"
 export BITPRESS_CACHE=$SCRATCH/cache
 unset XILINX_XRT BITPRESS_XCLBIN XCL_EMULATION_MODE

@@ -8,6 +8,7 @@ libs=/usr/lib/x86_64-linux-gnu
 [ -e $libs/libxrt_coreutil.so.2 ] || skip "libxrt1 is not installed (apt-get install libxrt-dev)"
 [ -x "$build/bitpress-xrt" ] && [ -x "$build/bitpress-opencl" ] || skip "built without the XRT and OpenCL headers (apt-get install libxrt-dev ocl-icd-opencl-dev)"
 command -v verilator >/dev/null || [ -e "$build/sim/pynq-z2/libbpsim.so" ] || skip "there is no simulator"
+exec 9>"$build/emulation.lock" && flock -w 300 9     # one test at a time has emulated boards: what is left over is its own
 cd "$SCRATCH"
 export BITPRESS_CACHE=$SCRATCH/cache
 unset XILINX_XRT BITPRESS_XCLBIN XCL_EMULATION_MODE
