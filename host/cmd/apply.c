@@ -73,7 +73,7 @@ static int checkpoint_name(char **out, const struct apply *a)
     if (rc)
         return rc;
     char *job = job_text(a, base_hash64(0, model, len));
-    *out = job ? base_format("%s/finetune-%016llx.ckpt", a->out, (unsigned long long)base_hash64(0, job, strlen(job))) : NULL;
+    *out = job ? contender_checkpoint(a->out, job) : NULL;
     base_free(model);
     base_free(job);
     return *out ? BASE_OK : BASE_NOMEM;
@@ -91,11 +91,8 @@ static int build(struct apply *a)
     o.ranks = dist_gradients_ranks(a->gradients);
     if (!rc)
         rc = dist_rank(a->dist) ? contender_tune(&a->wanted, a->bench.cache, &a->hw, &o) : contender_build(&a->result, "recipe", -1, &a->wanted, a->bench.cache, (struct contender_arrays){ &a->hw, 1 }, &o);
-    if (!rc && o.ranks) {
-        char words[RANKS_WORDS];
-        ranks_traffic_words(words, a->dist, a->gradients);
-        base_log("%s", words);
-    }
+    if (!rc && o.ranks)
+        ranks_log_traffic(a->dist, a->gradients);
     outcome_time(&a->outcome, "apply", base_seconds() - start);
     base_free(checkpoint);
     return rc;

@@ -30,6 +30,7 @@ struct run {
     struct contender_scorer scorer;
     struct base_pool *pool;
     struct pipeline_data data;
+    uint64_t images_hash;            /* of the training images */
     struct graph *graph;             /* the float network */
     struct pipeline_bench bench;
     struct search_study *study;
@@ -159,9 +160,8 @@ static int bind_float(struct run *r, const char *path)
 static int bind_images(struct run *r)
 {
     const struct graph_prep *p = &r->graph->prep;
-    uint64_t images = ranks_data_hash(&r->data.train);
     uint64_t input = base_hash64(base_hash64(base_hash64(0, &p->scale, sizeof p->scale), p->mean, sizeof *p->mean * (size_t)p->n), p->std, sizeof *p->std * (size_t)p->n);
-    int rc = bind_hash(r, "images_hash", images, r->config.data, "set of training images");
+    int rc = bind_hash(r, "images_hash", r->images_hash, r->config.data, "set of training images");
     return rc ? rc : bind_hash(r, "input_hash", input, r->input ? r->input : r->config.model, "preprocessing");
 }
 
@@ -188,6 +188,8 @@ static int open_inputs(struct run *r)
     if (!rc)
         rc = pipeline_data_open(&r->data, r->graph, c->data, (int)c->held_out, (uint64_t)c->seed, r->pool);
     r->config.held_out = rc ? c->held_out : r->data.n_val;
+    if (!rc)
+        r->images_hash = ranks_data_hash(&r->data.train);
     return rc;
 }
 
@@ -233,7 +235,7 @@ static int write_hello(struct base_text *t, const struct run *r)
 {
     uint8_t *bytes = NULL;
     size_t len = 0;
-    const struct hello h = { r->float_val, ranks_data_hash(&r->data.train) };
+    const struct hello h = { r->float_val, r->images_hash };
     char *path = file_in(r, "model.onnx");
     int rc = !path ? BASE_NOMEM : pipeline_is_file(r->config.model) ? BASE_OK : base_file_read(&bytes, &len, path, ONNX_MAX_BYTES);
     base_text_add_bytes(t, &h, sizeof h);
@@ -250,7 +252,7 @@ static int read_hello(struct run *r, const char *bytes, size_t n)
     int rc = mine ? BASE_OK : BASE_NOMEM;
     memcpy(&h, bytes, sizeof h);
     r->float_val = h.float_val;
-    if (!rc && h.images != ranks_data_hash(&r->data.train))
+    if (!rc && h.images != r->images_hash)
         rc = base_hint(base_fail(BASE_INPUT, "this rank has another set of training images than rank 0"), "every rank needs the same program, configuration and data");
     if (!rc && n > sizeof h) {
         graph_free(r->graph);
@@ -356,6 +358,7 @@ static int search(struct run *r)
     base_text_free(&hello);
     if (!rc)
         rc = search_run(r->study, &job);
+    r->alone = !r->config.finetune.epochs && !r->config.finetune.full;      /* there is nothing to share */
     if (!rc && r->crew)
         rc = crew_dismiss(r->crew, &r->alone);
     crew_free(r->crew);
@@ -709,11 +712,8 @@ static int open_tuning(struct run *r)
 static int close_tuning(struct run *r)
 {
     int rc = ladder_let_go(&r->ladder);
-    if (!rc && r->ladder.ranks && dist_gradients_traffic(r->gradients).steps) {
-        char words[RANKS_WORDS];
-        ranks_traffic_words(words, r->dist, r->gradients);
-        base_log("%s", words);
-    }
+    if (!rc && dist_gradients_traffic(r->gradients).steps)
+        ranks_log_traffic(r->dist, r->gradients);
     return rc;
 }
 

@@ -53,6 +53,11 @@ int contender_build(struct contender *out, const char *name, int trial, const st
     return rc;
 }
 
+char *contender_checkpoint(const char *folder, const char *depends_on)
+{
+    return base_format("%s/finetune-%016llx.ckpt", folder, (unsigned long long)base_hash64(0, depends_on, strlen(depends_on)));
+}
+
 int contender_tune(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o)
 {
     struct compress_recipe settled;

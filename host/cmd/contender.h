@@ -33,6 +33,8 @@ struct contender_arrays { const struct hw *hw; int n; };
 /* Apply `recipe` (copied, settled for the arrays) and lower it for the one that runs it in the fewest cycles by the model, of equal
  * ones the first; its accuracy is the same on all. BASE_INPUT: it cannot be built; the message says why. */
 int contender_build(struct contender *out, const char *name, int trial, const struct compress_recipe *recipe, struct compress_cache *cache, struct contender_arrays on, const struct compress_options *o);
+/* The checkpoint of a fine-tuning, named after all that it depends on, so that no other goes on with it; the caller's, NULL: no memory. */
+char *contender_checkpoint(const char *folder, const char *depends_on);
 /* What the other ranks of options->ranks do while rank 0 builds: the fine-tuning, and nothing of theirs is left. */
 int contender_tune(const struct compress_recipe *recipe, struct compress_cache *cache, const struct hw *hw, const struct compress_options *o);
 /* Who measures: a backend, and the boards of `remote`. */

@@ -120,7 +120,6 @@ static int send_word(const struct crew *c, int rank, enum crew_word word)
 int crew_dismiss(struct crew *c, bool *alone)
 {
     int rc = BASE_OK;
-    *alone = false;
     for (int i = 1; i < dist_ranks(c->dist); i++)
         *alone |= !is_there(c, i);
     for (int i = 1; !rc && i < dist_ranks(c->dist); i++)

@@ -17,7 +17,7 @@ int crew_new(struct crew **out, struct dist *d, const struct candidate_bench *b,
 void crew_free(struct crew *c);      /* all have been collected */
 int crew_start(struct crew *c, int id, const int *genes, double hopeless_below);
 int crew_collect(struct crew *c, int id, struct search_result *out);
-/* After the search: the other ranks go on to `join`, or, where one of them was lost (*alone), crew_serve returns. */
+/* After the search: the other ranks go on to `join`, or, if *alone, crew_serve returns; it becomes true where one of them was lost. */
 int crew_dismiss(struct crew *c, bool *alone);
 
 /* Any other rank's: judges what it is sent until it is dismissed. `open` makes the bench from `hello`, in the process that judges:

@@ -25,7 +25,7 @@ void ladder_treat(struct compress_recipe *recipe, const struct run_config *c, in
 static int set_options(struct compress_options *o, char **path, const struct ladder *l, const char *recipe)
 {
     const struct run_config *c = l->config;
-    *path = base_format("%s/finetune-%016llx.ckpt", c->out, (unsigned long long)base_hash64(0, recipe, strlen(recipe)));
+    *path = contender_checkpoint(c->out, recipe);
     *o = (struct compress_options)COMPRESS_OPTIONS_INIT;
     o->batchnorm_images = (int)c->search.batchnorm;
     o->checkpoint = *path;

@@ -255,10 +255,12 @@ static int64_t cycles_when_searched(const struct outcome *o)
     return 0;
 }
 
-static const char *array_text(struct page *p, const struct outcome *o)
+enum { ARRAY_WORDS = 80 };
+
+static const char *array_words(char out[static ARRAY_WORDS], const struct hw *h)
 {
-    const struct hw *h = o->hw;
-    return text(p, "%d x %d x %d, %d words of maps a bank, %d of weights (%s%s)", h->m, h->n, h->k, h->act_depth, h->weight_depth, o->array_searched ? "searched: " : "", h->name);
+    snprintf(out, ARRAY_WORDS, "%d x %d x %d, %d words of maps a bank, %d of weights", h->m, h->n, h->k, h->act_depth, h->weight_depth);
+    return out;
 }
 
 static void add_texts(struct page *p, const struct outcome *o)
@@ -271,7 +273,8 @@ static void add_texts(struct page *p, const struct outcome *o)
     add_version(p, "jansson", JANSSON_VERSION);
     add_version(p, "Verilator", tool_version(p, "verilator --version 2>/dev/null"));
     add_version(p, "hardware hash", text(p, "%016llx", (unsigned long long)o->hw->hash));
-    add_fact(p, "array", array_text(p, o));
+    char array[ARRAY_WORDS];
+    add_fact(p, "array", text(p, "%s (%s%s)", array_words(array, o->hw), o->array_searched ? "searched: " : "", o->hw->name));
     add_fact(p, "model", o->model);
     add_fact(p, "data", o->data);
     add_fact(p, "seed", text(p, "%llu", (unsigned long long)o->seed));
@@ -416,8 +419,9 @@ static void print_table(const struct outcome *o)
     if (cycles_when_searched(o))
         printf("trial %d took %lld cycles when it was searched, %lld with its final weights\n", best_of(o)->trial, (long long)cycles_when_searched(o), (long long)s->cycles);
     print_pruned(o);
+    char array[ARRAY_WORDS];
     if (o->array_searched)
-        printf("array:  %d x %d x %d, %d words of maps a bank, %d of weights (%s; export BITPRESS_BOARDS=%s/boards)\n", o->hw->m, o->hw->n, o->hw->k, o->hw->act_depth, o->hw->weight_depth, o->hw->name, o->dir);
+        printf("array:  %s (%s; export BITPRESS_BOARDS=%s/boards)\n", array_words(array, o->hw), o->hw->name, o->dir);
     if (*o->hypervolume)
         printf("front:  %d recipes in %s/front, the pack is the knee; hypervolume %s\n", o->n_front, o->dir, o->hypervolume);
     if (o->n_time) {

@@ -75,6 +75,13 @@ void ranks_traffic_words(char out[static RANKS_WORDS], const struct dist *d, con
              f.gradient_bytes / steps, f.other_bytes / steps, 100.0 * (double)f.early / (double)BASE_MAX(f.arrays, 1), f.wait_s);
 }
 
+void ranks_log_traffic(const struct dist *d, const struct dist_gradients *g)
+{
+    char words[RANKS_WORDS];
+    ranks_traffic_words(words, d, g);
+    base_log("%s", words);
+}
+
 int ranks_end(struct dist *d, int rc)
 {
     if (!rc) {

@@ -19,6 +19,8 @@ int ranks_gradients(struct dist_gradients **out, struct dist *d, const struct ru
 /* What each rank has sent, as a line. */
 enum { RANKS_WORDS = 256 };
 void ranks_traffic_words(char out[static RANKS_WORDS], const struct dist *d, const struct dist_gradients *g);
+/* The same to the log. */
+void ranks_log_traffic(const struct dist *d, const struct dist_gradients *g);
 /* After success or failure on this rank, which ends all of them; the exit code. */
 int ranks_end(struct dist *d, int rc);
 

@@ -30,7 +30,7 @@ void prune_plan_gone(const struct prune_plan *p, const struct graph *g, bool *go
 /* The heuristic: sets `keep` so that at most prune.macs of the multiply-accumulates are left. */
 int prune_heuristic(struct compress_recipe *r, struct prune_plan *p, const struct graph *g);
 
-/* The network without the branches of which the recipe keeps nothing; *out NULL: all stay. */
+/* The network without the branches of which the recipe keeps nothing; *out NULL: all stay. out NULL: only whether they can go. */
 int prune_branches(struct graph **out, const struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r);
 /* A recipe of `ls` becomes one of what is left, `now`. */
 int prune_narrow(struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, const struct graph *now, const struct graph_layers *now_ls);

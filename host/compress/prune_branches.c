@@ -35,7 +35,8 @@ int compress_recipe_can_go(const struct graph *g, const struct graph_layers *ls,
 int prune_branches(struct graph **out, const struct graph *g, const struct graph_layers *ls, const struct compress_recipe *r)
 {
     struct prune_plan p;
-    *out = NULL;
+    if (out)
+        *out = NULL;
     int rc = prune_plan_new(&p, g, ls);
     if (rc)
         return rc;

@@ -28,7 +28,7 @@ int compress_recipe_keep_deciders(int *decider, const struct graph *g, const str
     return BASE_OK;
 }
 
-static int check_ties(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, const int *decider)
+static int check_ties(const struct compress_recipe *r, const struct graph_layers *ls, const int *decider)
 {
     for (int i = 0; i < r->n; i++) {
         double keep = r->layer[i].keep;
@@ -37,11 +37,18 @@ static int check_ties(const struct compress_recipe *r, const struct graph *g, co
             return base_fail(BASE_INPUT, "recipe: layer '%s': keep %g, but %s", ls->layer[i].name, keep, compress_recipe_no_keep(ls, i));
         if (d >= 0 && r->layer[d].keep != keep)
             return base_fail(BASE_INPUT, "recipe: layers '%s' (keep %g) and '%s' (keep %g) share channels: give both one share", ls->layer[d].name, r->layer[d].keep, ls->layer[i].name, keep);
-        int rc = d == i && !(keep > 0) ? compress_recipe_can_go(g, ls, i) : BASE_OK;
-        if (rc)
-            return base_fail(rc, "recipe: layer '%s': keep 0, but %s", ls->layer[i].name, base_error());
     }
     return BASE_OK;
+}
+
+/* All that go, at once; of what cannot, the layer. */
+static int check_branches(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls, const int *decider)
+{
+    int rc = prune_branches(NULL, g, ls, r);
+    for (int i = 0; rc == BASE_INPUT && i < r->n; i++)
+        if (decider[i] == i && !(r->layer[i].keep > 0) && compress_recipe_can_go(g, ls, i))
+            return base_fail(rc, "recipe: layer '%s': keep 0, but %s", ls->layer[i].name, base_error());
+    return rc == BASE_INPUT ? base_fail(rc, "recipe: keep 0, but %s", base_error()) : rc;
 }
 
 int compress_recipe_check_keep(const struct compress_recipe *r, const struct graph *g, const struct graph_layers *ls)
@@ -57,7 +64,9 @@ int compress_recipe_check_keep(const struct compress_recipe *r, const struct gra
     int *decider = BASE_NEW_N(int, ls->n);
     int rc = decider ? compress_recipe_keep_deciders(decider, g, ls) : BASE_NOMEM;
     if (!rc)
-        rc = check_ties(r, g, ls, decider);
+        rc = check_ties(r, ls, decider);
+    if (!rc)
+        rc = check_branches(r, g, ls, decider);
     base_free(decider);
     return rc;
 }

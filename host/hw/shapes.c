@@ -53,11 +53,11 @@ int hw_shapes(struct hw out[HW_MAX_SHAPES], int *n, const struct hw *board)
         h.hash = hw_shape_hash(&h);
         out[(*n)++] = h;
     }
+    if (*n)
+        return BASE_OK;
     struct hw_area a;
     struct hw least = variant(board, LEAST_N, LEAST_DEPTH, LEAST_DEPTH);
     hw_area(&a, &least);
-    if (*n)
-        return BASE_OK;
     return base_fail(BASE_INPUT, "no array fits board '%s': the least, %d x %d x %d, takes %d LUT, %d BRAM36, %d DSP by the area model; the budget is %d, %d, %d", base, least.m, least.n, least.k, a.lut,
                      a.bram36, a.dsp, board->lut, board->bram36, board->dsp);
 }

@@ -73,11 +73,16 @@ static bool is_own(const struct place *p)
     return own;
 }
 
+static bool is_described(const struct place *p, const char *package)
+{
+    return is_own(p) || has_package(package, p->hw);
+}
+
 static bool is_current(const struct place *p)
 {
     struct stat st;
     char *package = package_of(p);
-    bool described = is_own(p) || (package && has_package(package, p->hw));
+    bool described = package && is_described(p, package);
     base_free(package);
     if (!described || stat(p->lib, &st))
         return false;
@@ -105,11 +110,9 @@ static bool on_path(const char *tool)
 /* The package of a board that is not one of the source tree's. */
 static int write_package(const struct place *p)
 {
-    if (is_own(p))
-        return BASE_OK;
     char *folder = base_format("%s/gen/%s", p->build, p->board), *package = package_of(p);
-    int rc = !folder || !package ? BASE_NOMEM : has_package(package, p->hw) ? BASE_OK : base_mkdirs(folder);
-    if (!rc && !has_package(package, p->hw))
+    int rc = folder && package ? BASE_OK : BASE_NOMEM;
+    if (!rc && !is_described(p, package) && !(rc = base_mkdirs(folder)))
         rc = hw_write_sv(p->hw, package);
     base_free(folder);
     base_free(package);

@@ -24,6 +24,19 @@ apply() {
 }
 # kill_one JOB: the last rank of an mpirun
 kill_one() { kill -9 "$(pgrep -P "$(pgrep -P "$1")" | tail -n 1)"; }
+# loses_one NAME CHECKPOINT: once CHECKPOINT (a pattern) is there, a rank of $job, which writes NAME.txt, is killed: one message, and the
+# checkpoint is at $step
+loses_one() {
+    until [ -s "$(echo $2)" ]; do
+        sleep 0.1
+        kill -0 $job 2>/dev/null || fail "training ended: $(cat $1.txt)"
+    done
+    kill_one $job
+    rc=0
+    wait $job || rc=$?
+    [ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' $1.txt)" = 1 ] && [ "$(grep -c '^bitpress' $1.txt)" = 1 ] || fail "killed: exit $rc, $(cat $1.txt)"
+    step=$(od -An -t d8 -j16 -N8 $2 | tr -d ' ')
+}
 # floats FILE: the network of a checkpoint: its first third; what Adam and momentum keep follows
 floats() { od -An -v -w4 -t f4 -j32 -N$((($(wc -c <"$1") - 36) / 12 * 4)) "$1"; }
 # apart FILE FILE: the largest difference
@@ -55,15 +68,7 @@ done
 job killed 400 "distributed: {gradients: ecq}"
 ranks 3 killed.yaml 2>killed.txt &
 job=$!
-until [ -s killed/train.ckpt ]; do
-    sleep 0.1
-    kill -0 $job 2>/dev/null || fail "training ended: $(cat killed.txt)"
-done
-kill_one $job
-rc=0
-wait $job || rc=$?
-[ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' killed.txt)" = 1 ] && [ "$(grep -c '^bitpress' killed.txt)" = 1 ] || fail "killed: exit $rc, $(cat killed.txt)"
-step=$(od -An -t d8 -j16 -N8 killed/train.ckpt | tr -d ' ')
+loses_one killed 'killed/train.ckpt'
 [ "$step" -ge 10 ] || fail "the checkpoint is at step $step"
 sed -i "s/epochs: 400/epochs: $((step / 10 + 1))/" killed.yaml
 cp -r killed alone
@@ -88,16 +93,8 @@ awk -v d="$d" 'BEGIN { exit !(d < 1e-4) }' || fail "fine-tuning by 3 ranks: anot
 options=(--quiet --distributed 'gradients: ecq, bits: 8')
 apply cut mpirun -q -n 3 --oversubscribe &
 job=$!
-until [ -s "$(echo cut/finetune-*.ckpt)" ]; do
-    sleep 0.1
-    kill -0 $job 2>/dev/null || fail "fine-tuning ended: $(cat cut.txt)"
-done
-kill_one $job
-rc=0
-wait $job || rc=$?
-[ $rc -ne 0 ] && [ "$(grep -c '^bitpress: training .* stopped after step' cut.txt)" = 1 ] && [ "$(grep -c '^bitpress' cut.txt)" = 1 ] || fail "killed: exit $rc, $(cat cut.txt)"
+loses_one cut 'cut/finetune-*.ckpt'
 [ ! -e cut/best.bpk ] || fail "a killed run left a pack"
-step=$(od -An -t d8 -j16 -N8 cut/finetune-*.ckpt | tr -d ' ')
 cp -r cut cut1
 options=(--quiet --resume)
 apply cut mpirun -q -n 2 --oversubscribe

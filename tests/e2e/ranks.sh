@@ -13,6 +13,13 @@ trials() { "$BITPRESS" study export "$1/study.db" --quiet | grep -v '^f' | cut -
 ranks_of() { pgrep -P "$1" || true; }
 judges_of() { for r in $(ranks_of "$1"); do pgrep -P "$r" || true; done; }
 wait_for() { for _ in $(seq 600); do eval "$1" && return; sleep 0.1; done; fail "never: $1"; }
+judges_at_work() { wait_for '[ "$(trials lost 2>/dev/null | grep -c ,done,)" -ge 2 ] && [ "$(judges_of $pid | wc -l)" -ge 1 ]'; }
+# goes_on LINE: the run says LINE and ends with the trials of the run without loss
+goes_on() {
+    code=0; wait $pid || code=$?
+    [ $code -le 1 ] && grep -q "$1" lost.err || fail "$1: $code $(tail -5 lost.err)"
+    diff <(trials solo) <(trials lost) || fail "other trials than without the loss"
+}
 step() { echo "== $* ($SECONDS s)"; }
 
 subset data 1500 200
@@ -27,21 +34,17 @@ code=0; "$BITPRESS" compress solo.yaml --threads 1 --json >solo.json 2>solo.err 
 step "three ranks; a process that judges is killed"
 sed 's/^out: .*/out: lost/; s/^model: .*/model: solo\/model.onnx/' solo.yaml >lost.yaml
 launch 3 lost.yaml lost
-wait_for '[ "$(trials lost 2>/dev/null | grep -c ,done,)" -ge 2 ] && [ "$(judges_of $pid | wc -l)" -ge 1 ]'
+judges_at_work
 kill -9 "$(judges_of $pid | head -1)"
-code=0; wait $pid || code=$?
-[ $code -le 1 ] && grep -q 'is lost by rank' lost.err || fail "a killed process: $code $(tail -5 lost.err)"
-diff <(trials solo) <(trials lost) || fail "other trials than without the loss"
+goes_on 'is lost by rank'
 
 step "two ranks, one of which is killed and missed"
 rm -r lost
 recovery=--enable-recovery launch 2 lost.yaml lost
-wait_for '[ "$(trials lost 2>/dev/null | grep -c ,done,)" -ge 2 ] && [ "$(judges_of $pid | wc -l)" -ge 1 ]'
+judges_at_work
 for p in $(ranks_of $pid); do [ -n "$(pgrep -P "$p" || true)" ] && rank=$p; done
 kill -9 "$rank"
-code=0; wait $pid || code=$?
-[ $code -le 1 ] && grep -q 'rank 1 is lost (silent)' lost.err || fail "a killed rank: $code $(tail -5 lost.err)"
-diff <(trials solo) <(trials lost) || fail "other trials than without the loss"
+goes_on 'rank 1 is lost (silent)'
 
 step "a rank where every process that judges is killed"
 rm -r lost
