@@ -17,7 +17,7 @@ export BITPRESS_BOARDS=$root/boards
 
 echo "== without tools"
 for b in pynq-z2 zcu104 kv260; do
-    code=0; kit $b >out 2>"$SCRATCH/err" || code=$?
+    code=0; kit $b >"$SCRATCH/out" 2>"$SCRATCH/err" || code=$?
     [ $code = 3 ] && grep -q '^  vivado: Vivado 2022.1' "$SCRATCH/err" && grep -q '^hint: ' "$SCRATCH/err" || fail "$b: $code $(cat "$SCRATCH/err")"
 done
 grep -q '^  v++: Vitis' "$SCRATCH/err" && grep -q '^  PLATFORM: ' "$SCRATCH/err" || fail "$(cat "$SCRATCH/err")"
