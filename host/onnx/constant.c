@@ -42,18 +42,25 @@ bool room_for(struct reader *r, int64_t count)
     return true;
 }
 
+bool count_elements(const int64_t *dim, int rank, int64_t limit, int64_t *count)
+{
+    int64_t product = 1; /* of the dimensions that are not 0: strides stay in range as well */
+    bool empty = false;
+    for (int d = 0; d < rank; d++) {
+        if (dim[d] < 0 || (dim[d] && product > limit / dim[d]))
+            return false;
+        product *= BASE_MAX(dim[d], 1);
+        empty = empty || dim[d] == 0;
+    }
+    *count = empty ? 0 : product;
+    return true;
+}
+
 struct constant *constant_new(struct reader *r, bool is_float, const int64_t *dim, int rank, int *rc)
 {
-    int64_t count = 1;
+    int64_t count;
     *rc = BASE_OK;
-    if (rank < 0 || rank > MAX_RANK)
-        return NULL;
-    for (int i = 0; i < rank; i++) {
-        if (dim[i] < 0 || (dim[i] && count > MAX_ELEMENTS / dim[i]))
-            return NULL;
-        count *= dim[i];
-    }
-    if (!within(r, r->folded + count))
+    if (rank < 0 || rank > MAX_RANK || !count_elements(dim, rank, MAX_ELEMENTS, &count) || !within(r, r->folded + count))
         return NULL;
     r->folded += count;
     struct constant *c = BASE_ARENA_NEW(r->arena, struct constant);
@@ -237,12 +244,8 @@ static int check_tensor(const struct reader *r, const Onnx__TensorProto *t, int6
         return base_fail(BASE_INPUT, "%s: tensor '%s': element type %d is not supported (float, double, float16, bfloat16, integers and bool are)", r->path, name, t->data_type);
     if (t->n_dims > MAX_RANK)
         return base_fail(BASE_INPUT, "%s: tensor '%s' has %zu dimensions (at most %d are supported)", r->path, name, t->n_dims, MAX_RANK);
-    *count = 1;
-    for (size_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] < 0 || (t->dims[i] && *count > ONNX_MAX_BYTES / t->dims[i]))
-            return base_fail(BASE_INPUT, "%s: tensor '%s': dimension %zu is %lld: the file is damaged", r->path, name, i, (long long)t->dims[i]);
-        *count *= t->dims[i];
-    }
+    if (!count_elements(t->dims, (int)t->n_dims, ONNX_MAX_BYTES, count))
+        return base_fail(BASE_INPUT, "%s: tensor '%s': its dimensions are negative or too large: the file is damaged", r->path, name);
     return BASE_OK;
 }
 

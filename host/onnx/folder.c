@@ -230,13 +230,8 @@ static int fold_dequantize(struct reader *r, const node_t *n)
 /* The same elements under another shape. */
 static int define_shaped(struct reader *r, const node_t *n, const struct constant *a, const int64_t *dim, int rank)
 {
-    int64_t count = 1;
-    for (int d = 0; d < rank; d++) {
-        if (dim[d] < 0 || (dim[d] && count > INT32_MAX / dim[d]))
-            return refuse(r, "its shape does not fit its input");
-        count *= dim[d];
-    }
-    if (count != a->count || rank > MAX_RANK)
+    int64_t count;
+    if (rank > MAX_RANK || !count_elements(dim, rank, INT32_MAX, &count) || count != a->count)
         return refuse(r, "its shape does not fit its input");
     struct constant *c = BASE_ARENA_NEW(r->arena, struct constant);
     if (!c)
@@ -473,7 +468,7 @@ static int fold_expand(struct reader *r, const node_t *n)
     int rank = read_ints(r, n, NULL, 1, shape.dim, MAX_RANK), rc;
     const struct constant *in[2] = { a, &shape };
     shape.rank = rank;
-    if (rank < 0 || !broadcast(in, 2, dim, &rank, stride))
+    if (rank < 0 || !count_elements(shape.dim, rank, INT32_MAX, &shape.count) || !broadcast(in, 2, dim, &rank, stride))
         return refuse(r, "its shape does not fit its input");
     struct constant *c = constant_new(r, a->f != NULL, dim, rank, &rc);
     if (!c)

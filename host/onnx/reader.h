@@ -87,6 +87,8 @@ void proto_free(Onnx__ModelProto *m);
 
 /* constant.c: a constant of a tensor in the file, its data checked against its shape. */
 int constant_read(struct reader *r, const Onnx__TensorProto *t, struct constant **out);
+/* Elements of a shape; false: a dimension is negative, or those that are not 0 multiply to more than `limit`. */
+bool count_elements(const int64_t *dim, int rank, int64_t limit, int64_t *count);
 /* New, zeroed; NULL without an error: too large. BASE_NOMEM through *rc. */
 struct constant *constant_new(struct reader *r, bool is_float, const int64_t *dim, int rank, int *rc);
 struct constant *constant_ints(struct reader *r, const int64_t *v, int n, int *rc);

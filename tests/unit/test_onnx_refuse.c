@@ -140,6 +140,27 @@ static void pairs(void **state)
     }
 }
 
+/* Shapes that no memory holds, also where an axis is empty. */
+static void huge_shapes(void **state)
+{
+    (void)state;
+    static const struct { const char *type, *shape, *message; } cases[] = {
+        { "Expand", "30064771073,30064771073,30064771073", "node 'y' (Expand): its shape does not fit its input" },
+        { "Expand", "0,2147483647,2147483647,2147483647", "node 'y' (Expand): its shape does not fit its input" },
+        { "Expand", "1,-30064771073,1", "node 'y' (Expand): its shape does not fit its input" },
+        { "ConstantOfShape", "0,2147483647,2147483647,2147483647", "node 'y' (ConstantOfShape): its result on constants is too large" },
+    };
+    for (int i = 0; i < BASE_COUNT(cases); i++) {
+        bool expand = !strcmp(cases[i].type, "Expand");
+        struct onnx_build *b = around(cases[i].type, expand ? "one,huge" : "huge", "");
+        build_values(b, "huge", 7, expand && cases[i].shape[0] != '0' ? "3" : "4", cases[i].shape);
+        build_node(b, "Add", "z", "x,y", "");
+        b->g.n_output = 0;
+        build_output(b, "z");
+        refused(b, cases[i].message);
+    }
+}
+
 static void other_domain(void **state)
 {
     (void)state;
@@ -272,7 +293,7 @@ int main(void)
 {
     dir = unit_scratch();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(operators),   cmocka_unit_test(pairs),    cmocka_unit_test(other_domain),
+        cmocka_unit_test(operators),   cmocka_unit_test(pairs), cmocka_unit_test(huge_shapes),    cmocka_unit_test(other_domain),
         cmocka_unit_test(all_at_once), cmocka_unit_test(verdicts), cmocka_unit_test(documented),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
