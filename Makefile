@@ -130,7 +130,7 @@ GEN_HDR  := $(if $(ON_BOARD),,$(BUILD)/gen/onnx/onnx.pb-c.h)
 GEN_HW   := $(foreach b,$(BOARDS),$(BUILD)/gen/$(b)/bitpress_hw_pkg.sv)
 RESULTS  := $(abspath $(BUILD))/results
 
-.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib sim-long \
+.PHONY: help deps deps-test all demo test test-long test-unit test-cli test-e2e check fuzz fuzz-test sim sim-lib try-sim-lib sim-long \
         lint synth bench-sim bench-area bench-train bitstream cross asan install clean gen FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -313,25 +313,26 @@ $(BUILD)/tests/%: tests/tools/%.c $(LIB) $(BUILD)/flags
 
 CLI_TESTS := $(sort $(wildcard tests/cli/*.test))
 E2E_TESTS := $(sort $(wildcard tests/e2e/*.sh))
+E2E_BOARDS := $(shell grep -l emulation.lock $(E2E_TESTS))   # these wait for each other
 # $(call each,COMMAND,FILES): COMMAND with each of them, several side by side
-each = printf '%s\n' $(2) | xargs -P $(JOBS) -n 1 $(1)
+each = printf '%s\n' $(2) | xargs -P $(or $(3),$(JOBS)) -r -n 1 $(1)
+RUN_E2E := env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS)
 
 test: deps-test ## everything in at most 15 minutes; the last line counts
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/unit-built $(TOOLS)
-	@-$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
+	@$(MAKE) --no-print-directory -j$(JOBS) try-sim-lib all $(BUILD)/unit-built $(TOOLS)
 	@mkdir -p $(BUILD) && : > $(RESULTS)
 	@if $(MAKE) --no-print-directory check; then echo "PASS check"; else echo "FAIL check"; fi | tee -a $(RESULTS)
 	@-$(call each,tests/run_unit.sh $(RESULTS),$(sort $(UNIT_BIN)))
 	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress tests/cli/run.sh $(RESULTS),$(CLI_TESTS))
 	@-$(MAKE) --no-print-directory -j$(JOBS) fuzz-test
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
-	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(E2E_TESTS))
+	@-$(call each,$(RUN_E2E),$(E2E_BOARDS),1) & $(call each,$(RUN_E2E),$(filter-out $(E2E_BOARDS),$(E2E_TESTS))); wait
 	@tests/summary.sh $(RESULTS)
 
 test-long: test ## the tests, then the longer simulations and end-to-end runs
 	@: > $(RESULTS)
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
-	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(wildcard tests/e2e/long/*.sh))
+	@-$(call each,$(RUN_E2E),$(wildcard tests/e2e/long/*.sh))
 	@tests/summary.sh $(RESULTS)
 
 .PHONY: $(BUILD)/unit-built fuzz-built
@@ -349,7 +350,7 @@ test-cli: $(BUILD)/bitpress ## command-line tests (T=NAME: only tests/cli/NAME*.
 
 test-e2e: $(BUILD)/bitpress runtime $(TOOLS) ## end-to-end tests (T=NAME: only tests/e2e/NAME*.sh)
 	@: > $(RESULTS)
-	@-$(call each,env BITPRESS=$(abspath $(BUILD))/bitpress BOARD=$(BOARD) tests/run_e2e.sh $(RESULTS),$(filter tests/e2e/$(T)%,$(E2E_TESTS)))
+	@-$(call each,$(RUN_E2E),$(filter tests/e2e/$(T)%,$(E2E_TESTS)))
 	@tests/summary.sh $(RESULTS)
 
 check: ## room levels, rules of the HLS C, shell syntax
@@ -400,6 +401,9 @@ sim: gen ## RTL benches and whole networks in Verilator (FILTER=, SEED=, N=; JUN
 	@mkdir -p $(BUILD) && : > $(RESULTS)
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
 	@tests/summary.sh $(RESULTS)
+
+try-sim-lib: gen # beside other things, which do not end with it
+	@-$(MAKE) --no-print-directory sim-lib
 
 sim-lib: gen ## the simulated accelerator that the verilator backend loads
 	@$(MAKE) --no-print-directory -C sim lib BOARD=$(BOARD) BUILD=$(abspath $(BUILD))

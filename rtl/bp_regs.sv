@@ -87,7 +87,7 @@ module bp_regs #(
   logic [31:0] limit_q;
   logic        mode_q, gie_q;
   logic [1:0]  ier_q, isr_q;
-  logic        done_q, ready_q;
+  logic        done_q, ready_q, over_q;
 
   for (genvar i = 0; i < 16; i++) begin : gen_win
     localparam int unsigned Pair = (i / 2) % 2;          // address or size
@@ -153,6 +153,7 @@ module bp_regs #(
     if (!rst_ni) begin
       done_q  <= 1'b0;
       ready_q <= 1'b0;
+      over_q  <= 1'b0;
       isr_q   <= '0;
       ier_q   <= '0;
       gie_q   <= 1'b0;
@@ -166,7 +167,8 @@ module bp_regs #(
         done_q  <= 1'b0;
         ready_q <= 1'b0;
       end
-      if (done_i) isr_q <= isr_q | ier_q;
+      over_q <= done_i;
+      if (over_q) isr_q <= isr_q | ier_q;      // what ends a start is known late in its cycle
       else if (write && awaddr_i == bp_shell_pkg::RegIsr && wstrb_i[0])
         isr_q <= isr_q ^ wdata_i[1:0];   // toggled by ones
       if (write && awaddr_i == bp_shell_pkg::RegGie && wstrb_i[0]) gie_q <= wdata_i[0];
