@@ -276,7 +276,7 @@ extern "C" int bpsim_load(struct bpsim *sim, const uint64_t *program, size_t pro
     poke_window(sim, REG_PROGRAM, REG_PROGRAM_SIZE, program_base, program_words * 8);
     poke_window(sim, REG_WEIGHT, REG_WEIGHT_SIZE, weight_base, weight_words64 * 8);
     sim->io_base = end;
-    sim->output_window = program_words >= PROGRAM_HEADER_WORDS ? program_output_window(program) : 0;
+    sim->output_window = program_words >= PROGRAM_HEADER_WORDS ? program_output_window(program, 1) : 0;
     return start(sim, 1, cycles);
 }
 

@@ -161,7 +161,7 @@ static int build_program(struct accel_program *p, struct build *b)
         rc = accel_image(b, p);
     p->n_part = b->n_head - 1 + b->n_step;
     p->stream_words = b->stream.n;
-    p->scratch_bytes = !rc && b->tiles ? program_output_window(p->image) - PROGRAM_PAGE : 0;
+    p->scratch_bytes = !rc && b->tiles ? program_output_window(p->image, 1) - PROGRAM_PAGE : 0;
     return rc ? rc : describe_all(p, b);
 }
 

@@ -41,10 +41,20 @@ enum program_kind {
 #define PROGRAM_PAGE 4096u
 static inline uint32_t program_output_bytes(const uint64_t *image) { return (uint32_t)(image[4] >> 32) & 0xffffu; }
 static inline uint32_t program_scratch_pages(const uint64_t *image) { return (uint32_t)(image[4] >> 48); }
-static inline uint64_t program_output_window(const uint64_t *image)
+
+/* Images of one start lie in the INPUT window one after another, each at a multiple of 8 bytes, their results in the OUTPUT window
+ * likewise; with scratch all results share its first page. */
+static inline uint64_t program_image_stride(const uint64_t *image) { return ((uint64_t)(uint32_t)image[4] + 7) & ~UINT64_C(7); }
+static inline uint64_t program_result_stride(const uint64_t *image) { return ((uint64_t)program_output_bytes(image) + 7) & ~UINT64_C(7); }
+static inline uint64_t program_output_window(const uint64_t *image, uint32_t images)
 {
     uint64_t pages = program_scratch_pages(image);
-    return pages ? (1 + pages) * PROGRAM_PAGE : program_output_bytes(image);
+    return pages ? (1 + pages) * PROGRAM_PAGE : (images - 1) * program_result_stride(image) + program_output_bytes(image);
+}
+/* Images that a start can take. */
+static inline uint32_t program_most_images(const uint64_t *image)
+{
+    return program_scratch_pages(image) ? (uint32_t)(PROGRAM_PAGE / program_result_stride(image)) : UINT32_MAX;
 }
 
 /* Error codes: register STATUS, accel_decode_check */
@@ -83,6 +93,7 @@ enum program_error {
 #define REG_OUTPUT 0x60
 #define REG_OUTPUT_SIZE 0x6c
 #define REG_LIMIT 0x78                 /* 32-bit cycle limit of a start, 0 = none */
+#define REG_IMAGES 0x7c                /* images of a run, one after another; 0 as 1 */
 #define REG_ABORT 0x80                 /* write 1 */
 #define REG_STATUS 0x84                /* enum program_error of the last start */
 #define REG_ERROR_LAYER 0x88           /* layer it happened in */

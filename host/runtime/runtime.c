@@ -250,7 +250,7 @@ static int load(bitpress *b, struct pack *p, const char *name)
     const struct fixed_edge *image = &p->net->edge[0];
     b->input_bytes = (uint64_t)image->h * (uint64_t)image->w * (uint64_t)image->c;
     b->output_bytes = 4 * (uint64_t)p->net->classes;
-    b->output_window = BASE_MAX(program_output_window(p->program), b->output_bytes);
+    b->output_window = BASE_MAX(program_output_window(p->program, 1), b->output_bytes);
     rc = b->name ? load_device(b) : BITPRESS_MEMORY;
     if (rc)
         unload(b);

@@ -33,7 +33,7 @@ static int hls_open(void **device, const void *ctx, const struct score_job *job)
     struct device *d = BASE_NEW(struct device);
     if (!d)
         return BASE_NOMEM;
-    d->window = program_output_window(p->image);
+    d->window = program_output_window(p->image, 1);
     if (!(d->input = base_alloc((p->input_bytes + 7) / 8 * 8)) || !(d->output = base_alloc((size_t)d->window))) {
         hls_close(d);
         return BASE_NOMEM;

@@ -61,7 +61,7 @@ static bool compile_job(struct job *j)
     }
     j->e = BASE_NEW(struct hls_engine);
     j->input = base_alloc((j->p->input_bytes + 7) / 8 * 8);
-    j->window = program_output_window(j->p->image);
+    j->window = program_output_window(j->p->image, 1);
     j->want = base_alloc(j->p->output_bytes);
     j->got = base_alloc((j->window + 3) / 4 * 4);
     return true;
@@ -238,7 +238,7 @@ static uint32_t expected(const struct job *j, const uint64_t *image, size_t word
         return (uint32_t)code;
     if (image[3] >> 32 > (uint64_t)j->p->weight_words)
         return PROGRAM_ERR_SIZE;
-    if ((image[4] & 0xffffffffu) > j->p->input_bytes || program_output_window(image) > j->window)
+    if ((image[4] & 0xffffffffu) > j->p->input_bytes || program_output_window(image, 1) > j->window)
         return PROGRAM_ERR_IO;
     return (uint32_t)code;
 }
