@@ -2,6 +2,7 @@
 // and abort, and ends every start with done and a status, in order:
 //   Idle -> Check -> Load | Run -> Idle             without an error
 //                       \-> Stop -> Idle            with one: everything is halted first
+// In Run the engine runs once for each image of the start.
 // Cycles are counted from the cycle of the accepted start to the first one with done set.
 module bp_ctrl (
   input  logic        clk_i,
@@ -11,6 +12,7 @@ module bp_ctrl (
   input  logic        mode_load_i,
   input  logic        abort_i,
   input  logic [31:0] limit_i,
+  input  logic [31:0] images_i,        // 0 as 1
   input  logic [63:0] input_addr_i,
   input  logic [63:0] input_size_i,
   input  logic [63:0] output_addr_i,
@@ -30,7 +32,12 @@ module bp_ctrl (
   input  logic [31:0] input_bytes_i,
   input  logic [15:0] output_bytes_i,
   input  logic [15:0] pages_i,         // of the scratch, behind the page of the result
-  output logic        run_start_o,     // engine, image read and logit collection begin
+  output logic        run_start_o,     // an image's run: engine and logit collection begin, the image's read unless it is ahead
+  input  logic        ahead_start_i,   // the next image's read begins
+  input  logic        ahead_i,         // it has begun
+  output logic [63:0] image_addr_o,    // of the next image to read
+  output logic        another_o,       // there is one
+  output logic [63:0] result_addr_o,   // of the image whose run begins
   output logic        stop_o,          // level: halt and drop everything
   input  logic        core_done_i,
   input  logic [7:0]  core_error_i,
@@ -43,6 +50,7 @@ module bp_ctrl (
 
   input  logic        read_busy_i,
   input  logic        read_error_i,
+  input  logic        out_free_i,      // another run's logits can be collected
   input  logic        out_got_last_i,
   input  logic        out_busy_i,
   input  logic        out_done_i,
@@ -56,7 +64,7 @@ module bp_ctrl (
   logic [63:0] cycles_q;
   logic [7:0]  status_q, fault, refusal;
   logic [15:0] layer_q;
-  logic        loaded_q, core_busy_q, core_over_q, out_over_q, mode_q;
+  logic        loaded_q, core_busy_q, core_over_q, mode_q, first_start;
   logic        bad_window_q, over_limit_q, failed;
   logic        core_failed_q, left_q, short_q;   // the engine ended: with an error; without the whole stream; without image or result
   logic [7:0]  core_error_q;
@@ -76,6 +84,57 @@ module bp_ctrl (
                     input_wraps || output_wraps;
   end
 
+  // ---- the images of a run, the first of which was checked with its window ----
+  logic [31:0] images, unread_q, unrun_q;  // whose read, whose run has not begun
+  logic [63:0] image_addr_q, image_left_q, image_left, result_addr_q, result_left_q, result_left;
+  logic [32:0] image_stride;
+  logic [16:0] result_stride;
+  logic [1:0]  owed_q;                 // results that are not written
+  logic        image_short, result_short, image_fits_q, result_fits_q, more_q, again_q, no_room_q;
+  assign images = (images_i == '0) ? 32'd1 : images_i;
+  assign image_stride  = (33'(input_bytes_i) + 33'd7) & ~33'd7;
+  assign result_stride = (17'(output_bytes_i) + 17'd7) & ~17'd7;
+  assign {image_short, image_left}   = {1'b0, image_left_q} - 65'(image_stride);
+  assign {result_short, result_left} = {1'b0, result_left_q} - 65'(result_stride);
+  always_ff @(posedge clk_i) begin
+    if (state_q == StIdle) begin
+      image_addr_q  <= input_addr_i;
+      image_left_q  <= input_size_i;
+      result_addr_q <= output_addr_i;
+      result_left_q <= (pages_i == '0) ? output_size_i : 64'd1 << bp_shell_pkg::LgPage;
+      unread_q      <= images;
+      unrun_q       <= images;
+    end else begin
+      if ((run_start_o && !ahead_i) || ahead_start_i) begin
+        image_addr_q <= image_addr_q + 64'(image_stride);
+        image_left_q <= image_short ? '0 : image_left;
+        unread_q     <= unread_q - 32'd1;
+      end
+      if (run_start_o) begin
+        result_addr_q <= result_addr_q + 64'(result_stride);
+        result_left_q <= result_short ? '0 : result_left;
+        unrun_q       <= unrun_q - 32'd1;
+      end
+    end
+    image_fits_q  <= state_q == StRun && unread_q != '0 && image_left_q >= 64'(input_bytes_i);
+    result_fits_q <= result_left_q >= 64'(output_bytes_i);
+    more_q        <= unrun_q != '0;
+  end
+
+  // The next image's run: two cycles after the engine's end, or when its result has a place.
+  logic ran, room;
+  assign ran  = state_q == StRun && core_over_q && more_q && !again_q;
+  assign room = (ahead_i || image_fits_q) && result_fits_q;
+  always_ff @(posedge clk_i) begin
+    again_q   <= rst_ni && ran && room && out_free_i && !failed;
+    no_room_q <= ran && !room;
+    if (!rst_ni || state_q == StIdle) owed_q <= '0;
+    else if (run_start_o != out_done_i) owed_q <= run_start_o ? owed_q + 2'd1 : owed_q - 2'd1;
+  end
+  assign image_addr_o  = image_addr_q;
+  assign another_o     = image_fits_q;
+  assign result_addr_o = result_addr_q;
+
   // The engine's end, errors of the bus and an abort are judged a cycle later. Nothing else can end a start in between: the
   // last response tells an error or the end, and what was read is looked at later.
   always_ff @(posedge clk_i) begin
@@ -85,7 +144,7 @@ module bp_ctrl (
     core_failed_q <= core_done_i && core_error_i != bp_shell_pkg::ErrNone;
     core_error_q  <= core_error_i;
     left_q        <= core_done_i && stream_left_i;
-    short_q       <= core_done_i && !(out_got_last_i && image_over_i);
+    short_q       <= core_done_i && !(out_got_last_i && (image_over_i || ahead_i));
   end
 
   // What keeps a start from starting; it depends on registers alone, as do the pulses that start units.
@@ -95,7 +154,8 @@ module bp_ctrl (
     else if (!mode_q && bad_window_q) refusal = bp_shell_pkg::ErrIo;
   end
   assign load_start_o = state_q == StCheck && mode_q;
-  assign run_start_o  = state_q == StCheck && !mode_q && loaded_q && !bad_window_q;
+  assign first_start  = state_q == StCheck && !mode_q && loaded_q && !bad_window_q;
+  assign run_start_o  = first_start || again_q;
 
   // The first thing that went wrong in this cycle.
   always_comb begin
@@ -107,7 +167,7 @@ module bp_ctrl (
         else if (state_q == StLoad && load_done_i) fault = load_error_i;
         else if (state_q == StRun && core_failed_q) fault = core_error_q;
         else if (state_q == StRun && (stream_error_i || left_q)) fault = bp_shell_pkg::ErrStream;
-        else if (state_q == StRun && (out_count_error_i || short_q)) fault = bp_shell_pkg::ErrIo;
+        else if (state_q == StRun && (out_count_error_i || short_q || no_room_q)) fault = bp_shell_pkg::ErrIo;
         else if (abort_q) fault = bp_shell_pkg::ErrAbort;
         else if (over_limit_q) fault = bp_shell_pkg::ErrLimit;
       end
@@ -116,7 +176,7 @@ module bp_ctrl (
   end
   // There is one, without saying which.
   assign failed = (state_q == StLoad && load_done_i && load_error_i != bp_shell_pkg::ErrNone) ||
-                  (state_q == StRun && (core_failed_q || stream_error_i || left_q || out_count_error_i || short_q)) ||
+                  (state_q == StRun && (core_failed_q || stream_error_i || left_q || out_count_error_i || short_q || no_room_q)) ||
                   ((state_q == StLoad || state_q == StRun) && (bus_error_q || abort_q || over_limit_q));
 
   always_comb begin
@@ -124,7 +184,7 @@ module bp_ctrl (
     done_o = 1'b0;
     unique case (state_q)
       StIdle: if (start_i) state_d = StCheck;
-      StCheck: state_d = load_start_o ? StLoad : run_start_o ? StRun : StStop;
+      StCheck: state_d = load_start_o ? StLoad : first_start ? StRun : StStop;
       StLoad: begin
         if (failed) begin
           state_d = StStop;
@@ -136,7 +196,7 @@ module bp_ctrl (
       StRun: begin
         if (failed) begin
           state_d = StStop;
-        end else if (core_over_q && (out_over_q || out_done_i)) begin
+        end else if (core_over_q && !more_q && (owed_q == '0 || (owed_q == 2'd1 && out_done_i))) begin
           state_d = StIdle;
           done_o = 1'b1;
         end
@@ -162,7 +222,6 @@ module bp_ctrl (
       loaded_q    <= 1'b0;
       core_busy_q <= 1'b0;
       core_over_q <= 1'b0;
-      out_over_q  <= 1'b0;
       mode_q      <= 1'b0;
       cycles_q    <= '0;
     end else begin
@@ -186,13 +245,8 @@ module bp_ctrl (
       if (state_q == StLoad && done_o) loaded_q <= 1'b1;
       if (run_start_o) core_busy_q <= 1'b1;
       else if (core_done_i) core_busy_q <= 1'b0;
-      if (run_start_o) begin
-        core_over_q <= 1'b0;
-        out_over_q  <= 1'b0;
-      end else begin
-        if (core_done_i) core_over_q <= 1'b1;
-        if (out_done_i) out_over_q <= 1'b1;
-      end
+      if (run_start_o) core_over_q <= 1'b0;
+      else if (core_done_i) core_over_q <= 1'b1;
     end
   end
 

@@ -4,6 +4,8 @@
 // end) the block is copied, and its 8 / P plane words are written with their halos, one a cycle,
 // while the next block's pixels come in.
 // Plane word j: slot b * CS + c holds bit j * P + b of channel c, CS = 16 / P.
+// The next image of a start may be unpacked ahead, as the last INPUT record said, while layers compute; its own INPUT layer
+// then only waits for that.
 module bp_input #(
   parameter int unsigned N        = 8,
   parameter int unsigned CG       = 16,
@@ -15,6 +17,9 @@ module bp_input #(
   input  logic            clear_i,       // a run begins: forget buffered bytes
   input  logic            enable_i,      // the byte stream is the image
   input  logic [31:0]     bytes_i,       // of the image, from the program's header
+
+  input  logic            again_i,       // the bytes of the next image follow: unpack it ahead
+  input  logic            hold_i,        // ahead: the engine writes, so nothing else is
 
   input  logic            start_i,       // the INPUT layer begins; its record is there a cycle before
   input  logic [255:0]    layer_i,
@@ -46,6 +51,8 @@ module bp_input #(
   end
 
   typedef enum logic [1:0] {StIdle, StFill, StDone} state_e;
+  logic ahead_q;                     // the image's layer has not begun: being unpacked, or (StIdle) unpacked
+  logic begin_image, record, written;
   logic part_q;                      // another INPUT layer goes on with the image
   state_e state_q, state_d;
 
@@ -54,7 +61,7 @@ module bp_input #(
   logic [4:0]  chan_q;               // 1..16
   logic [3:0]  p_q;                  // planes a word: 1, 2, 4, 8
   logic [15:0] row_stride_q, px_stride_q;
-  logic [15:0] row_addr_q, blk_addr_q;
+  logic [15:0] base_q, row_addr_q, blk_addr_q;
   logic [7:0]  error_q, error_d;
   logic        bad_op;
 
@@ -80,7 +87,7 @@ module bp_input #(
   logic              copy, filled_q; // filled: the layer's last pixels are in px_q or further
 
   bp_count #(.Width(3)) u_word (     // the 8 / P words of a block
-    .clk_i, .start_i(copy), .step_i(write_q), .less_one_i({p_q[0], |p_q[1:0], |p_q[2:0]}), .last_o(word_last));
+    .clk_i, .start_i(copy), .step_i(written), .less_one_i({p_q[0], |p_q[1:0], |p_q[2:0]}), .last_o(word_last));
 
   // A step's pixels and bytes are known a cycle ahead: they are those of the place after this step. All steps of a row
   // but the last have `lanes` pixels.
@@ -114,7 +121,9 @@ module bp_input #(
     end
   end
 
-  assign copy = full_q && (!write_q || word_last);
+  // Ahead, a block is copied when the one before has been written: what the engine does is not in the way of the bytes.
+  assign written = write_q && !hold_i;
+  assign copy = full_q && (!write_q || (word_last && !ahead_q));
   assign take = state_q == StFill && !filled_q && (!full_q || copy) && have_q >= {1'b0, want_q};
   assign pixel_done = take && (chan_q <= 5'd8 || upper_q);
   assign x_after = x_q + 10'(pixels_q);
@@ -129,19 +138,19 @@ module bp_input #(
   // Bytes of the image that are not here: taking does not change their number. Fewer than the layer wants is seen a cycle
   // late: what has been taken by then does not matter.
   always_ff @(posedge clk_i) begin
-    if (clear_i) more_q <= bytes_i != '0;
+    if (begin_image) more_q <= bytes_i != '0;
     else if (push) more_q <= left_q > 32'(have_q) + 32'd8;
     short_q <= state_q == StFill && !filled_q && left_q < 32'(want_q);
   end
 
   // What follows the image on the port is not its own.
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || clear_i) over_q <= 1'b0;
-    else if (state_q == StDone && !part_q) over_q <= 1'b1;
+    if (!rst_ni || begin_image) over_q <= 1'b0;
+    else if ((state_q == StDone || (state_q == StFill && state_d == StIdle)) && !part_q) over_q <= 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || clear_i) begin
+    if (!rst_ni || begin_image) begin
       have_q <= '0;
     end else begin
       have_q <= push ? have_after + 5'd8 : have_after;
@@ -170,12 +179,23 @@ module bp_input #(
                   layer_i[47:32] == '0 || layer_i[47:42] != '0 ||
                   layer_i[63:48] == '0 || layer_i[63:58] != '0;
 
+  assign begin_image = clear_i | again_i;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i || start_i) ahead_q <= 1'b0;
+    else if (again_i) ahead_q <= 1'b1;
+  end
+
   always_comb begin
     state_d = state_q;
     error_d = error_q;
     unique case (state_q)
       StIdle: begin
-        if (start_i) begin
+        if (again_i) begin
+          state_d = StFill;
+          error_d = bp_shell_pkg::ErrNone;
+        end else if (start_i && ahead_q) begin
+          state_d = StDone;
+        end else if (start_i) begin
           state_d = bad_op ? StDone : StFill;
           error_d = bad_op ? bp_shell_pkg::ErrOp : bp_shell_pkg::ErrNone;
         end
@@ -187,10 +207,11 @@ module bp_input #(
         end else if (write_q && addr_o[15:Aw] != '0) begin
           error_d = bp_shell_pkg::ErrAct;
           state_d = StDone;
-        end else if (write_q && word_last && filled_q && !full_q) begin
+        end else if (written && word_last && filled_q && !full_q) begin
           state_d = StDone;
           if ((left_q != '0) != part_q) error_d = bp_shell_pkg::ErrIo;
         end
+        if (state_d == StDone && ahead_q && !start_i) state_d = StIdle;
       end
       StDone: state_d = StIdle;
       default: state_d = StIdle;
@@ -212,22 +233,27 @@ module bp_input #(
   logic [1:0] px_bank_q, wr_bank_q;
 
   always_ff @(posedge clk_i) begin
-    if (clear_i) left_q <= bytes_i;
+    if (begin_image) left_q <= bytes_i;
     else if (take) left_q <= left_q - 32'(want_q);
   end
 
+  // The record stays: an image that is unpacked ahead has the same.
+  assign record = layer_i[7:0] == bp_pkg::OpInput;
   always_ff @(posedge clk_i) begin
-    if (state_q == StIdle) begin
+    if (state_q == StIdle && record) begin
       rows_q       <= layer_i[41:32];
       cols_q       <= layer_i[57:48];
       chan_q       <= chan;
       lanes_q      <= (chan == 5'd1) ? 4'd8 : (chan == 5'd2) ? 4'd4 : (chan <= 5'd4) ? 4'd2 : 4'd1;
       p_q          <= layer_i[83:80];
-      row_addr_q   <= map_i[15:0];
-      blk_addr_q   <= map_i[15:0];
+      base_q       <= map_i[15:0];
       row_stride_q <= map_i[31:16];
       px_stride_q  <= map_i[47:32];
       part_q       <= layer_i[8 + bp_pkg::LyPart];
+    end
+    if (state_q == StIdle) begin
+      row_addr_q   <= record ? map_i[15:0] : base_q;
+      blk_addr_q   <= record ? map_i[15:0] : base_q;
       y_q          <= '0;
       x_q          <= '0;
       upper_q      <= 1'b0;
@@ -255,10 +281,10 @@ module bp_input #(
         wr_last_q  <= px_last_q;
         wr_bank_q  <= px_bank_q;
       end
-      write_q <= copy || (write_q && !word_last);
+      write_q <= copy || (write_q && !(written && word_last));
       if (copy) word_q <= '0;
-      else if (write_q) word_q <= word_q + 4'd1;
-      if (write_q) begin
+      else if (written) word_q <= word_q + 4'd1;
+      if (written) begin
         if (word_last) begin
           if (!wr_last_q) begin
             blk_addr_q <= blk_addr_q + px_stride_q;
@@ -338,7 +364,9 @@ module bp_input #(
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       a_have:  assert (have_q <= 5'd16);
-      a_start: assert (!start_i || state_q == StIdle);
+      a_start: assert (!start_i || state_q == StIdle || ahead_q);
+      a_again: assert (!again_i || state_q == StIdle);
+      a_hold:  assert (!hold_i || !write_q || ahead_q);
       a_write: assert (!left_we_o || we_o);
     end
   end

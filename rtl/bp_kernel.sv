@@ -67,7 +67,7 @@ module bp_kernel (
   logic load_start, load_done, run_start;
   logic [7:0]  load_error, status;
   logic [15:0] error_layer;
-  logic [31:0] limit;
+  logic [31:0] limit, images;
   logic [63:0] cycles;
   logic [63:0] program_addr, program_size, weight_addr, weight_size;
   logic [63:0] input_addr, input_size, output_addr, output_size;
@@ -101,7 +101,8 @@ module bp_kernel (
   logic        spill_start, spill_valid, spill_hold, spill_busy, spill_port, spill_done, spill_fault;
   logic [7:0]  spill_error;
   logic [N*CG-1:0] spill_data;
-  logic         input_start, input_done;
+  logic         input_start, input_done, ahead_start, ahead, another, image_start, out_free;
+  logic [63:0]  image_addr, result_addr;
   logic [255:0] input_layer;
   logic [127:0] input_map;
   logic [7:0]   input_error;
@@ -180,6 +181,7 @@ module bp_kernel (
     .mode_load_o   (mode_load),
     .abort_o       (abort),
     .limit_o       (limit),
+    .images_o      (images),
     .program_addr_o(program_addr),
     .program_size_o(program_size),
     .weight_addr_o (weight_addr),
@@ -211,6 +213,7 @@ module bp_kernel (
     .mode_load_i       (mode_load),
     .abort_i           (abort),
     .limit_i           (limit),
+    .images_i          (images),
     .input_addr_i      (input_addr),
     .input_size_i      (input_size),
     .output_addr_i     (output_addr),
@@ -229,6 +232,11 @@ module bp_kernel (
     .output_bytes_i    (output_bytes),
     .pages_i           (pages),
     .run_start_o       (run_start),
+    .ahead_start_i     (ahead_start),
+    .ahead_i           (ahead),
+    .image_addr_o      (image_addr),
+    .another_o         (another),
+    .result_addr_o     (result_addr),
     .stop_o            (stop),
     .core_done_i       (core_done),
     .core_error_i      (core_error),
@@ -236,9 +244,10 @@ module bp_kernel (
     .core_layer_i      (core_layer),
     .stream_error_i    (stream_error),
     .image_over_i      (image_over),
-    .stream_left_i     (streaming | rd_busy | beat_valid),
+    .stream_left_i     (streaming | ((rd_busy | beat_valid) & ~ahead)),
     .read_busy_i       (rd_busy),
     .read_error_i      (rd_error),
+    .out_free_i        (out_free),
     .out_got_last_i    (out_got_last),
     .out_busy_i        (out_busy | spill_busy),
     .out_done_i        (out_done),
@@ -248,9 +257,10 @@ module bp_kernel (
 
   // The read port belongs to the loader while it loads, else to the image and, behind it, the stream and what it brings
   // from the scratch.
-  assign rd_start   = load_rd_start | fill_rd_start | run_start;
-  assign rd_addr    = run_start ? input_addr : fill_busy ? fill_rd_addr : load_rd_addr;
-  assign rd_beats   = run_start ? 32'((33'(input_bytes) + 33'd7) >> 3) : fill_busy ? fill_rd_beats : load_rd_beats;
+  assign image_start = (run_start & ~ahead) | ahead_start;
+  assign rd_start   = load_rd_start | fill_rd_start | image_start;
+  assign rd_addr    = image_start ? image_addr : fill_busy ? fill_rd_addr : load_rd_addr;
+  assign rd_beats   = image_start ? 32'((33'(input_bytes) + 33'd7) >> 3) : fill_busy ? fill_rd_beats : load_rd_beats;
   assign beat_ready = (loading || !beat_mine) ? load_beat_ready | fill_beat_ready : input_beat_ready;
   assign scratch_addr  = output_addr + (64'd1 << bp_shell_pkg::LgPage);
   assign scratch_words = {4'd0, pages, {bp_shell_pkg::LgPage{1'b0}}} >> $clog2(N * CG / 8);
@@ -400,7 +410,9 @@ module bp_kernel (
   ) u_input (
     .clk_i       (ap_clk),
     .rst_ni      (ap_rst_n),
-    .clear_i     (run_start | stop),
+    .clear_i     ((run_start & ~ahead) | stop),
+    .again_i     (ahead_start),
+    .hold_i      (write_busy),
     .enable_i    (running),
     .bytes_i     (input_bytes),
     .start_i     (input_start),
@@ -421,6 +433,21 @@ module bp_kernel (
     .right_we_o  (input_right_we),
     .right_addr_o(input_right_addr),
     .data_o      (input_data)
+  );
+
+  bp_ahead u_ahead (
+    .clk_i        (ap_clk),
+    .rst_ni       (ap_rst_n),
+    .run_i        (run_start),
+    .stop_i       (stop),
+    .input_start_i(input_start),
+    .free_i       (input_layer[143:128]),
+    .input_done_i (input_done),
+    .ended_i      (ended),
+    .another_i    (another),
+    .read_i       (streaming | rd_busy | beat_valid),
+    .go_o         (ahead_start),
+    .ahead_o      (ahead)
   );
 
   bp_core u_core (
@@ -554,8 +581,9 @@ module bp_kernel (
     .rst_ni       (ap_rst_n),
     .start_i      (run_start),
     .stop_i       (stop),
-    .addr_i       (output_addr),
+    .addr_i       (result_addr),
     .bytes_i      (output_bytes),
+    .free_o       (out_free),
     .got_last_o   (out_got_last),
     .busy_o       (out_busy),
     .done_o       (out_done),

@@ -1,5 +1,6 @@
-// Logit writer: collects the run's logits (two int32 a beat) and writes them when the last one is
-// there, so a burst never starves and the time does not depend on how they trickled in.
+// Logit writer: collects a run's logits (two int32 a beat) and writes them when the last one is
+// there, so a burst never starves and the time does not depend on how they trickled in. While they are written, those of
+// the next image are collected: in the other half of the buffer, if they fit it.
 // A count other than the program's is an error (`count_error_o`, with the last beat or overflow).
 module bp_output #(
   parameter int unsigned BurstBeats = 16,
@@ -8,13 +9,14 @@ module bp_output #(
   input  logic        clk_i,
   input  logic        rst_ni,
 
-  input  logic        start_i,        // a run begins: forget everything
+  input  logic        start_i,        // an image's run begins
   input  logic        stop_i,         // the run failed: take and drop
-  input  logic [63:0] addr_i,
+  input  logic [63:0] addr_i,         // with start_i
   input  logic [15:0] bytes_i,        // of the result
   output logic        got_last_o,     // the last beat is there, from the cycle after it
+  output logic        free_o,         // another image's run may begin
   output logic        busy_o,
-  output logic        done_o,         // pulse, with the last write response
+  output logic        done_o,         // pulse, with the last write response of an image
   output logic        error_o,        // pulse, SLVERR or DECERR
   output logic        count_error_o,  // pulse
 
@@ -41,9 +43,11 @@ module bp_output #(
 
   logic [63:0] mem [Depth];
   logic [63:0] rdata_q;
+  logic [63:0] addr_q;
   logic [PtrW:0] wptr_q;
   logic [PtrW-1:0] rptr_q, rptr_d;
-  logic last_q, launch_q, at_end_q, beyond_q, error_q;
+  logic last_q, waits_q, at_end_q, beyond_q, error_q, launch;
+  logic half_q, small_q;              // the half that collects; a result fits one
   logic [13:0] beats;
   logic take, sent, last_ok, last_bad;
 
@@ -51,10 +55,12 @@ module bp_output #(
   assign take = logit_valid_i & logit_ready_o & ~stop_i;
   assign last_ok = take & logit_last_i & at_end_q;
   assign last_bad = take & (logit_last_i ? !at_end_q : beyond_q);
-  assign rptr_d = start_i ? '0 : rptr_q + PtrW'(sent);
+  assign launch = waits_q & ~busy_o & ~stop_i;
+  // Until a result is launched its first beat is read again and again.
+  assign rptr_d = !busy_o ? {half_q, {(PtrW-1){1'b0}}} : rptr_q + PtrW'(sent);
 
   always_ff @(posedge clk_i) begin
-    if (take && !last_q && !wptr_q[PtrW]) mem[wptr_q[PtrW-1:0]] <= logit_data_i;
+    if (take && !last_q && !wptr_q[PtrW]) mem[wptr_q[PtrW-1:0] ^ {half_q, {(PtrW-1){1'b0}}}] <= logit_data_i;
     rdata_q <= mem[rptr_d];
   end
 
@@ -62,12 +68,19 @@ module bp_output #(
     if (!rst_ni || start_i) begin
       wptr_q   <= '0;
       last_q   <= 1'b0;
-      launch_q <= 1'b0;
+      waits_q  <= 1'b0;
     end else begin
       if (step) wptr_q <= wptr_q + 1'b1;
       if (last_ok) last_q <= 1'b1;
-      launch_q <= last_ok & !last_q;
+      waits_q <= (last_ok & !last_q) | (waits_q & ~launch);
     end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) half_q <= 1'b0;
+    else if (start_i) half_q <= small_q & ~half_q;
+    if (start_i) addr_q <= addr_i;
+    small_q <= beats <= 14'(Depth / 2);
   end
 
   // Is the next beat the last, or beyond? A wrong number is told a cycle later.
@@ -92,8 +105,8 @@ module bp_output #(
   ) u_write (
     .clk_i,
     .rst_ni,
-    .start_i(launch_q & ~stop_i),
-    .addr_i,
+    .start_i(launch),
+    .addr_i (addr_q),
     .bytes_i,
     .busy_o,
     .done_o,
@@ -115,6 +128,7 @@ module bp_output #(
   );
 
   assign logit_ready_o = 1'b1;
+  assign free_o = !waits_q && (small_q || !busy_o);
   assign got_last_o = last_q;
   assign count_error_o = error_q;
 

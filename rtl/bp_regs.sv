@@ -37,6 +37,7 @@ module bp_regs #(
   output logic         mode_load_o,
   output logic         abort_o,         // pulse
   output logic [31:0]  limit_o,
+  output logic [31:0]  images_o,
   output logic [63:0]  program_addr_o,
   output logic [63:0]  program_size_o,
   output logic [63:0]  weight_addr_o,
@@ -84,7 +85,7 @@ module bp_regs #(
 
   // Windows and limit stay as they are while a start is running.
   logic [31:0] win_q [16];
-  logic [31:0] limit_q;
+  logic [31:0] limit_q, images_q;
   logic        mode_q, gie_q;
   logic [1:0]  ier_q, isr_q;
   logic        done_q, ready_q, over_q;
@@ -115,6 +116,7 @@ module bp_regs #(
   assign output_size_o  = {win_q[15], win_q[14]};
   assign mode_load_o    = mode_q;
   assign limit_o        = limit_q;
+  assign images_o       = images_q;
 
   // ---- reads ----
   logic        read, rd_ctrl, rd_wait_q;
@@ -159,6 +161,7 @@ module bp_regs #(
       gie_q   <= 1'b0;
       mode_q  <= 1'b0;
       limit_q <= '0;
+      images_q <= '0;
     end else begin
       if (done_i) begin
         done_q  <= 1'b1;
@@ -177,6 +180,8 @@ module bp_regs #(
         mode_q <= wdata_i[0];
       if (write && awaddr_i == bp_shell_pkg::RegLimit && !busy_i)
         limit_q <= (limit_q & ~mask) | (wdata_i & mask);
+      if (write && awaddr_i == bp_shell_pkg::RegImages && !busy_i)
+        images_q <= (images_q & ~mask) | (wdata_i & mask);
     end
   end
   assign interrupt_o = gie_q & (isr_q != '0);
@@ -217,6 +222,7 @@ module bp_regs #(
       bp_shell_pkg::RegOutputSize:       rdata_d = win_q[14];
       bp_shell_pkg::RegOutputSize + 12'd4: rdata_d = win_q[15];
       bp_shell_pkg::RegLimit:            rdata_d = limit_q;
+      bp_shell_pkg::RegImages:           rdata_d = images_q;
       bp_shell_pkg::RegStatus:           rdata_d = {24'd0, status_i};
       bp_shell_pkg::RegErrorLayer:       rdata_d = {16'd0, error_layer_i};
       bp_shell_pkg::RegIdMagic:          rdata_d = bp_shell_pkg::IdMagic;

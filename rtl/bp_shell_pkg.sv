@@ -18,6 +18,7 @@ package bp_shell_pkg;
   localparam logic [11:0] RegOutput      = 12'h060;
   localparam logic [11:0] RegOutputSize  = 12'h06c;
   localparam logic [11:0] RegLimit       = 12'h078;
+  localparam logic [11:0] RegImages      = 12'h07c;
   localparam logic [11:0] RegAbort       = 12'h080;
   localparam logic [11:0] RegStatus      = 12'h084;
   localparam logic [11:0] RegErrorLayer  = 12'h088;
@@ -39,7 +40,7 @@ package bp_shell_pkg;
   localparam logic [31:0] IdMagic      = 32'h5352_5042;
   localparam logic [31:0] ProgramMagic = 32'h4752_5042;
   localparam logic [15:0] ProgramMajor = 16'd1;
-  localparam logic [15:0] ProgramMinor = 16'd3;
+  localparam logic [15:0] ProgramMinor = 16'd4;
   localparam int unsigned HeaderWords  = 8;
 
   // STATUS

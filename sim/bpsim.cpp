@@ -29,7 +29,7 @@ struct bpsim {
     uint8_t *mem = nullptr;
     uint64_t mem_bytes = 0, now = 0;
     uint64_t io_base = 0;      // behind program and weights
-    uint64_t output_window = 0;// that the loaded program asks for
+    uint64_t scratch = 0;      // OUTPUT window of a program with scratch
     uint32_t shadow[1024] = {};// what was poked: the windows of the next start
 #if VM_TRACE
     std::unique_ptr<VerilatedFstC> fst;
@@ -276,23 +276,33 @@ extern "C" int bpsim_load(struct bpsim *sim, const uint64_t *program, size_t pro
     poke_window(sim, REG_PROGRAM, REG_PROGRAM_SIZE, program_base, program_words * 8);
     poke_window(sim, REG_WEIGHT, REG_WEIGHT_SIZE, weight_base, weight_words64 * 8);
     sim->io_base = end;
-    sim->output_window = program_words >= PROGRAM_HEADER_WORDS ? program_output_window(program, 1) : 0;
+    sim->scratch = program_words >= PROGRAM_HEADER_WORDS && program_scratch_pages(program) ? program_output_window(program, 1) : 0;
     return start(sim, 1, cycles);
+}
+
+static uint64_t beats_up(uint64_t bytes) { return (bytes + 7) / 8 * 8; }
+
+extern "C" int bpsim_run_images(struct bpsim *sim, const uint8_t *image, size_t image_bytes, uint32_t images,
+                                int32_t *logits, size_t logit_bytes, uint64_t *cycles)
+{
+    uint64_t each_in = beats_up(image_bytes), each_out = beats_up(logit_bytes);
+    uint64_t input_size = (images - 1) * each_in + image_bytes, input_base = sim->io_base ? sim->io_base : kPage;
+    uint64_t output_base = input_base + page_up(input_size + 1);
+    uint64_t window = sim->scratch ? sim->scratch : (images - 1) * each_out + logit_bytes;
+    if (output_base + window > sim->mem_bytes || (sim->scratch && images * each_out > kPage)) return PROGRAM_ERR_IO;
+    for (uint32_t i = 0; i < images; i++) memcpy(sim->mem + input_base + i * each_in, image + i * image_bytes, image_bytes);
+    poke_window(sim, REG_INPUT, REG_INPUT_SIZE, input_base, input_size);
+    poke_window(sim, REG_OUTPUT, REG_OUTPUT_SIZE, output_base, window);
+    bpsim_poke(sim, REG_IMAGES, images);
+    int status = start(sim, 0, cycles);
+    for (uint32_t i = 0; i < images; i++) memcpy((uint8_t *)logits + i * logit_bytes, sim->mem + output_base + i * each_out, logit_bytes);
+    return status;
 }
 
 extern "C" int bpsim_run(struct bpsim *sim, const uint8_t *image, size_t image_bytes,
                          int32_t *logits, size_t logit_bytes, uint64_t *cycles)
 {
-    uint64_t input_base = sim->io_base ? sim->io_base : kPage;
-    uint64_t output_base = input_base + page_up(image_bytes + 1);
-    uint64_t window = sim->output_window > kPage ? sim->output_window : logit_bytes;
-    if (output_base + window > sim->mem_bytes) return PROGRAM_ERR_IO;
-    memcpy(sim->mem + input_base, image, image_bytes);
-    poke_window(sim, REG_INPUT, REG_INPUT_SIZE, input_base, image_bytes);
-    poke_window(sim, REG_OUTPUT, REG_OUTPUT_SIZE, output_base, window);
-    int status = start(sim, 0, cycles);
-    memcpy(logits, sim->mem + output_base, logit_bytes);
-    return status;
+    return bpsim_run_images(sim, image, image_bytes, 1, logits, logit_bytes, cycles);
 }
 
 extern "C" void bpsim_fault(struct bpsim *sim, uint64_t first, uint64_t last)

@@ -47,6 +47,9 @@ int bpsim_load(struct bpsim *sim, const uint64_t *program, size_t program_words,
                const uint64_t *weights, size_t weight_words64, uint64_t *cycles);
 int bpsim_run(struct bpsim *sim, const uint8_t *image, size_t image_bytes,
               int32_t *logits, size_t logit_bytes, uint64_t *cycles);
+/* The same with `images` of them in one start: image [images][image_bytes], logits [images][logit_bytes / 4]. */
+int bpsim_run_images(struct bpsim *sim, const uint8_t *image, size_t image_bytes, uint32_t images,
+                     int32_t *logits, size_t logit_bytes, uint64_t *cycles);
 
 /* Test hooks. Accesses to [first, last) answer SLVERR; first == last: none. */
 void bpsim_fault(struct bpsim *sim, uint64_t first, uint64_t last);

@@ -89,6 +89,43 @@ static int check_counters(const struct job *j, struct bpsim *sim, uint64_t run)
     return 0;
 }
 
+/* Several images in one start: the reference's logits, the model's cycles. */
+static int run_together(const struct job *j, struct bpsim *sim, bool timed)
+{
+    uint64_t random = j->seed * 0x9e3779b97f4a7c15u | 2, cycles;
+    uint32_t images = 2 + (uint32_t)(j->seed % 3);
+    if (images > program_most_images(j->p->image))
+        images = program_most_images(j->p->image);
+    size_t bytes = j->p->input_bytes, classes = (size_t)j->net->classes;
+    uint8_t *pixels = malloc(images * bytes);
+    int32_t *got = malloc(images * j->p->output_bytes), *want = malloc(images * classes * sizeof *want);
+    struct qref *q = qref_new(j->net, NULL);
+    struct accel_cycles model;
+    int rc = 0;
+    for (size_t k = 0; k < images * bytes; k++)
+        pixels[k] = (uint8_t)(next_random(&random) >> 24);
+    int status = bpsim_run_images(sim, pixels, bytes, images, got, j->p->output_bytes, &cycles);
+    if (status)
+        rc = fail(j, "status of several images", status, 0);
+    else if (!q || qref_run(q, pixels, (int)images, want))
+        rc = fail(j, "qref_run", -1, 0);
+    for (size_t c = 0; c < images * classes && !rc; c++)
+        if (got[c] != want[c])
+            rc = fail(j, "logit of several images", got[c], want[c]);
+    if (!rc && timed && accel_model_images(&model, j->hw, j->p->image, j->p->image_words, images))
+        rc = fail(j, base_error(), -1, 0);
+    for (int l = 0; l < model.n_layer && !rc && timed; l++)
+        if (bpsim_peek(sim, REG_LAYER_CYCLES + 4 * (uint32_t)l) != model.layer[l])
+            rc = fail(j, "layer cycles of the last image", bpsim_peek(sim, REG_LAYER_CYCLES + 4 * (uint32_t)l), model.layer[l]);
+    if (!rc && timed && (int64_t)cycles != model.total)
+        rc = fail(j, "cycles of several images", (int64_t)cycles, model.total);
+    qref_free(q);
+    free(pixels);
+    free(got);
+    free(want);
+    return rc;
+}
+
 static int run_images(const struct job *j, struct bpsim *sim, bool timed, uint64_t load)
 {
     uint64_t random = j->seed * 0x9e3779b97f4a7c15u | 1;
@@ -116,6 +153,8 @@ static int run_images(const struct job *j, struct bpsim *sim, bool timed, uint64
         if (!rc)
             rc = check_counters(j, sim, cycles);
     }
+    if (!rc && !j->one)
+        rc = run_together(j, sim, timed);
     qref_free(q);
     free(pixels);
     free(got);

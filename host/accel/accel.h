@@ -39,6 +39,8 @@ void accel_program_free(struct accel_program *p);
  * so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
 struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_MAX_LAYERS]; int64_t ddr_bytes; };
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
+/* Of a start with several images, at most program_most_images: total is the whole start's, layers are those of the last image. */
+int accel_model_images(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words, uint32_t images);
 
 /* The program for that of `n` arrays which takes the fewest *cycles by the model, of equal ones the first: hw[*which]. BASE_INPUT: none
  * takes the network; the message is the last one's. */

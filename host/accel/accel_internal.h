@@ -93,6 +93,7 @@ struct build {
     int *pack;                 /* [n_edge], bit-planes in one word: 1, 2, 4 or 8 of the image, 1 or 2 of other maps */
     struct place *place;       /* [n_edge] */
     int act_words;
+    bool image_stays;          /* nothing else takes the image's place */
     struct pool weight, coef;
     uint64_t *kword;           /* 2 words each */
     struct kword *names;       /* of each K-word */

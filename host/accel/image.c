@@ -11,7 +11,7 @@ static int minor_of(const struct build *b)
 {
     for (int e = 0; e < b->net->n_edge; e++)
         if (b->place[e].paired)
-            return PROGRAM_MINOR;
+            return 3;
     return b->tiles ? 2 : b->stream.n > 0 ? 1 : 0;
 }
 
@@ -56,11 +56,27 @@ static uint64_t layer_word0(int op, int flags, int map, int rows, int columns)
 
 /* ---- the image -------------------------------------------------------------------- */
 
+/* Records that must have ended before the next image may be unpacked into this one's place: 0: it is not free before the run's end. */
+static int image_free(const struct build *b)
+{
+    int last = 0;
+    if (!b->image_stays || b->stream.n > 0)
+        return 0;
+    for (int i = 0; i < b->n_step; i++) {
+        const struct fixed_layer *l = &b->net->layer[b->part[b->step[i].part].layer];
+        for (int t = 0; t < terms_of(l); t++)
+            if (l->term[t].edge == 0)
+                last = i;
+    }
+    return b->n_head + last + 1;
+}
+
 static void put_input(const struct build *b, uint64_t *w, int flags, int map, int rows)
 {
     const struct fixed_edge *e = &b->net->edge[0];
     w[0] = layer_word0(PROGRAM_INPUT, flags, map, rows, e->w);
     w[1] = put_bits(e->c, 15, 0) | put_bits(b->pack[0], 31, 16) | put_bits(b->place[0].groups, 47, 32);
+    w[2] = put_bits(image_free(b), 15, 0);
 }
 
 /* Where a result goes in the scratch. */

@@ -145,6 +145,12 @@ int accel_place(struct build *b)
         if (net->edge[e].h > 1023 || net->edge[e].w > 1023)
             return base_fail(BASE_INPUT, "map '%s' is %d x %d; the accelerator takes at most 1023 x 1023", net->edge[e].name,
                              net->edge[e].h, net->edge[e].w);
+    int image_last = last[0];
+    last[0] = net->n_layer;                    /* room for the next image while this one computes */
+    b->image_stays = place_all(b, last, born, live);
+    if (b->image_stays)
+        return BASE_OK;
+    last[0] = image_last;
     if (place_all(b, last, born, live))
         return BASE_OK;
     for (int e = 1; e < net->n_edge; e++)

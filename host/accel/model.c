@@ -179,7 +179,7 @@ static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, 
     int64_t words = tiles_of(t, layer) * get_bits(layer[1], 15, 0) * planes, first = go + WALK_READ + reads + MAXPOOL;
     if (get_bits(layer[0], 15, 8) & PROGRAM_LY_SPILL)
         return accel_port_spill(port, layer, go, WALK_READ, reads, planes);
-    if (t->scratch)
+    if (port)
         accel_port_writes(port, (struct accel_writes){ first, reads, words, 1 });
     return first + (words - 1) * reads;
 }
@@ -209,22 +209,34 @@ static int64_t layer_go(struct accel_port *port, struct accel_tables *t, int lay
     return accel_port_blocks(port, decode, need) + SEQ_GO - 2;
 }
 
-static void run_layers(struct accel_cycles *out, struct accel_port *port, struct accel_tables *t)
+enum { AHEAD_GO = 3 };         /* bp_ahead: from the end of the layer to the read */
+
+/* An image's run that begins in cycle `start`; `next`: where the next image lies, -1: there is none. The cycle of the engine's
+ * end; the last logit's. */
+static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, struct accel_tables *t, int64_t start, int64_t next, int64_t *last_logit)
 {
-    int64_t now = 0, last_logit = 0, begin = 0;
+    const uint64_t *input = NULL;
+    int64_t now = start, begin = start;
+    int free = 0;              /* the next image may come when so many records have ended */
+    out->n_layer = 0;
     for (int i = 0; i < t->n_layer; i++) {
         const uint64_t *layer;
         int64_t go = layer_go(port, t, i, now, &layer), end;
-        if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT)
+        bool writes = t->scratch || free > 0;
+        if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT) {
             end = accel_port_input(port, layer, go);
-        else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
-            end = maxpool_end(t, layer, go, port);
+            input = layer;
+            free = next < 0 ? 0 : (int)get_bits(layer[2], 15, 0);
+        } else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
+            end = maxpool_end(t, layer, go, writes ? port : NULL);
         else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
-            end = logits_end(t, layer, go, &last_logit);
+            end = logits_end(t, layer, go, last_logit);
         else
-            end = mac_end(t, layer, go, t->scratch ? port : NULL);
-        if (t->streamed)
+            end = mac_end(t, layer, go, writes ? port : NULL);
+        if (t->streamed || free > 0)
             accel_port_ended(port, end);
+        if (i + 1 == free)
+            accel_port_ahead(port, input, end + AHEAD_GO, (uint64_t)next);
         now = end;
         if (get_bits(layer[0], 15, 8) & PROGRAM_LY_MORE)
             continue;
@@ -232,27 +244,51 @@ static void run_layers(struct accel_cycles *out, struct accel_port *port, struct
             out->layer[out->n_layer++] = now - begin;
         begin = now;
     }
-    out->total = accel_model_finish(port, last_logit, now + SEQ_END);
+    return now + SEQ_END;
 }
 
-int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words)
+enum { AGAIN = 2 };            /* bp_ctrl: from the engine's end to the next image's start, if its result has a place */
+
+/* `images` in one start, to out->total; layers are those of the last. */
+static int run_images(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, uint32_t images)
+{
+    struct accel_tables t;
+    struct accel_port port;
+    int rc = BASE_OK;
+    int64_t start = 0, done = 0, written = 0;
+    uint64_t stride = program_image_stride(image);
+    accel_port_open(&port, hw, image);
+    for (uint32_t i = 0; !rc && i < images; i++) {
+        int64_t next = i + 1 < images ? (int64_t)((i + 1) * stride) : -1, last_logit = 0, free;
+        if ((rc = accel_tables_open(&t, hw, image)))
+            break;
+        if (i > 0)
+            accel_port_again(&port, start, i * stride);
+        done = run_layers(out, &port, &t, start, next, &last_logit);
+        written = accel_port_result(&port, last_logit, &free);
+        start = BASE_MAX(done + AGAIN, free + 1);
+        accel_tables_close(&t);
+    }
+    out->total = accel_model_finish(written, done);
+    out->ddr_bytes = accel_model_ddr_bytes(&port);
+    accel_port_close(&port);
+    return rc ? rc : port.nomem ? BASE_NOMEM : BASE_OK;
+}
+
+int accel_model_images(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words, uint32_t images)
 {
     int code = accel_decode_check(hw, image, image_words);
     if (code < 0)
         return code;
     if (code)
         return base_fail(BASE_INPUT, "the program is damaged (code %d): it cannot be timed", code);
-    struct accel_tables t;
-    struct accel_port port;
-    int rc = accel_tables_open(&t, hw, image);
-    if (rc)
-        return rc;
     *out = (struct accel_cycles){ 0 };
-    accel_port_open(&port, hw, image);
-    run_layers(out, &port, &t);
+    int rc = run_images(out, hw, image, images);
     out->load = accel_model_load(hw, image);
-    out->ddr_bytes = accel_model_ddr_bytes(&port);
-    accel_tables_close(&t);
-    accel_port_close(&port);
-    return port.nomem ? BASE_NOMEM : BASE_OK;
+    return rc;
+}
+
+int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words)
+{
+    return accel_model_images(out, hw, image, image_words, 1);
 }

@@ -8,6 +8,7 @@
 #include "accel/tables.h"
 
 #define READ_FIFO 64                       /* beats, bp_shell_pkg::ReadFifo */
+#define RESULT_FIFO 512                    /* beats, bp_shell_pkg::LogitFifo */
 #define BEAT_Q16 (8u << 16)
 #define CREDIT_Q16 (16u << 16)
 
@@ -91,8 +92,6 @@ static void reader_step(struct accel_reader *r, bool pop, int64_t command, uint6
 
 /* ---- image: bp_input ---- */
 
-struct unpack { int n, channels, words, rows, cols, y, x, word; bool upper; };
-
 static uint32_t field(uint64_t word, int low, int bits)
 {
     return (uint32_t)(word >> low & ((UINT64_C(1) << bits) - 1));
@@ -109,14 +108,14 @@ static int64_t input_beats(const uint64_t *image)
 }
 
 /* Pixels of the next step: up to 8, 4 or 2 of few channels, never beyond the row. */
-static int unpack_pixels(const struct unpack *u)
+static int unpack_pixels(const struct accel_unpack *u)
 {
     int lanes = u->channels == 1 ? 8 : u->channels == 2 ? 4 : u->channels <= 4 ? 2 : 1;
     return u->cols - u->x < lanes ? u->cols - u->x : lanes;
 }
 
 /* Bytes that the next step of the unpacker takes. */
-static int unpack_want(const struct unpack *u)
+static int unpack_want(const struct accel_unpack *u)
 {
     if (u->channels <= 8)
         return u->channels * unpack_pixels(u);
@@ -124,7 +123,7 @@ static int unpack_want(const struct unpack *u)
 }
 
 /* After its bytes: true when a block of pixels is complete. */
-static bool unpack_take(struct unpack *u)
+static bool unpack_take(struct accel_unpack *u)
 {
     if (u->channels > 8 && !u->upper) {
         u->upper = true;
@@ -147,6 +146,7 @@ void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *
     reader_init(&p->read, hw);
     reader_step(&p->read, false, p->image_left, 0);
 }
+
 
 void accel_port_close(struct accel_port *p)
 {
@@ -248,7 +248,7 @@ static bool fill_step(struct accel_port *p, bool beat)
     struct accel_fill_run *f = &p->fill;
     bool last_beat = f->beat == p->hw->n / 4 - 1;
     bool pop = beat && !f->over && (!f->full || (!last_beat && f->words > 1));
-    bool write = f->full && !p->unpacking && !layer_writes(p, p->read.now);
+    bool write = f->full && !p->unpack.writes && !layer_writes(p, p->read.now);
     if (write) {
         f->full = false;
         f->over = --f->words == 0;
@@ -260,13 +260,56 @@ static bool fill_step(struct accel_port *p, bool beat)
     return pop;
 }
 
+/* A cycle of the unpacker, before the port's; true: all is written. Ahead it gives way to the layer's writes, and copies a block when
+ * the one before has been written. */
+static bool unpack_step(struct accel_port *p, bool begun)
+{
+    struct accel_unpack *u = &p->unpack;
+    bool ahead = p->ahead == AHEAD_FILL, last = u->writes && u->word + 1 == u->words, written = u->writes && !(ahead && layer_writes(p, p->read.now));
+    bool copy = u->full && (!u->writes || (last && !ahead)), filled = u->x == 0 && u->y == u->rows;
+    bool over = written && last && filled && !u->full;
+    u->next_writes = copy || (u->writes && !(written && last));
+    u->word = copy ? 0 : u->word + written;
+    bool take = begun && !filled && (!u->full || copy) && p->have >= unpack_want(u);
+    u->full &= !copy;
+    if (take) {
+        p->have -= unpack_want(u);
+        u->full |= unpack_take(u);
+    }
+    return over;
+}
+
+static void unpack_begin(struct accel_port *p, const uint64_t *layer)
+{
+    int pack = (int)field(layer[1], 16, 16);
+    p->unpack = (struct accel_unpack){ .n = p->hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
+                                       .cols = (int)field(layer[0], 48, 16), .words = 8 / (pack > 0 && pack <= 8 ? pack : 8) };
+}
+
+/* What is ahead in this cycle: a command of the read port, or none. */
+static struct command ahead_step(struct accel_port *p)
+{
+    struct command c = { 0 };
+    if (p->ahead == AHEAD_FILL) {
+        p->ahead = unpack_step(p, true) ? AHEAD_OVER : AHEAD_FILL;
+        p->unpack.writes = p->unpack.next_writes;
+    }
+    if (p->ahead == AHEAD_DUE && p->read.now == p->ahead_at) {
+        p->ahead = AHEAD_FILL;
+        p->have = 0;
+        p->image_left = input_beats(p->image);
+        c = (struct command){ p->image_left, p->ahead_image };
+    }
+    return c;
+}
+
 /* One cycle; the image's next beat is taken if there is one and room for it. */
 static void port_step(struct accel_port *p)
 {
     struct accel_reader *r = &p->read;
+    struct command command = ahead_step(p);
     bool beat = r->fifo > 0, mine = p->image_left > 0, taken = beat && mine && p->have <= 8, pop = taken;
     uint64_t tables = field(p->image[5], 0, 32);
-    struct command command = { 0 };
     switch (p->state) {
     case STREAM_COMMAND:
         if (!reader_busy(r)) {
@@ -317,7 +360,7 @@ static bool port_still(const struct accel_port *p)
     const struct accel_reader *r = &p->read;
     bool waits = p->state == STREAM_OVER || (p->state == STREAM_WAIT && p->kind != PROGRAM_END && p->after > p->ended);
     bool full = r->left == 0 || r->held > READ_FIFO - r->burst_beats;
-    return waits && full && !r->ar_valid && !r->r_valid && !r->queued && r->ar_ready && r->credit == CREDIT_Q16;
+    return waits && p->ahead != AHEAD_DUE && p->ahead != AHEAD_FILL && full && !r->ar_valid && !r->r_valid && !r->queued && r->ar_ready && r->credit == CREDIT_Q16;
 }
 
 int64_t accel_port_layer(struct accel_port *p, int64_t from, int record)
@@ -334,43 +377,67 @@ int64_t accel_port_blocks(struct accel_port *p, int64_t from, int blocks)
     return p->blocks == blocks && p->block_seen > from ? p->block_seen : from;
 }
 
-void accel_port_ended(struct accel_port *p, int64_t at)
+static void port_until(struct accel_port *p, int64_t now)
 {
-    while (p->read.now <= at)
+    while (p->read.now < now)
         if (port_still(p))
-            p->read.now = at + 1;
+            p->read.now = now;
         else
             port_step(p);
+}
+
+void accel_port_ended(struct accel_port *p, int64_t at)
+{
+    port_until(p, at + 1);
     p->ended++;
     p->n_writes = p->at_write = 0;
 }
 
 int64_t accel_port_input(struct accel_port *p, const uint64_t *layer, int64_t start)
 {
-    struct unpack u = { .n = p->hw->n, .channels = (int)field(layer[1], 0, 16), .rows = (int)field(layer[0], 32, 16),
-                        .cols = (int)field(layer[0], 48, 16) };
-    int pack = (int)field(layer[1], 16, 16);
-    u.words = 8 / (pack > 0 && pack <= 8 ? pack : 8);
-    bool full = false;
+    if (p->ahead == AHEAD_NONE) {
+        unpack_begin(p, layer);
+    } else {
+        port_until(p, start + 1);
+        bool over = p->ahead == AHEAD_OVER;
+        p->ahead = AHEAD_NONE;
+        if (over)
+            return start + 1;
+    }
     /* Steps of one cycle each; input_start in cycle s makes the unpacker fill from s + 1. A port
      * that is slower than anything real still ends: every beat comes. */
     for (;;) {
         int64_t now = p->read.now;
-        bool last = p->unpacking && u.word + 1 == u.words, copy = full && (!p->unpacking || last), filled = u.x == 0 && u.y == u.rows;
-        bool take = !filled && now >= start + 1 && (!full || copy) && p->have >= unpack_want(&u), writes = copy || (p->unpacking && !last);
-        if (last && filled && !full) {
-            p->unpacking = false;
+        bool over = unpack_step(p, now >= start + 1);
+        if (!over)
+            port_step(p);
+        p->unpack.writes = p->unpack.next_writes;
+        if (over)
             return now + 1;
-        }
-        full &= !copy;
-        u.word = copy ? 0 : u.word + p->unpacking;
-        if (take) {
-            p->have -= unpack_want(&u);
-            full |= unpack_take(&u);
-        }
-        port_step(p);
-        p->unpacking = writes;
     }
+}
+
+void accel_port_again(struct accel_port *p, int64_t start, uint64_t at)
+{
+    port_until(p, start);
+    p->layers = (int)field(p->image[2], 0, 16);
+    p->state = p->image[5] >> 32 ? STREAM_COMMAND : STREAM_OVER;
+    p->at = p->blocks = p->ended = p->n_writes = p->at_write = 0;
+    if (p->ahead == AHEAD_DUE && p->ahead_at > start)
+        p->ahead = AHEAD_NONE;
+    if (p->ahead != AHEAD_NONE)
+        return;
+    p->image_left = input_beats(p->image);
+    p->have = 0;
+    reader_step(&p->read, false, p->image_left, at);
+}
+
+void accel_port_ahead(struct accel_port *p, const uint64_t *layer, int64_t from, uint64_t at)
+{
+    unpack_begin(p, layer);
+    p->ahead = AHEAD_DUE;
+    p->ahead_at = from;
+    p->ahead_image = at;
 }
 
 int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start)
@@ -471,15 +538,17 @@ int64_t accel_port_spill(struct accel_port *p, const uint64_t *layer, int64_t go
 
 /* ---- logits: bp_output and bp_axi_write ---- */
 
-int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64_t core_done)
+int64_t accel_port_result(struct accel_port *p, int64_t last_logit, int64_t *free)
 {
     const struct hw *hw = p->hw;
-    int64_t beats = ((int64_t)program_output_bytes(p->image) + 7) / 8;
+    int64_t beats = ((int64_t)program_output_bytes(p->image) + 7) / 8, launch = BASE_MAX(last_logit + 1, p->written + 1);
     int latency = hw->write_latency > 0 ? hw->write_latency : 1;
     uint32_t rate = port_rate(hw), credit = p->write_credit;
-    for (int64_t t = p->write_now; t < last_logit + 2 && credit < CREDIT_Q16; t++)
+    *free = launch + 1;
+    for (int64_t t = p->write_now; t < launch + 1 && credit < CREDIT_Q16; t++)
         refill(&credit, rate);
-    int64_t now = last_logit + 2;          /* the address of the first burst is offered */
+    int64_t now = launch + 1;              /* the address of the first burst is offered */
+    bool half = beats <= RESULT_FIFO / 2;
     while (beats > 0) {
         int64_t burst = beats < hw->burst_beats ? beats : hw->burst_beats;
         beats -= burst;
@@ -497,7 +566,16 @@ int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64
         for (; now <= response; now++)
             refill(&credit, rate);
     }
-    int64_t written = now - 1;
+    p->write_credit = credit;
+    p->write_now = now;
+    p->written = now - 1;
+    if (!half)
+        *free = now;
+    return p->written;
+}
+
+int64_t accel_model_finish(int64_t written, int64_t core_done)
+{
     return (written > core_done ? written : core_done + 1) + 2;    /* bp_ctrl judges the engine's end a cycle later */
 }
 

@@ -37,6 +37,14 @@ struct accel_fill_run {
     bool full, over;
 };
 
+/* The image on its way into the activation memory: bp_input. */
+struct accel_unpack {
+    int n, channels, words, rows, cols;    /* of the INPUT record; plane words of a block */
+    int y, x, word;
+    bool upper, full;                      /* of the pixel's channels; a block waits to be copied */
+    bool writes, next_writes;              /* one is written: in this cycle, in the next */
+};
+
 /* The port in a run: the image, then the stream. */
 struct accel_port {
     const struct hw *hw;
@@ -45,13 +53,18 @@ struct accel_port {
     int64_t image_left;                    /* beats that are not taken yet */
     enum { STREAM_OVER, STREAM_COMMAND, STREAM_BLOCK, STREAM_WAIT, STREAM_SECTION, STREAM_FILL } state;
     int have;                              /* bytes of the image in the unpacker */
-    bool unpacking;                        /* it writes */
+    struct accel_unpack unpack;
+    /* The next image: none, read from cycle ahead_at on, being unpacked, unpacked. */
+    enum { AHEAD_NONE, AHEAD_DUE, AHEAD_FILL, AHEAD_OVER } ahead;
+    int64_t ahead_at;
+    uint64_t ahead_image;                  /* bytes from the INPUT window's begin */
     struct accel_fill_run fill;
     struct accel_writes *writes;           /* of the layer at hand */
     int n_writes, cap_writes, at_write;
     bool nomem;
     uint32_t write_credit;                 /* of the write port, in cycle write_now */
     int64_t write_now, scratch_beats;      /* beats to and from the scratch so far */
+    int64_t written;                       /* last response of the result before */
     int64_t at, section;                   /* words of the stream taken; words of the section to come */
     int kind, after;                       /* of the block at hand */
     int ended;                             /* layers */
@@ -62,6 +75,10 @@ struct accel_port {
 /* Cycle 0, in which the engine starts, is behind. */
 void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *image);
 void accel_port_close(struct accel_port *p);
+/* A further image's run: the engine starts in cycle `start`, its image lies at byte `at`. What is ahead stays. */
+void accel_port_again(struct accel_port *p, int64_t start, uint64_t at);
+/* The next image, at byte `at`, is read and unpacked from cycle `from` on, if the port does not read then. */
+void accel_port_ahead(struct accel_port *p, const uint64_t *layer, int64_t from, uint64_t at);
 /* The cycle of input_done, when input_start came in cycle `start`. */
 int64_t accel_port_input(struct accel_port *p, const uint64_t *layer, int64_t start);
 /* The cycle of the last response, when a layer to the scratch began in cycle `go`; reads of a window, planes of the map. */
@@ -77,9 +94,11 @@ void accel_port_ended(struct accel_port *p, int64_t at);
 /* As accel_port_input of layer 0, of a run without a stream. */
 int64_t accel_model_input(const struct hw *hw, const uint64_t *image, int64_t start);
 
-/* The CYCLES register of a run whose last logit was handed over in cycle last_logit and whose
- * engine was done in cycle core_done. */
-int64_t accel_model_finish(const struct accel_port *p, int64_t last_logit, int64_t core_done);
+/* The result is written: its last logit was handed over in cycle last_logit. `free`: the first cycle in which another run may be begun. The
+ * cycle of the last response. */
+int64_t accel_port_result(struct accel_port *p, int64_t last_logit, int64_t *free);
+/* The CYCLES register of a start whose last result was written in cycle `written` and whose engine was done in cycle core_done. */
+int64_t accel_model_finish(int64_t written, int64_t core_done);
 
 /* The CYCLES register of a load. */
 int64_t accel_model_load(const struct hw *hw, const uint64_t *image);

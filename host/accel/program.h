@@ -8,7 +8,7 @@
 
 #define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
 #define PROGRAM_MAJOR 1
-#define PROGRAM_MINOR 3                /* of devices; an image says 0, with a stream 1, with scratch 2, with paired maps 3 */
+#define PROGRAM_MINOR 4                /* of devices, which take several images a start; an image says 0, with a stream 1, with scratch 2, with paired maps 3 */
 #define PROGRAM_HEADER_WORDS 8
 #define PROGRAM_MAP_WORDS 2
 #define PROGRAM_LAYER_WORDS 4

@@ -131,7 +131,7 @@ static void compare(const struct hw *hw, const struct accel_program *a, uint64_t
     struct accel_cycles model;
     assert_ok(accel_model(&model, hw, a->image, a->image_words));
     assert_int_equal(model.n_layer, a->n_layer);
-    int64_t now = accel_model_input(hw, a->image, 4), last_logit = 0;
+    int64_t now = accel_model_input(hw, a->image, 4), last_logit = 0, free;
     assert_int_equal(model.layer[0], now);
     for (int i = 1; i < a->n_layer; i++) {
         int64_t logit = 0, end = 4 + layer_end(&p, hw, p.layer + 4 * i, &logit);
@@ -142,7 +142,7 @@ static void compare(const struct hw *hw, const struct accel_program *a, uint64_t
     }
     struct accel_port port;
     accel_port_open(&port, hw, a->image);
-    assert_int_equal(model.total, accel_model_finish(&port, last_logit, now + 1));
+    assert_int_equal(model.total, accel_model_finish(accel_port_result(&port, last_logit, &free), now + 1));
     assert_int_equal(model.load, accel_model_load(hw, a->image));
 }
 
