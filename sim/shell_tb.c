@@ -60,7 +60,7 @@ static void test_identity(struct bench *b)
     expect("layer", bpsim_peek(s, REG_ID_LAYER), h->layer_depth);
     expect("map", bpsim_peek(s, REG_ID_MAP), h->map_depth);
     expect("hash", bpsim_peek(s, REG_ID_HASH), (int64_t)(h->hash & 0xffffffffu));
-    expect("unused register", bpsim_peek(s, 0x7c), 0);
+    expect("unused register", bpsim_peek(s, 0x8c), 0);
     bpsim_poke(s, REG_WEIGHT + 4, 0x12345678);
     expect("window reads back", bpsim_peek(s, REG_WEIGHT + 4), 0x12345678);
     expect("idle", bpsim_peek(s, REG_CTRL), 4);
@@ -198,6 +198,76 @@ static void test_control(struct bench *b)
     expect("reset forgets the program", run(b), PROGRAM_ERR_NOT_LOADED);
 }
 
+/* Several images in one start: windows that are too small for the last, limits, faults and aborts while one computes and the next
+ * is on its way; what was finished before is there. */
+static void test_images(struct bench *b)
+{
+    enum { IMAGES = 5 };
+    struct bpsim *s = b->sim;
+    size_t in = b->p->input_bytes, out = b->p->output_bytes;
+    uint64_t each_in = program_image_stride(b->p->image), each_out = program_result_stride(b->p->image);
+    uint8_t *pixels = malloc(IMAGES * in);
+    int32_t *got = malloc(IMAGES * out), *want = malloc(IMAGES * out);
+    for (size_t i = 0; i < IMAGES * in; i++)
+        pixels[i] = (uint8_t)(i * 41 + i / 7);
+    struct qref *q = qref_new(b->net, NULL);
+    expect("qref of images", qref_run(q, pixels, IMAGES, want), 0);
+    qref_free(q);
+    for (uint32_t n = 0; n <= IMAGES; n++) {
+        memset(got, 0x55, IMAGES * out);
+        expect("images", bpsim_run_images(s, pixels, in, n ? n : 1, got, out, NULL), PROGRAM_OK);
+        expect("their logits", memcmp(got, want, (n ? n : 1) * out), 0);
+    }
+    uint64_t input = peek64(s, REG_INPUT), output = peek64(s, REG_OUTPUT), total = peek64(s, REG_CYCLES);
+    uint8_t *result = bpsim_mem(s) + output;
+    for (uint64_t fits = 1; fits < IMAGES; fits++) {
+        const struct { uint32_t reg; uint64_t small, size; } windows[] = {
+            { REG_INPUT_SIZE, fits * each_in + in - 1, (IMAGES - 1) * each_in + in },
+            { REG_OUTPUT_SIZE, fits * each_out + out - 1, (IMAGES - 1) * each_out + out },
+        };
+        for (int w = 0; w < 2; w++) {
+            memset(result, 0x55, IMAGES * each_out);
+            poke64(s, windows[w].reg, windows[w].small);
+            expect("window too small for the last images", start(s, 0), PROGRAM_ERR_IO);
+            for (uint64_t i = 0; i < fits; i++)
+                expect("result before", memcmp(result + i * each_out, (uint8_t *)want + i * out, out), 0);
+            expect("no result behind", result[fits * each_out], 0x55);
+            poke64(s, windows[w].reg, windows[w].size);
+        }
+        bpsim_fault(s, input + fits * each_in, input + fits * each_in + 8);
+        expect("bus fault in an image", start(s, 0), PROGRAM_ERR_BUS);
+        bpsim_fault(s, output + fits * each_out, output + fits * each_out + 8);
+        expect("bus fault in a result", start(s, 0), PROGRAM_ERR_BUS);
+        bpsim_fault(s, 0, 0);
+        expect("images after faults", start(s, 0), PROGRAM_OK);
+        expect("logits after faults", memcmp(result + each_out, (uint8_t *)want + out, out), 0);
+    }
+    for (uint64_t at = total / 60; at < total; at += total / 15) {
+        bpsim_poke(s, REG_LIMIT, (uint32_t)at);
+        expect("limit among images", start(s, 0), PROGRAM_ERR_LIMIT);
+        bpsim_poke(s, REG_LIMIT, 0);
+        bpsim_poke(s, REG_CTRL, 1);
+        bpsim_tick(s, at + 7);
+        bpsim_poke(s, REG_IMAGES, 1);              /* changes nothing now */
+        bpsim_poke(s, REG_ABORT, 1);
+        expect("aborted", bpsim_wait(s, 100000), 0);
+        expect("abort among images", bpsim_peek(s, REG_STATUS), PROGRAM_ERR_ABORT);
+        memset(result, 0x55, IMAGES * each_out);
+        expect("images after an abort", start(s, 0), PROGRAM_OK);
+        expect("cycles after an abort", (int64_t)peek64(s, REG_CYCLES), (int64_t)total);
+        for (uint64_t i = 0; i < IMAGES; i++)
+            expect("logits after an abort", memcmp(result + i * each_out, (uint8_t *)want + i * out, out), 0);
+    }
+    bpsim_poke(s, REG_IMAGES, 0);
+    memset(result, 0x55, IMAGES * each_out);
+    expect("0 images", start(s, 0), PROGRAM_OK);
+    expect("are one", result[each_out], 0x55);
+    free(pixels);
+    free(got);
+    free(want);
+    expect_good(b, "after several images");
+}
+
 /* A run reads its stream in the program's window. */
 static void test_stream(struct bench *b)
 {
@@ -309,10 +379,12 @@ int main(int argc, char **argv)
     test_windows(&b);
     test_bus(&b);
     test_limit_and_abort(&b, seed);
+    test_images(&b);
     test_control(&b);
     close_bench(&b);
     open_bench(&b, seed, true);
     test_stream(&b);
+    test_images(&b);
     test_limit_and_abort(&b, seed);
     test_control(&b);
     close_bench(&b);

@@ -1,5 +1,6 @@
 // bp_input against the definition of a raw image's plane words: every word once, with bank,
-// address and halo writes; images too small, bad descriptors, addresses beyond the memory.
+// address and halo writes; images too small, bad descriptors, addresses beyond the memory; the next image ahead, beside an
+// engine that writes when it likes.
 #include <map>
 #include <vector>
 
@@ -53,25 +54,30 @@ static Image random_image(Tb &tb)
 }
 
 // One INPUT layer; result: the error code, -1 when it did not end.
-static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool check, bool part = false)
+static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool check, bool part = false, bool ahead = false)
 {
     size_t beat = 0, beats = (bytes + 7) / 8;
-    int words = 0, result = -1;
-    set_layer(top, m);
+    int words = 0, result = -1, start = ahead ? 3 + tb.below(3 * (int)bytes) : 2;
+    bool seen = false;
+    if (!ahead) set_layer(top, m);
+    else memset(&top->layer_i, 0x52, 32);                  // some other layer runs
     top->layer_i[0] |= part ? 1 << 12 : 0;
     top->bytes_i = bytes;
     top->rst_ni = 1;
     for (int cycle = 0; cycle < 50000 && result < 0; cycle++) {
-        top->clear_i = cycle == 0;
+        top->clear_i = cycle == 0 && !ahead;
+        top->again_i = cycle == 0 && ahead;
+        top->hold_i = ahead && cycle < start - 2 && tb.chance(40);
         top->enable_i = cycle > 0;
-        top->start_i = cycle == 2;
+        top->start_i = cycle == start;
+        if (ahead && cycle == start - 1) set_layer(top, m);
         top->beat_valid_i = cycle > 0 && beat < beats && tb.chance(70);
         uint64_t data = 0;
         for (size_t i = 0; i < 8 && beat * 8 + i < m.bytes.size(); i++)
             data |= (uint64_t)m.bytes[beat * 8 + i] << (8 * i);
         top->beat_data_i = data;
         tb_settle(top);
-        if (top->we_o && check) {
+        if (top->we_o && !top->hold_i && check) {
             int j = words % m.planes(), xb = words / m.planes() % m.blocks();
             int y = words / m.planes() / m.blocks();
             tb.expect("bank", top->bank_o, y & 3);
@@ -87,11 +93,13 @@ static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool che
                 }
             words++;
         }
-        if (cycle > 2 && top->done_o) result = top->error_o;
+        seen |= cycle < start && top->done_o;
+        if (cycle > start && top->done_o) result = top->error_o;
         beat += top->beat_valid_i && top->beat_ready_o;
         tb_edge(top);
     }
     if (check) tb.expect("words", words, m.h * m.blocks() * m.planes());
+    tb.expect("done before the layer", seen, 0);
     return result;
 }
 
@@ -105,6 +113,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; i++) {
         Image m = random_image(tb);
         tb.expect("good", unpack(tb, top, m, m.bytes.size(), true), kOk);
+        for (int next = 0; next < 2; next++) {
+            for (auto &b : m.bytes) b = (uint8_t)tb.next();
+            tb.expect("ahead", unpack(tb, top, m, m.bytes.size(), true, false, true), kOk);
+        }
         tb.expect("image too small", unpack(tb, top, m, m.bytes.size() - 1, false), kIo);
         tb.expect("image too large", unpack(tb, top, m, m.bytes.size() + 1, false), kIo);
         tb.expect("part of the image", unpack(tb, top, m, m.bytes.size() + 1, true, true), kOk);

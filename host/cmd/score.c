@@ -19,6 +19,7 @@ struct scoring {
     struct accel_program *program;
     uint8_t *pixels;           /* [images] */
     struct score_result result;
+    int64_t further;           /* cycles of a further image of the same start; 0: none */
 };
 
 /* ---- the program ------------------------------------------------------------------ */
@@ -119,12 +120,12 @@ static json_t *units_json(const struct score_result *r)
     return list;
 }
 
-static int print_json(const struct score_result *r)
+static int print_json(const struct score_result *r, int64_t further)
 {
     json_t *exact = r->bit_exact < 0 ? json_null() : json_boolean(r->bit_exact);
-    json_t *j = json_pack("{s:s, s:o, s:I, s:s, s:f, s:o, s:f, s:f, s:f, s:I, s:o, s:i, s:I, s:I, s:f, s:o, s:o}", "backend", r->backend, "board",
+    json_t *j = json_pack("{s:s, s:o, s:I, s:s, s:f, s:o, s:f, s:f, s:I, s:f, s:I, s:o, s:i, s:I, s:I, s:f, s:o, s:o}", "backend", r->backend, "board",
                           cmd_json_text(r->board), "cycles", (json_int_t)r->cycles, "cycles_source", r->cycles_source, "clock_mhz", r->clock_mhz,
-                          "clock_is", cmd_json_text(r->clock_is), "latency_ms", r->latency_ms, "inferences_per_s", r->inferences_per_s, "efficiency",
+                          "clock_is", cmd_json_text(r->clock_is), "latency_ms", r->latency_ms, "inferences_per_s", r->inferences_per_s, "further_image_cycles", (json_int_t)further, "efficiency",
                           r->efficiency, "ddr_bytes", (json_int_t)r->ddr_bytes, "bit_exact", exact, "images", r->images, "load_cycles",
                           (json_int_t)r->load_cycles, "model_cycles", (json_int_t)r->model_cycles, "wall_s", r->wall_s, "units", units_json(r), "layers",
                           layers_json(r));
@@ -178,12 +179,14 @@ static const char *source_words(const char *source)
     return "unknown";
 }
 
-static int print_text(const struct score_result *r)
+static int print_text(const struct score_result *r, int64_t further)
 {
     print_layers(r);
     print_units(r);
     printf("\n%" PRId64 " cycles, %s (%s); %s\n", r->cycles, source_words(r->cycles_source), r->cycles_source, r->board);
     printf("latency %.4f ms, %.0f inferences/s at %g MHz (%s clock); %" PRId64 " bytes over the memory port\n", r->latency_ms, r->inferences_per_s, r->clock_mhz, r->clock_is, r->ddr_bytes);
+    if (further > 0)
+        printf("each further image of the same start: %" PRId64 " cycles by the cycle model, %.0f inferences/s\n", further, r->clock_mhz * 1e6 / (double)further);
     if (r->load_cycles > 0)
         printf("before the first image: program and weights in %" PRId64 " cycles\n", r->load_cycles);
     if (r->bit_exact < 0)
@@ -220,15 +223,15 @@ static int score(struct scoring *s, const struct options *o, const struct cmd *c
                                    .exact = true, .threads = (int)c->threads, .boards = o->by.boards };
     rc = score_run(&s->result, o->by.backend, &job);
     base_free(cache);
-    return rc;
+    return rc ? rc : score_further_image(&s->further, &job);
 }
 
 /* What was measured is shown even when it is not what it should be. */
-static int show(const struct score_result *r, int rc, bool json)
+static int show(const struct score_result *r, int64_t further, int rc, bool json)
 {
     if (rc && !(rc == BASE_INTERNAL && r->cycles > 0))
         return cmd_fail(rc);
-    int code = rc ? cmd_fail(rc) : 0, printed = json ? print_json(r) : print_text(r);
+    int code = rc ? cmd_fail(rc) : 0, printed = json ? print_json(r, further) : print_text(r, further);
     return code ? code : printed ? cmd_fail(printed) : 0;
 }
 
@@ -271,7 +274,7 @@ int cmd_score(int argc, char **argv)
     if (!rc)
         rc = score(s, &o, &c);
     remote_close(o.by.boards);
-    int code = show(&s->result, rc, c.json);
+    int code = show(&s->result, s->further, rc, c.json);
     close_scoring(s);
     return code;
 }

@@ -55,6 +55,8 @@ struct score_job {
  * BASE_INTERNAL if an image's logits or cycles disagree with the reference: `out` then holds what was
  * measured, the message the difference. */
 int score_run(struct score_result *out, const char *name, const struct score_job *job);
+/* Cycles that a further image of the same start takes, by the model; 0: a start takes one image. */
+int score_further_image(int64_t *cycles, const struct score_job *job);
 /* Space-separated names, for messages and --help. */
 const char *score_backends(void);
 
