@@ -18,7 +18,7 @@
 #include "sim/narrow.h"
 #include "tests/unit/accel_nets.h"
 
-enum { DAMAGES = 5, LIMIT = 60000, IMAGE_BYTES = 1 << 20 };
+enum { DAMAGES = 5, LIMIT = 60000, IMAGE_BYTES = 1 << 20, IMAGES = 3 };
 
 struct job { struct hw hw; struct bpsim *sim; uint64_t seed; struct accel_program *p; uint8_t *pixels; int32_t *logits; };
 struct tally { int load, run, clean, limit, scratch; };
@@ -31,11 +31,11 @@ static int fail(const struct job *j, const char *what, int64_t got, int64_t want
 }
 
 
-static int run(const struct job *j, const uint64_t *image, uint32_t limit, uint64_t *cycles)
+static int run(const struct job *j, const uint64_t *image, uint32_t images, uint32_t limit, uint64_t *cycles)
 {
     size_t in = BASE_MIN((uint32_t)image[4], IMAGE_BYTES), out = BASE_MIN(program_output_bytes(image), 4096);
     bpsim_poke(j->sim, REG_LIMIT, limit);
-    return bpsim_run(j->sim, j->pixels, in, j->logits, out, cycles);
+    return bpsim_run_images(j->sim, j->pixels, in, images, j->logits, out, cycles);
 }
 
 static int check_clean(const struct job *j, const uint64_t *image, int status, uint64_t cycles, struct tally *t)
@@ -64,7 +64,11 @@ static int check_status(const struct job *j, const uint64_t *image, struct tally
         int want = !check && weights > j->p->weight_words64 ? PROGRAM_ERR_SIZE : check;
         return status == want || (status == PROGRAM_ERR_SIZE && weights > j->p->weight_words64) ? 0 : fail(j, "load status", status, want);
     }
-    status = run(j, image, LIMIT, &cycles);
+    /* Several images end too: what ends the first one ends the start. */
+    int several = run(j, image, IMAGES, IMAGES * LIMIT, &cycles);
+    status = run(j, image, 1, LIMIT, &cycles);
+    if (several < 0 || (several != status && status != PROGRAM_OK && status != PROGRAM_ERR_LIMIT))
+        return fail(j, "status of several images", several, status);
     if (!check)
         return check_clean(j, image, status, cycles, t);
     t->run++;
@@ -118,7 +122,7 @@ static int run_seed(struct job *j, struct tally *t)
     if (!rc && bpsim_load(j->sim, j->p->image, j->p->image_words, j->p->weights, j->p->weight_words64, NULL))
         rc = fail(j, "load after damage", 1, 0);
     uint64_t cycles;
-    if (!rc && run(j, j->p->image, 0, &cycles))
+    if (!rc && run(j, j->p->image, 1, 0, &cycles))
         rc = fail(j, "run after damage", 1, 0);
     const char *what;
     if (!rc && bpsim_violations(j->sim, &what)) {
@@ -132,7 +136,7 @@ static int run_seed(struct job *j, struct tally *t)
 
 int main(int argc, char **argv)
 {
-    struct job j = { .pixels = malloc(IMAGE_BYTES), .logits = malloc(4096) };
+    struct job j = { .pixels = malloc(IMAGES * IMAGE_BYTES), .logits = malloc(IMAGES * 4096) };
     if (argc < 4 || hw_load(&j.hw, argv[1])) {
         fprintf(stderr, "usage: hostile_tb BOARD SEED N\n");
         return 2;
@@ -142,7 +146,7 @@ int main(int argc, char **argv)
         .port_gbytes_s = j.hw.port_gbytes_s, .clock_mhz = j.hw.clock_mhz,
     };
     j.sim = bpsim_open(&opt);
-    for (int i = 0; i < IMAGE_BYTES; i++)
+    for (int i = 0; i < IMAGES * IMAGE_BYTES; i++)
         j.pixels[i] = (uint8_t)(i * 7);
     struct tally t = { 0 };
     uint64_t seed = strtoull(argv[2], NULL, 10);
