@@ -158,10 +158,11 @@ void hls_spill_plane(int32_t *output, const struct hls_layer *l, const struct hl
 bool hls_scratch_holds(const struct hls_engine *e, uint32_t first, uint32_t pitch, uint32_t whole, const struct hls_map *map, int groups);
 uint32_t hls_fill(struct hls_engine *e, const int32_t *output, const uint64_t record[PROGRAM_FILL_WORDS]);
 void hls_store_logits(struct hls_engine *e, const int32_t logit[HLS_M], uint32_t n);
-void hls_store_result(const struct hls_engine *e, int32_t *output);
-/* run.c: one image through the program, whose stream is read again; *layer: where it ended. */
+void hls_store_result(const struct hls_engine *e, int32_t *result);
+/* run.c: images through the program, one after another (0 as 1), at the strides of program.h; for each the stream is read again. Ends at the first
+ * error, with the results before it there; *layer: where it ended. */
 uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program, uint64_t program_size, const uint64_t *input, uint64_t input_size,
-                 int32_t *output, uint64_t output_size);
+                 int32_t *output, uint64_t output_size, uint32_t images);
 
 /* estimate.c: cycles of the first n layers if every pipelined loop reaches its interval, fetch overlaps the array and the
  * stream is never late; not a measurement, and not the RTL's. 0 where a layer's records are bad. */
@@ -170,7 +171,7 @@ void hls_estimate(int64_t *cycles, int n, struct hls_engine *e, const uint64_t *
 /* ---- the kernel: top.c ---------------------------------------------------------- */
 /* Arguments are the registers of docs/rtl/registers.md. mode 1: load, 0: run. identity: the ID_ registers. */
 void bp_kernel(uint32_t mode, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size,
-               const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size, uint32_t *status,
-               uint32_t *error_layer, uint32_t identity[HLS_IDENTITY]);
+               const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size, uint32_t images,
+               uint32_t *status, uint32_t *error_layer, uint32_t identity[HLS_IDENTITY]);
 
 #endif

@@ -1,4 +1,4 @@
-/* run: one image through the program, in the engine's fixed order: layer, filter group, row, block, K-word,
+/* run: images through the program, in the engine's fixed order: layer, filter group, row, block, K-word,
  * activation plane, weight plane. Every record is checked as it is used; the first bad one ends the run. */
 #include "hls/bitpress.h"
 
@@ -185,18 +185,9 @@ static uint32_t run_layer(struct hls_engine *e, uint32_t index, const uint64_t *
     }
 }
 
-uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program, uint64_t program_size, const uint64_t *input, uint64_t input_size,
-                 int32_t *output, uint64_t output_size)
+static uint32_t run_program(struct hls_engine *e, uint32_t *layer, const uint64_t *program, const uint64_t *input, int32_t *output, int32_t *result)
 {
     uint32_t error = PROGRAM_OK;
-    *layer = 0;
-    if (!e->loaded)
-        return PROGRAM_ERR_NOT_LOADED;
-    uint64_t window = e->size.scratch ? PROGRAM_PAGE + (uint64_t)e->size.scratch * (2 * HLS_N) : e->size.output_bytes;
-    if (input_size < e->size.input_bytes || output_size < window)
-        return PROGRAM_ERR_IO;
-    if (e->size.stream_words && program_size / 8 < (uint64_t)e->size.words + e->size.stream_words)
-        return PROGRAM_ERR_STREAM;
     e->n_logits = 0;
     e->has_result = false;
     e->image = 0;
@@ -214,7 +205,42 @@ layers:
         return PROGRAM_ERR_IO;
     if (!e->stream.over || e->stream.at != e->size.words + e->size.stream_words)
         return PROGRAM_ERR_STREAM;                         /* a part that no layer waited for */
-    hls_store_result(e, output);
+    hls_store_result(e, result);
     *layer = 0;
     return PROGRAM_OK;
+}
+
+/* Image and result end inside their windows; with scratch, the result in the page before it. */
+static bool in_windows(const struct hls_sizes *s, uint64_t image, uint64_t result, uint64_t input_size, uint64_t output_size)
+{
+#pragma HLS INLINE
+    uint64_t scratch = (uint64_t)s->scratch * (2 * HLS_N), results = output_size;
+    if (s->scratch) {
+        if (output_size < PROGRAM_PAGE + scratch)
+            return false;
+        results = PROGRAM_PAGE;
+    }
+    return image + s->input_bytes <= input_size && result + s->output_bytes <= results;
+}
+
+uint32_t hls_run(struct hls_engine *e, uint32_t *layer, const uint64_t *program, uint64_t program_size, const uint64_t *input, uint64_t input_size,
+                 int32_t *output, uint64_t output_size, uint32_t images)
+{
+    uint32_t error = PROGRAM_OK;
+    *layer = 0;
+    if (!e->loaded)
+        return PROGRAM_ERR_NOT_LOADED;
+    uint64_t image = 0, result = 0;                        /* bytes into the windows */
+images_of_start:
+    for (uint32_t left = images ? images : 1; left && !error; left--) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=256
+        if (!in_windows(&e->size, image, result, input_size, output_size))
+            return PROGRAM_ERR_IO;
+        if (e->size.stream_words && program_size / 8 < (uint64_t)e->size.words + e->size.stream_words)
+            return PROGRAM_ERR_STREAM;
+        error = run_program(e, layer, program, input + image / 8, output, output + result / 4);
+        image += ((uint64_t)e->size.input_bytes + 7) & ~UINT64_C(7);
+        result += ((uint64_t)e->size.output_bytes + 7) & ~UINT64_C(7);
+    }
+    return error;
 }

@@ -104,11 +104,11 @@ rows:
     }
 }
 
-void hls_store_result(const struct hls_engine *e, int32_t *output)
+void hls_store_result(const struct hls_engine *e, int32_t *result)
 {
 burst:
     for (uint32_t i = 0; i < e->n_logits; i++) {
 #pragma HLS PIPELINE II=1
-        output[i] = e->logits[i];
+        result[i] = e->logits[i];
     }
 }

@@ -4,8 +4,8 @@
 #include "hls/bitpress.h"
 
 void bp_kernel(uint32_t mode, const uint64_t *program, uint64_t program_size, const uint64_t *weight, uint64_t weight_size,
-               const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size, uint32_t *status,
-               uint32_t *error_layer, uint32_t identity[HLS_IDENTITY])
+               const uint64_t *input, uint64_t input_size, int32_t *output, uint64_t output_size, uint32_t images,
+               uint32_t *status, uint32_t *error_layer, uint32_t identity[HLS_IDENTITY])
 {
 #pragma HLS INTERFACE m_axi port=program offset=slave bundle=gmem max_read_burst_length=16
 #pragma HLS INTERFACE m_axi port=weight offset=slave bundle=gmem max_read_burst_length=16
@@ -20,6 +20,7 @@ void bp_kernel(uint32_t mode, const uint64_t *program, uint64_t program_size, co
 #pragma HLS INTERFACE s_axilite port=input_size
 #pragma HLS INTERFACE s_axilite port=output
 #pragma HLS INTERFACE s_axilite port=output_size
+#pragma HLS INTERFACE s_axilite port=images
 #pragma HLS INTERFACE s_axilite port=status
 #pragma HLS INTERFACE s_axilite port=error_layer
 #pragma HLS INTERFACE s_axilite port=identity
@@ -51,5 +52,5 @@ identity_registers:
     if (mode & 1)
         *status = hls_load(&engine, program, program_size, weight, weight_size);
     else
-        *status = hls_run(&engine, error_layer, program, program_size, input, input_size, output, output_size);
+        *status = hls_run(&engine, error_layer, program, program_size, input, input_size, output, output_size, images);
 }

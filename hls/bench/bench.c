@@ -14,7 +14,7 @@ static int32_t logits[CLASSES];
 static int start(uint32_t mode, const char *what)
 {
     uint32_t status, layer, identity[HLS_IDENTITY];
-    bp_kernel(mode, pack_program, sizeof pack_program, pack_weights, sizeof pack_weights, input, sizeof pack_test_pixels, logits, sizeof logits, &status, &layer,
+    bp_kernel(mode, pack_program, sizeof pack_program, pack_weights, sizeof pack_weights, input, sizeof pack_test_pixels, logits, sizeof logits, 1, &status, &layer,
               identity);
     if (status)
         printf("bench: %s ends with status %u in layer %u\n", what, (unsigned)status, (unsigned)layer);

@@ -125,7 +125,8 @@ enum program_error {
     X(input_size, REG_INPUT_SIZE, 8, 0)        \
     X(output, REG_OUTPUT, 8, 1)                \
     X(output_size, REG_OUTPUT_SIZE, 8, 0)      \
-    X(limit, REG_LIMIT, 4, 0)
+    X(limit, REG_LIMIT, 4, 0)                  \
+    X(images, REG_IMAGES, 4, 0)
 
 #define PROGRAM_ARG_ENUM(name, reg, bytes, memory) PROGRAM_ARG_##name,
 enum program_arg { PROGRAM_ARGS(PROGRAM_ARG_ENUM) PROGRAM_N_ARG };

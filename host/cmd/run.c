@@ -9,9 +9,9 @@
 #include "device/device.h"
 #include "score/simlib.h"
 
-enum { BATCH_EMULATED = 8, BATCH_BOARD = 256 };
+enum { CHUNK_EMULATED = 8, CHUNK_BOARD = 256 };        /* images between two looks at a signal; of whole batches */
 
-struct options { const char *data, *xclbin, *api; long images, device; bool no_check; };
+struct options { const char *data, *xclbin, *api; long images, device, batch; bool no_check; };
 
 struct run {
     const struct options *o;
@@ -62,7 +62,7 @@ static int prepare(struct run *r, const char *path)
 
 static int open_device(struct run *r)
 {
-    const struct device_target target = { .api = r->o->api, .index = (int)r->o->device, .xclbin = r->o->xclbin };
+    const struct device_target target = { .api = r->o->api, .index = (int)r->o->device, .xclbin = r->o->xclbin, .batch = (int)r->o->batch };
     int rc = score_simlib_behind(&r->simulator, &target, &r->hw);
     return rc ? rc : device_open(&r->device, &target, &r->hw, r->simulator, r->pack);
 }
@@ -87,10 +87,10 @@ static int run_images(struct run *r)
     size_t bytes = (size_t)r->data.h * (size_t)r->data.w * (size_t)r->data.c, classes = (size_t)r->pack->net->classes;
     struct base_progress p;
     double start = base_seconds();
-    int rc = BASE_OK;
+    int rc = BASE_OK, batch = (int)r->o->batch, chunk = BASE_MAX((device_emulated(r->device) ? CHUNK_EMULATED : CHUNK_BOARD) / batch, 1) * batch;
     base_progress_begin(&p, device_emulated(r->device) ? "emulate" : "run", r->n);
     while (!rc && r->done < r->n) {
-        int n = BASE_MIN(device_emulated(r->device) ? BATCH_EMULATED : BATCH_BOARD, r->n - r->done);
+        int n = BASE_MIN(chunk, r->n - r->done);
         rc = base_stop_requested() ? base_fail(BASE_STOPPED, "stopped")
                                    : device_run(r->device, r->data.pixels + (size_t)r->done * bytes, n, r->logits + (size_t)r->done * classes, r->image + r->done, &r->last);
         r->done += rc ? 0 : n;
@@ -151,14 +151,23 @@ static int measure(struct figures *f, const struct run *r)
     return BASE_OK;
 }
 
+/* An image of a batch waits for the others: its share of the start is no latency. */
+static json_t *latency(const struct run *r, double cycles)
+{
+    return r->o->batch > 1 ? json_null() : json_real(cycles / (r->hw.clock_mhz * 1e3));
+}
+
 static int print_json(const struct run *r, const struct figures *f)
 {
     double khz = r->hw.clock_mhz * 1e3;
-    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:s, s:f, s:f}", "backend", r->o->api, "board", r->hw.name, "cycles_source",
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:s}", "backend", r->o->api, "board", r->hw.name, "cycles_source",
                           device_source(r->device), "images", r->done, "top1", (double)r->top1 / r->done, "top5", (double)r->top5 / r->done, "cycles",
                           (json_int_t)f->cycles[0], "cycles_p99", (json_int_t)f->cycles[1], "cycles_max", (json_int_t)f->cycles[2], "load_cycles",
-                          (json_int_t)device_load_cycles(r->device), "clock_mhz", r->hw.clock_mhz, "clock_is", r->hw.clock_is, "latency_ms", f->cycles[0] / khz,
-                          "latency_p99_ms", f->cycles[1] / khz);
+                          (json_int_t)device_load_cycles(r->device), "clock_mhz", r->hw.clock_mhz, "clock_is", r->hw.clock_is);
+    json_object_set_new(j, "batch", json_integer(r->o->batch));
+    json_object_set_new(j, "latency_ms", latency(r, f->cycles[0]));
+    json_object_set_new(j, "latency_p99_ms", latency(r, f->cycles[1]));
+    json_object_set_new(j, "inferences_per_s", json_real(khz * 1e3 / f->cycles[0]));
     json_object_set_new(j, "host_p50_ms", json_real(f->host_ms[0]));
     json_object_set_new(j, "host_p99_ms", json_real(f->host_ms[1]));
     json_object_set_new(j, "host_time_is", json_string(device_emulated(r->device) ? "of a simulation" : "of this host"));
@@ -170,11 +179,15 @@ static int print_json(const struct run *r, const struct figures *f)
 static int print_text(const struct run *r, const struct figures *f)
 {
     double khz = r->hw.clock_mhz * 1e3;
+    bool several = r->o->batch > 1;
+    if (several)
+        printf("up to %ld images a start: times are an image's share of it\n", r->o->batch);
     printf("top-1 %.2f %%  top-5 %.2f %%  (%d of %d images right)\n", 100.0 * r->top1 / r->done, 100.0 * r->top5 / r->done, r->top1, r->done);
     printf("cycles an image: median %.0f, 99 %% at most %.0f, largest %.0f; cycles_source %s\n", f->cycles[0], f->cycles[1], f->cycles[2], device_source(r->device));
-    printf("latency: median %.4f ms, 99 %% at most %.4f ms at %g MHz (%s clock), %s\n", f->cycles[0] / khz, f->cycles[1] / khz, r->hw.clock_mhz, r->hw.clock_is, r->hw.name);
+    printf("%s: median %.4f ms, 99 %% at most %.4f ms at %g MHz (%s clock), %s\n", several ? "device" : "latency", f->cycles[0] / khz, f->cycles[1] / khz, r->hw.clock_mhz, r->hw.clock_is, r->hw.name);
     printf("before the first image: program and weights in %" PRIu64 " cycles\n", device_load_cycles(r->device));
-    printf("host, start to logits: median %.3f ms, 99 %% at most %.3f ms%s\n", f->host_ms[0], f->host_ms[1], device_emulated(r->device) ? " (the time of a simulation says nothing about a board)" : "");
+    printf("host, start to logits: median %.3f ms, 99 %% at most %.3f ms; %.1f images a second%s\n", f->host_ms[0], f->host_ms[1], r->done / r->seconds,
+           device_emulated(r->device) ? " (the time of a simulation says nothing about a board)" : "");
     printf("%s\n", r->o->no_check ? "logits were not compared" : "every logit equals the reference");
     return cmd_end_output();
 }
@@ -205,6 +218,8 @@ static int check_options(const struct options *o, const struct cmd *c)
         return base_hint(base_fail(BASE_INPUT, "run: --data is missing"), "bitpress run %s --data idx:%s", c->arg[0], DATA_FASHION_MNIST_DIR);
     if (strcmp(o->api, "xrt") && strcmp(o->api, "opencl"))
         return base_fail(BASE_INPUT, "run: --api '%.40s' is not one of xrt, opencl", o->api);
+    if (o->batch < 1 || o->batch > CHUNK_BOARD)
+        return base_fail(BASE_INPUT, "run: --batch must be 1 to %d", CHUNK_BOARD);
     if (o->images < 0 || o->device < 0 || o->device > 255)
         return base_fail(BASE_INPUT, "run: --images must be 0 (all) or more, --device 0 to 255");
     return BASE_OK;
@@ -212,10 +227,11 @@ static int check_options(const struct options *o, const struct cmd *c)
 
 int cmd_run(int argc, char **argv)
 {
-    struct options o = { .api = "xrt", .images = 100 };
+    struct options o = { .api = "xrt", .images = 100, .batch = 1 };
     const struct cmd_option options[] = {
         { "data", CMD_TEXT, &o.data, "SPEC", "whose test images: idx:DIR, cifar10:DIR, images:DIR or npy:X,Y" },
         { "images", CMD_INT, &o.images, "N", "the first N of them (default 100; 0: all)" },
+        { "batch", CMD_INT, &o.batch, "N", "images that the accelerator takes in one start (default 1, at most 256): more a second, each for itself later" },
         { "device", CMD_INT, &o.device, "N", "index of the device (default 0)" },
         { "xclbin", CMD_TEXT, &o.xclbin, "FILE", "of a board (default: BITPRESS_XCLBIN; without one, the RTL as an emulated board)" },
         { "api", CMD_TEXT, &o.api, "NAME", "xrt (default) or opencl" },

@@ -59,12 +59,14 @@ struct device_target {
     const char *api;           /* xrt | opencl */
     int index;                 /* of the device */
     const char *xclbin;        /* of a board; NULL: BITPRESS_XCLBIN, and without that an emulated board */
+    int batch;                 /* most images of a start; 0: one */
 };
 
-struct device_image { uint64_t cycles; double seconds; };      /* start to done; start to logits on the host */
+/* Start to done; start to logits on the host. Of a batch: those of its start, divided by its images. */
+struct device_image { uint64_t cycles; double seconds; };
 
 struct device_counters {
-    uint64_t cycles;
+    uint64_t cycles;           /* of the start */
     uint32_t n_layer, layer[PROGRAM_MAX_LAYERS];
     uint32_t unit[5][3];       /* fetch, array, drain, write, memory: run, stall, idle */
 };

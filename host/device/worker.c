@@ -135,14 +135,15 @@ bool device_needs_emulation(const struct device_target *target)
 
 static int open_worker(struct device *d, const struct device_target *target, const struct pack *pack)
 {
-    char dir[256], index[16], *file = base_format("%s/net.bpk", d->env.dir), *name = base_format("bitpress-%s", d->api);
+    char dir[256], index[16], batch[16], *file = base_format("%s/net.bpk", d->env.dir), *name = base_format("bitpress-%s", d->api);
     char *program = name ? device_program(name) : NULL;
     char *emulation = d->emulated ? base_format("%s/bitpress.xclbin", d->env.dir) : NULL;
     int rc = program ? device_xrt_libraries(dir) : BASE_MISSING;
     if (!rc)
         rc = file ? pack_write(pack, file) : BASE_NOMEM;
     snprintf(index, sizeof index, "%d", target->index);
-    char *argv[] = { program, index, emulation ? emulation : (char *)(uintptr_t)xclbin_of(target), file, NULL };
+    snprintf(batch, sizeof batch, "%d", target->batch);
+    char *argv[] = { program, index, emulation ? emulation : (char *)(uintptr_t)xclbin_of(target), file, batch, NULL };
     if (!rc)
         rc = start(d, argv);
     double until = base_seconds() + OPEN_S;

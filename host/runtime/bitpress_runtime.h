@@ -2,7 +2,7 @@
  *
  * Link with `pkg-config --cflags --libs bitpress-runtime`. One device holds one pack at a time; its
  * weights stay in the device from bitpress_load on, a run is one start of the kernel for a whole
- * network. A device and what belongs to it are for one thread at a time.
+ * network, or for a batch of images through it. A device and what belongs to it are for one thread at a time.
  *
  * Functions return BITPRESS_OK or a code below; bitpress_error() says in words what happened,
  * bitpress_hint() what helps ("" if nothing in particular). Both belong to the calling thread.
@@ -35,6 +35,8 @@ struct bitpress_options {
     const char *xclbin;        /* file; NULL: the environment's BITPRESS_XCLBIN */
     int deadline_ms;           /* of one image; 0: BITPRESS_DEADLINE_MS, and without that 10 s */
     uint32_t cycle_limit;      /* the device ends a start that takes longer; 0: none */
+    int batch;                 /* images of one start; 0 or 1: one. More than a pack's results have room for is that many; a device before version
+                                * 1.4 takes one, and is refused */
 };
 
 typedef struct bitpress bitpress;
@@ -58,12 +60,13 @@ struct bitpress_network {
 };
 int bitpress_network(struct bitpress_network *out, const bitpress *b);
 
+/* Of a batch: those of its start, divided by its images. */
 struct bitpress_image {
     uint64_t cycles;           /* of the device: start to done */
     double seconds;            /* of the host: start to logits in its memory */
 };
-/* images [n][height][width][channels] of uint8 -> logits [n][classes]. The next image travels to the
- * device while one is running. `image`: [n], or NULL. On an error the results before it are there. */
+/* images [n][height][width][channels] of uint8 -> logits [n][classes], `batch` of them a start. The next start's images travel
+ * to the device while one is running. `image`: [n], or NULL. On an error the results of the starts before it are there. */
 int bitpress_run(bitpress *b, const uint8_t *images, int n, int32_t *logits, struct bitpress_image *image);
 /* Index of the largest logit, the lowest of equal ones. */
 int bitpress_class(const int32_t *logits, int classes);
@@ -72,7 +75,7 @@ int bitpress_class(const int32_t *logits, int classes);
 uint64_t bitpress_cycles_percentile(const struct bitpress_image *image, int n, double percent);
 double bitpress_seconds_percentile(const struct bitpress_image *image, int n, double percent);
 
-/* What the stages did in the last run: cycles moving, waiting with work, idle. */
+/* What the stages did in the last run: cycles moving, waiting with work, idle. Of a batch: `cycles` of all its images, the rest of the last one. */
 enum { BITPRESS_UNITS = 5, BITPRESS_LAYERS = 256 };
 struct bitpress_counters {
     uint64_t cycles;

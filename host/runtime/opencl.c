@@ -200,6 +200,8 @@ static int opencl_start(void *device, const struct runtime_start *s)
     e = e ? e : clSetKernelArg(d->kernel, PROGRAM_ARG_output, sizeof(cl_mem), &s->buffer[WINDOW_OUTPUT]);
     e = e ? e : clSetKernelArg(d->kernel, PROGRAM_ARG_output_size, 8, &s->bytes[WINDOW_OUTPUT]);
     e = e ? e : clSetKernelArg(d->kernel, PROGRAM_ARG_limit, 4, &s->limit);
+    cl_int images = clSetKernelArg(d->kernel, PROGRAM_ARG_images, 4, &s->images);       /* all that the xclbin names must be set, of a device without it too */
+    e = e ? e : s->images ? images : CL_SUCCESS;
     if (d->event)
         clReleaseEvent(d->event);
     d->event = NULL;

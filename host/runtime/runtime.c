@@ -1,4 +1,4 @@
-/* runtime.c: a device with a pack: open, check, load, run image by image. What talks to XRT is in the driver. */
+/* runtime.c: a device with a pack: open, check, load, run batch by batch. What talks to XRT is in the driver. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "pack/pack.h"
 #include "runtime/runtime_internal.h"
 
-enum { DEADLINE_MS = 10000, PAGE = 4096 };
+enum { DEADLINE_MS = 10000, PAGE = 4096, MINOR_IMAGES = 4 /* of the first devices that take several images a start */ };
 
 struct bitpress {
     const struct runtime_driver *driver;
@@ -15,11 +15,14 @@ struct bitpress {
     struct pack *pack;         /* NULL: nothing loaded */
     int deadline_ms;
     uint32_t cycle_limit;
+    int most_images;           /* of a start, as asked for; 0: the device takes one and has no argument for them */
+    int batch;                 /* of a start with this pack */
     bool lost;                 /* a start never ended: XRT must not be called again */
     void *program, *weight;    /* buffers */
     void *input[2], *output[2];
-    uint64_t input_bytes, output_bytes, load_cycles;
-    uint64_t output_window;                /* with the scratch of maps that do not fit the chip */
+    uint8_t *staging;          /* a batch's images, or its results, as they lie in their window */
+    uint64_t input_bytes, output_bytes, load_cycles;       /* bytes of one image, its logits */
+    uint64_t input_stride, output_stride;
 };
 
 /* ---- messages --------------------------------------------------------------------------- */
@@ -68,22 +71,25 @@ static int read64(const bitpress *b, uint32_t reg, uint64_t *value)
     return rc;
 }
 
-static int start(bitpress *b, uint32_t mode, int slot)
+/* Bytes of n images or results in their window. */
+static uint64_t window_of(int n, uint64_t stride, uint64_t bytes) { return (uint64_t)(n - 1) * stride + bytes; }
+
+static int start(bitpress *b, uint32_t mode, int slot, int n)
 {
     const struct pack *p = b->pack;
     const struct runtime_start s = {
-        .mode = mode, .limit = b->cycle_limit,
+        .mode = mode, .limit = b->cycle_limit, .images = b->most_images ? (uint32_t)n : 0,
         .buffer = { b->program, b->weight, b->input[slot], b->output[slot] },
-        .bytes = { p->program_words * 8, p->weight_words * 8, b->input_bytes, b->output_window },
+        .bytes = { p->program_words * 8, p->weight_words * 8, window_of(n, b->input_stride, b->input_bytes), program_output_window(p->program, (uint32_t)n) },
     };
     return b->driver->start(b->device, &s);
 }
 
-/* Waits for the last start and asks how it went. */
-static int finish(bitpress *b, uint64_t *cycles)
+/* Waits for the last start, of n images, and asks how it went. */
+static int finish(bitpress *b, int n, uint64_t *cycles)
 {
     uint32_t status = 0, layer = 0;
-    int rc = runtime_wait(&b->lost, b->driver, b->device, b->deadline_ms);
+    int rc = runtime_wait(&b->lost, b->driver, b->device, (int)BASE_MIN((int64_t)b->deadline_ms * n, (int64_t)INT32_MAX));
     if (!rc)
         rc = b->driver->read_register(b->device, REG_STATUS, &status);
     if (!rc && status) {
@@ -104,7 +110,8 @@ static int usable(const bitpress *b, bool loaded)
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
-static int check_device(const bitpress *b)
+/* batch: images of a start, as asked for. */
+static int check_device(bitpress *b, int batch)
 {
     uint32_t magic, version;
     int rc = b->driver->read_register(b->device, REG_ID_MAGIC, &magic);
@@ -113,7 +120,14 @@ static int check_device(const bitpress *b)
     if (!rc && (magic != REG_ID_MAGIC_VALUE || version >> 16 != PROGRAM_MAJOR))
         rc = base_fail(BITPRESS_MISMATCH, "%s: the device holds no accelerator of version %d (magic 0x%x, version %u.%u)", b->driver->name, PROGRAM_MAJOR, magic,
                        version >> 16, version & 0xffff);
-    return rc;
+    if (rc)
+        return rc;
+    b->most_images = (version & 0xffff) < MINOR_IMAGES ? 0 : BASE_MAX(batch, 1);
+    if (b->most_images || batch <= 1)
+        return BITPRESS_OK;
+    base_fail(BITPRESS_MISMATCH, "%s: %d images a start need an accelerator of version %d.%d, the device holds one of %d.%u", b->driver->name, batch, PROGRAM_MAJOR, MINOR_IMAGES,
+              PROGRAM_MAJOR, version & 0xffff);
+    return base_hint(BITPRESS_MISMATCH, "a batch of 1, or a bitstream of this build");
 }
 
 static int deadline(const struct bitpress_options *o)
@@ -142,7 +156,7 @@ int runtime_open(bitpress **out, const struct bitpress_options *options, const s
     b->cycle_limit = o->cycle_limit;
     int rc = driver->open(&b->device, o->device, xclbin);
     if (!rc)
-        rc = check_device(b);
+        rc = check_device(b, o->batch);
     if (rc)
         bitpress_close(b);
     else
@@ -169,8 +183,10 @@ static void unload(bitpress *b)
     }
     pack_free(b->pack);
     base_free(b->name);
+    base_free(b->staging);
     b->pack = NULL;
     b->name = NULL;
+    b->staging = NULL;
 }
 
 void bitpress_close(bitpress *b)
@@ -212,9 +228,9 @@ static int alloc_windows(bitpress *b)
     if (!rc)
         rc = alloc_window(b, &b->weight, WINDOW_WEIGHT, p->weight_words * 8);
     for (int i = 0; !rc && i < 2; i++) {
-        rc = alloc_window(b, &b->input[i], WINDOW_INPUT, b->input_bytes);
+        rc = alloc_window(b, &b->input[i], WINDOW_INPUT, window_of(b->batch, b->input_stride, b->input_bytes));
         if (!rc)
-            rc = alloc_window(b, &b->output[i], WINDOW_OUTPUT, b->output_window);
+            rc = alloc_window(b, &b->output[i], WINDOW_OUTPUT, program_output_window(p->program, (uint32_t)b->batch));
     }
     return rc;
 }
@@ -228,8 +244,23 @@ static int load_device(bitpress *b)
     if (!rc && p->weight_words)
         rc = b->driver->write(b->device, b->weight, p->weights, p->weight_words * 8);
     if (!rc)
-        rc = start(b, 1, 0);
-    return rc ? rc : finish(b, &b->load_cycles);
+        rc = start(b, 1, 0, 1);
+    return rc ? rc : finish(b, 1, &b->load_cycles);
+}
+
+/* Where images and results lie, and how many at a time. */
+static int plan_windows(bitpress *b)
+{
+    const uint64_t *program = b->pack->program;
+    if ((uint32_t)program[4] != b->input_bytes || program_output_bytes(program) != b->output_bytes)
+        return base_fail(BITPRESS_INPUT, "%s: its program takes %" PRIu32 " bytes an image and gives %" PRIu32 ", its network %" PRIu64 " and %" PRIu64, b->name, (uint32_t)program[4],
+                         program_output_bytes(program), b->input_bytes, b->output_bytes);
+    b->input_stride = program_image_stride(program);
+    b->output_stride = program_result_stride(program);
+    b->batch = (int)BASE_MIN((uint32_t)BASE_MAX(b->most_images, 1), program_most_images(program));
+    uint64_t bytes = (uint64_t)b->batch * BASE_MAX(b->input_stride, b->output_stride);
+    b->staging = bytes == (size_t)bytes ? base_alloc((size_t)bytes) : NULL;
+    return b->staging ? BITPRESS_OK : BITPRESS_MEMORY;
 }
 
 /* Takes the pack. */
@@ -250,8 +281,9 @@ static int load(bitpress *b, struct pack *p, const char *name)
     const struct fixed_edge *image = &p->net->edge[0];
     b->input_bytes = (uint64_t)image->h * (uint64_t)image->w * (uint64_t)image->c;
     b->output_bytes = 4 * (uint64_t)p->net->classes;
-    b->output_window = BASE_MAX(program_output_window(p->program, 1), b->output_bytes);
-    rc = b->name ? load_device(b) : BITPRESS_MEMORY;
+    rc = b->name ? plan_windows(b) : BITPRESS_MEMORY;
+    if (!rc)
+        rc = load_device(b);
     if (rc)
         unload(b);
     return rc;
@@ -288,36 +320,48 @@ int bitpress_network(struct bitpress_network *out, const bitpress *b)
 
 /* ---- images ------------------------------------------------------------------------------ */
 
-static int upload(bitpress *b, const uint8_t *images, int i)
+static int upload(bitpress *b, int slot, const uint8_t *images, int n)
 {
-    return b->driver->write(b->device, b->input[i & 1], images + (size_t)i * b->input_bytes, b->input_bytes);
+    for (int i = 0; i < n; i++)
+        memcpy(b->staging + (uint64_t)i * b->input_stride, images + (uint64_t)i * b->input_bytes, b->input_bytes);
+    return b->driver->write(b->device, b->input[slot], b->staging, window_of(n, b->input_stride, b->input_bytes));
 }
 
-/* Two slots: image i + 1 goes up while i runs, the logits of i come down while i + 1 runs. The next start waits until the
- * registers of this one were read. */
+static int download(bitpress *b, int slot, int32_t *logits, int n)
+{
+    int rc = b->driver->read(b->device, b->output[slot], b->staging, window_of(n, b->output_stride, b->output_bytes));
+    for (int i = 0; !rc && i < n; i++)
+        memcpy(logits + (size_t)i * (size_t)b->pack->net->classes, b->staging + (uint64_t)i * b->output_stride, b->output_bytes);
+    return rc;
+}
+
+/* Two slots: the images of the next start go up while one runs, its logits come down while the next runs. The next start waits
+ * until the registers of this one were read. */
 int bitpress_run(bitpress *b, const uint8_t *images, int n, int32_t *logits, struct bitpress_image *image)
 {
-    int rc = usable(b, true);
+    int rc = usable(b, true), count = rc ? 0 : BASE_MIN(b->batch, n);
     if (!rc && n > 0)
-        rc = upload(b, images, 0);
+        rc = upload(b, 0, images, count);
     double started = base_seconds();
     if (!rc && n > 0)
-        rc = start(b, 0, 0);
-    for (int i = 0; !rc && i < n; i++) {
+        rc = start(b, 0, 0, count);
+    for (int at = 0, slot = 0, left; !rc && at < n; at += count, count = left, slot ^= 1) {
         uint64_t cycles;
         double next = 0;
-        int up = i + 1 < n ? upload(b, images, i + 1) : BITPRESS_OK;
-        rc = finish(b, &cycles);
-        if (!rc)
-            rc = up;
-        if (!rc && i + 1 < n) {
+        left = BASE_MIN(b->batch, n - at - count);
+        int up = left ? upload(b, slot ^ 1, images + (size_t)(at + count) * b->input_bytes, left) : BITPRESS_OK;
+        if ((rc = finish(b, count, &cycles)))
+            break;
+        rc = up;
+        if (!rc && left) {
             next = base_seconds();
-            rc = start(b, 0, (i + 1) & 1);
+            rc = start(b, 0, slot ^ 1, left);
         }
-        int down = rc && b->lost ? rc : b->driver->read(b->device, b->output[i & 1], logits + (size_t)i * (size_t)b->pack->net->classes, b->output_bytes);
+        int down = download(b, slot, logits + (size_t)at * (size_t)b->pack->net->classes, count);
         rc = rc ? rc : down;
-        if (!rc && image)
-            image[i] = (struct bitpress_image){ cycles, base_seconds() - started };
+        double seconds = base_seconds() - started;
+        for (int i = 0; !rc && image && i < count; i++)
+            image[at + i] = (struct bitpress_image){ cycles / (uint64_t)count, seconds / count };
         started = next;
     }
     return rc;

@@ -12,6 +12,7 @@ enum { WINDOW_PROGRAM, WINDOW_WEIGHT, WINDOW_INPUT, WINDOW_OUTPUT, WINDOWS };
 /* One start: buffers of the driver and the windows' sizes in bytes. */
 struct runtime_start {
     uint32_t mode, limit;
+    uint32_t images;           /* 0: the device has no such argument */
     void *buffer[WINDOWS];
     uint64_t bytes[WINDOWS];
 };

@@ -80,7 +80,7 @@ static void send_failure(const struct worker *w, int code)
 
 static int open_device(struct worker *w, char **argv, const struct runtime_driver *driver)
 {
-    const struct bitpress_options o = { .device = (unsigned)atoi(argv[1]), .xclbin = argv[2] };
+    const struct bitpress_options o = { .device = (unsigned)atoi(argv[1]), .xclbin = argv[2], .batch = atoi(argv[4]) };
     int rc = runtime_open(&w->device, &o, driver);
     if (!rc)
         rc = bitpress_load(w->device, argv[3]);
@@ -151,7 +151,7 @@ int worker_main(int argc, char **argv, const struct runtime_driver *driver)
 {
     struct worker w = { .to = -1 };
     int rc = BITPRESS_OK;
-    if (argc != 4) {
+    if (argc != 5) {
         fprintf(stderr, "%s is started by bitpress\n", argc ? argv[0] : "worker");
         return 2;
     }

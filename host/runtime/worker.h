@@ -4,7 +4,7 @@
 
 #include "runtime/runtime_internal.h"
 
-/* main of a worker: PROGRAM DEVICE-INDEX XCLBIN PACK, messages on standard input and output. */
+/* main of a worker: PROGRAM DEVICE-INDEX XCLBIN PACK IMAGES-OF-A-START, messages on standard input and output. */
 int worker_main(int argc, char **argv, const struct runtime_driver *driver);
 
 #endif

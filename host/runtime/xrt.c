@@ -139,6 +139,7 @@ static int xrt_start(void *device, const struct runtime_start *s)
     bad |= xrtRunSetArg(run, PROGRAM_ARG_output, s->buffer[WINDOW_OUTPUT]);
     bad |= xrtRunSetArg(run, PROGRAM_ARG_output_size, s->bytes[WINDOW_OUTPUT]);
     bad |= xrtRunSetArg(run, PROGRAM_ARG_limit, s->limit);
+    bad |= s->images && xrtRunSetArg(run, PROGRAM_ARG_images, s->images);
     if (bad || xrtRunStart(run))
         return base_fail(BITPRESS_DEVICE, "xrt: the kernel cannot be started");
     return BITPRESS_OK;

@@ -52,7 +52,7 @@ static int hls_image(void *device, const struct score_job *job, const uint8_t *p
     struct device *d = device;
     uint32_t layer;
     memcpy(d->input, pixels, job->program->input_bytes);
-    uint32_t status = hls_run(&d->engine, &layer, job->program->image, job->program->image_words * 8, d->input, job->program->input_bytes, d->output, d->window);
+    uint32_t status = hls_run(&d->engine, &layer, job->program->image, job->program->image_words * 8, d->input, job->program->input_bytes, d->output, d->window, 1);
     memcpy(logits, d->output, job->program->output_bytes);
     return status ? status_error(job, status, layer, "the run") : BASE_OK;
 }

@@ -182,6 +182,17 @@ BITPRESS_SIMDEV_TRACE=$SCRATCH/trace "$BITPRESS" run fmnist-cnn.bpk --data idx:d
 [ "$(sed -n 's/^longest //p' trace)" = "$(head -n 1 trace | cut -d' ' -f2)" ] || fail "a later message is longer than the first"
 [ "$(grep -c '^9 [0-9]* 0x1800000 ' trace)" = 8 ] || fail "$(grep -c '^9 [0-9]* 0x1800000 ' trace) starts for one load and 7 images"
 
+step "several images in one start: the same logits in fewer starts and cycles"
+for api in xrt opencl; do
+    BITPRESS_SIMDEV_TRACE=$SCRATCH/trace "$BITPRESS" run fmnist-cnn.bpk --data idx:data --images 7 --batch 3 --api $api --json --quiet >batch.json
+    jq -e --argjson one "$cycles" '.images == 7 and .batch == 3 and .bit_exact and .cycles < $one and .cycles_max == $one and .latency_ms == null' batch.json >/dev/null ||
+        fail "batches through $api: $(cat batch.json)"
+    [ "$(grep -c '^9 [0-9]* 0x1800000 ' trace)" = 4 ] || fail "$(grep -c '^9 [0-9]* 0x1800000 ' trace) starts for one load and 7 images in batches of 3"
+    [ "$(sed -n 's/^longest //p' trace)" = "$(head -n 1 trace | cut -d' ' -f2)" ] || fail "batches: a later message is longer than the first"
+done
+"$BITPRESS" run fmnist-cnn.bpk --data idx:data --images 24 --batch 24 --quiet >run.txt && grep -q '^up to 24 images a start' run.txt || fail "a batch of all images: $(cat run.txt)"
+nothing_left "batches"
+
 step "an environment to keep"
 vars=$("$BITPRESS" xrt-env)
 dir=$(sed -n "s/^export EMCONFIG_PATH='\(.*\)'/\1/p" <<<"$vars")

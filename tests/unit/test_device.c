@@ -85,7 +85,7 @@ static void test_xclbin(void **state)
     static const struct { const char *name; unsigned reg, bytes; } args[] = {
         { "mode", REG_MODE, 4 }, { "program", REG_PROGRAM, 8 }, { "program_size", REG_PROGRAM_SIZE, 8 }, { "weight", REG_WEIGHT, 8 },
         { "weight_size", REG_WEIGHT_SIZE, 8 }, { "input", REG_INPUT, 8 }, { "input_size", REG_INPUT_SIZE, 8 }, { "output", REG_OUTPUT, 8 },
-        { "output_size", REG_OUTPUT_SIZE, 8 }, { "limit", REG_LIMIT, 4 },
+        { "output_size", REG_OUTPUT_SIZE, 8 }, { "limit", REG_LIMIT, 4 }, { "images", REG_IMAGES, 4 },
     };
     for (int i = 0; i < BASE_COUNT(args); i++) {
         char want[160], offset[64];
@@ -161,6 +161,7 @@ static void test_kernel_xml(void **state)
     static const char *const args[][2] = {
         { "mode", "RegMode" }, { "program", "RegProgram" }, { "program_size", "RegProgramSize" }, { "weight", "RegWeight" }, { "weight_size", "RegWeightSize" },
         { "input", "RegInput" }, { "input_size", "RegInputSize" }, { "output", "RegOutput" }, { "output_size", "RegOutputSize" }, { "limit", "RegLimit" },
+        { "images", "RegImages" },
     };
     const char *at = xml.s;
     for (int i = 0; i < BASE_COUNT(args); i++) {

@@ -92,7 +92,7 @@ static uint32_t load(struct job *j)
 
 static uint32_t run(struct job *j, uint32_t *layer)
 {
-    return hls_run(j->e, layer, j->p->image, j->p->image_words * 8, j->input, j->p->input_bytes, j->got, j->window);
+    return hls_run(j->e, layer, j->p->image, j->p->image_words * 8, j->input, j->p->input_bytes, j->got, j->window, 1);
 }
 
 static void compare(struct job *j, uint64_t seed)
@@ -182,16 +182,21 @@ static void small_job(struct job *j, bool stream)
     make_image(j, 5);
 }
 
-static uint32_t start(struct job *j, uint32_t mode, uint64_t program_size, uint64_t weight_size, uint64_t input_size, uint64_t output_size)
+static uint32_t start_images(struct job *j, uint32_t mode, uint64_t program_size, uint64_t weight_size, uint64_t input_size, uint64_t output_size, uint32_t images)
 {
     uint32_t status = 99, layer = 99, id[HLS_IDENTITY];
-    bp_kernel(mode, j->p->image, program_size, j->p->weights, weight_size, j->input, input_size, j->got, output_size, &status, &layer, id);
+    bp_kernel(mode, j->p->image, program_size, j->p->weights, weight_size, j->input, input_size, j->got, output_size, images, &status, &layer, id);
     assert_int_equal(id[0], REG_ID_MAGIC_VALUE);
     assert_int_equal(id[2], j->hw.k << 16 | j->hw.n << 8 | j->hw.m);
     assert_int_equal(id[3], j->hw.act_depth);
     assert_int_equal(id[10], j->hw.hash & 0xffffffffu);
     assert_int_equal(layer, 0);
     return status;
+}
+
+static uint32_t start(struct job *j, uint32_t mode, uint64_t program_size, uint64_t weight_size, uint64_t input_size, uint64_t output_size)
+{
+    return start_images(j, mode, program_size, weight_size, input_size, output_size, 1);
 }
 
 static void test_kernel(void **state)
@@ -208,11 +213,133 @@ static void test_kernel(void **state)
     assert_int_equal(start(&j, 1, ps, ws, is, os), PROGRAM_OK);
     assert_int_equal(start(&j, 0, ps, ws, is - 1, os), PROGRAM_ERR_IO);
     assert_int_equal(start(&j, 0, ps, ws, is, os - 1), PROGRAM_ERR_IO);
+    assert_int_equal(start_images(&j, 0, ps, ws, is, os, 2), PROGRAM_ERR_IO);
     assert_int_equal(start(&j, 0, ps, ws, is, os), PROGRAM_OK);
     struct qref *q = qref_new(j.net, NULL);
     assert_ok(qref_run(q, (const uint8_t *)j.input, 1, j.want));
     assert_memory_equal(j.got, j.want, os);
     qref_free(q);
+    close_job(&j);
+}
+
+/* ---- several images in one start ------------------------------------------------------- */
+
+enum { BATCH = 3, UNTOUCHED = 0x5a };
+
+struct batch {
+    uint64_t image, result;    /* strides */
+    uint64_t input_size, output_size;
+    uint64_t *input;           /* as long as the window, so that a sanitizer sees a step beyond it */
+    int32_t *got;
+    uint8_t *want;             /* [BATCH][result bytes]: of each image alone */
+};
+
+static struct batch open_batch(struct job *j, uint64_t seed)
+{
+    const uint64_t *image = j->p->image;
+    struct batch b = { .image = program_image_stride(image), .result = program_result_stride(image), .output_size = program_output_window(image, BATCH) };
+    struct base_rng rng;
+    uint32_t layer;
+    b.input_size = (BATCH - 1) * b.image + j->p->input_bytes;
+    b.input = base_alloc(BATCH * b.image);
+    b.got = base_alloc(b.output_size);
+    b.want = base_alloc(BATCH * j->p->output_bytes);
+    base_rng_seed(&rng, seed);
+    for (uint64_t i = 0; i < b.input_size; i++)
+        ((uint8_t *)b.input)[i] = (uint8_t)base_rng_below(&rng, 256);
+    for (uint64_t i = 0; i < BATCH; i++) {
+        memcpy(j->input, (uint8_t *)b.input + i * b.image, j->p->input_bytes);
+        assert_int_equal(run(j, &layer), PROGRAM_OK);
+        memcpy(b.want + i * j->p->output_bytes, j->got, j->p->output_bytes);
+    }
+    return b;
+}
+
+static void close_batch(struct batch *b)
+{
+    base_free(b->input);
+    base_free(b->got);
+    base_free(b->want);
+}
+
+/* The first `good` results are those of the images alone, the others are not written. */
+static void expect_batch(struct job *j, struct batch *b, uint64_t input_size, uint64_t output_size, uint32_t images, uint32_t status, uint32_t good)
+{
+    uint32_t layer = 99;
+    memset(b->got, UNTOUCHED, b->output_size);
+    assert_int_equal(hls_run(j->e, &layer, j->p->image, j->p->image_words * 8, b->input, input_size, b->got, output_size, images), status);
+    assert_int_equal(layer, 0);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const uint8_t *result = (uint8_t *)b->got + i * b->result;
+        if (i < good)
+            assert_memory_equal(result, b->want + i * j->p->output_bytes, j->p->output_bytes);
+        for (size_t k = 0; i >= good && k < j->p->output_bytes; k++)
+            assert_int_equal(result[k], UNTOUCHED);
+    }
+}
+
+static void check_batch(struct job *j, uint64_t seed)
+{
+    assert_int_equal(load(j), PROGRAM_OK);
+    struct batch b = open_batch(j, seed);
+    const bool tiled = j->p->scratch_bytes > 0;
+    expect_batch(j, &b, b.input_size, b.output_size, BATCH, PROGRAM_OK, BATCH);
+    expect_batch(j, &b, b.input_size, b.output_size, 0, PROGRAM_OK, 1);
+    expect_batch(j, &b, b.input_size - 1, b.output_size, BATCH, PROGRAM_ERR_IO, BATCH - 1);
+    expect_batch(j, &b, b.image, b.output_size, BATCH, PROGRAM_ERR_IO, 1);
+    expect_batch(j, &b, b.input_size, b.output_size - 1, BATCH, PROGRAM_ERR_IO, tiled ? 0 : BATCH - 1);
+    close_batch(&b);
+}
+
+/* Networks whose tables fit, whose tables stream, whose maps use the scratch. */
+static void test_batches(void **state)
+{
+    (void)state;
+    int fit = 0, streams = 0, tiled = 0, padded = 0;
+    for (int i = 0; i < 60; i++) {
+        struct job j = { .hw = board(), .net = nets_random((uint64_t)i, i % 3 == 2 ? 24 : 11, i % 3 == 2 ? 40 : 20) };
+        if (i % 3 == 1)
+            shrink(&j.hw);
+        if (i % 3 == 2)
+            j.hw.act_depth = 64;
+        if (!compile_job(&j))
+            continue;
+        streams += j.p->stream_words > 0;
+        tiled += j.p->scratch_bytes > 0;
+        padded += j.p->input_bytes % 8 && j.p->output_bytes % 8;
+        check_batch(&j, (uint64_t)i);
+        close_job(&j);
+        fit++;
+    }
+    assert_true(fit > 30 && streams > 2 && tiled > 2 && padded > 0);
+}
+
+/* With scratch the results are one page: an image more has no place there, though its window goes on. */
+static void test_page_of_results(void **state)
+{
+    (void)state;
+    struct job j = { .hw = board() };
+    for (uint64_t seed = 0;; seed++) {
+        assert_true(seed < 60);
+        j = (struct job){ .hw = board(), .net = nets_random(seed, 24, 40) };
+        j.hw.act_depth = 64;
+        if (!compile_job(&j))
+            continue;
+        if (j.p->scratch_bytes > 0)
+            break;
+        close_job(&j);
+    }
+    uint32_t most = program_most_images(j.p->image), layer;
+    uint64_t image = program_image_stride(j.p->image), size = (most + 1) * image;
+    uint64_t *input = base_alloc(size);
+    assert_int_equal(load(&j), PROGRAM_OK);
+    assert_int_equal(run(&j, &layer), PROGRAM_OK);
+    memcpy(j.want, j.got, j.p->output_bytes);
+    memset(j.got, UNTOUCHED, PROGRAM_PAGE);
+    assert_int_equal(hls_run(j.e, &layer, j.p->image, j.p->image_words * 8, input, size, j.got, j.window, most), PROGRAM_OK);
+    assert_memory_equal((uint8_t *)j.got + (most - 1) * program_result_stride(j.p->image), j.want, j.p->output_bytes);
+    assert_int_equal(hls_run(j.e, &layer, j.p->image, j.p->image_words * 8, input, size, j.got, j.window, most + 1), PROGRAM_ERR_IO);
+    base_free(input);
     close_job(&j);
 }
 
@@ -225,7 +352,7 @@ static uint32_t status_of(struct job *j, const uint64_t *image, size_t words)
     uint32_t layer = 0;
     memcpy(copy, image, words * 8);
     uint32_t status = hls_load(j->e, copy, words * 8, j->p->weights, j->p->weight_words64 * 8);
-    status = status ? status : hls_run(j->e, &layer, copy, words * 8, j->input, j->p->input_bytes, j->got, j->window);
+    status = status ? status : hls_run(j->e, &layer, copy, words * 8, j->input, j->p->input_bytes, j->got, j->window, 1);
     free(copy);
     return status;
 }
@@ -350,6 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random), cmocka_unit_test(test_tricks), cmocka_unit_test(test_tiles), cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_batches), cmocka_unit_test(test_page_of_results),
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_damaged_stream), cmocka_unit_test(test_noise), cmocka_unit_test(test_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
