@@ -47,6 +47,7 @@ module bp_axi_read #(
   logic [7:0]  ar_len_q;
   logic [CntW-1:0] asked_q;   // numbers of beats: asked for, arrived, out of the FIFO
   logic [CntW-1:0] arrived_q, popped_q, arrived_d;
+  logic        owed_q;        // some that were asked for have not arrived
 
   // The longest burst from here: to the end, the burst limit or the 4 KB boundary. In a page's last BurstBeats beats `past`
   // of them are behind, and the boundary is nearer than the limit by these.
@@ -71,6 +72,7 @@ module bp_axi_read #(
       ar_valid_q <= 1'b0;
       some_q     <= 1'b0;
       asked_q    <= '0;
+      owed_q     <= 1'b0;
       arrived_q  <= '0;
       popped_q   <= '0;
     end else begin
@@ -79,6 +81,7 @@ module bp_axi_read #(
       else if (arready_i) ar_valid_q <= 1'b0;
       if (issue) asked_q <= asked_q + CntW'(len);
       arrived_q <= arrived_d;
+      owed_q <= issue || (owed_q && !(arrive && arrived_q + 1'b1 == asked_q));
       if (flush_i || pop) popped_q <= flush_i ? arrived_d : popped_q + 1'b1;
     end
   end
@@ -115,13 +118,14 @@ module bp_axi_read #(
   assign arlen_o   = ar_len_q;
   assign error_o   = arrive & rresp_i[1];
   assign asked_o   = !some_q;
-  assign busy_o    = some_q || ar_valid_q || asked_q != arrived_q;
+  assign busy_o    = some_q || ar_valid_q || owed_q;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       a_fifo_room: assert (!rvalid_i || flush_i || fifo_ready);
       a_owed:      assert (!rvalid_i || asked_q != arrived_q);
+      a_count:     assert (owed_q == (asked_q != arrived_q));
       a_start:     assert (!start_i || (addr_i[2:0] == 3'd0 && beats_i != '0));
     end
   end

@@ -214,6 +214,7 @@ module bp_ctrl (
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       state_q     <= StIdle;
+      busy_o      <= 1'b0;
       running_o   <= 1'b0;             // registers: who has the read port's beats hangs on them
       loading_o   <= 1'b0;
       stop_o      <= 1'b0;
@@ -226,6 +227,7 @@ module bp_ctrl (
       cycles_q    <= '0;
     end else begin
       state_q <= state_d;
+      busy_o    <= state_d != StIdle;
       running_o <= state_d == StRun;
       loading_o <= state_d == StLoad;
       stop_o    <= state_d == StStop;
@@ -250,7 +252,6 @@ module bp_ctrl (
     end
   end
 
-  assign busy_o        = state_q != StIdle;
   assign status_o      = status_q;
   assign error_layer_o = layer_q;
   assign cycles_o      = cycles_q;

@@ -34,6 +34,9 @@ struct accel_program {
 /* BASE_INPUT names the layer or the resource that does not fit, and by how much. */
 int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw);
 void accel_program_free(struct accel_program *p);
+/* `p`, compiled from a network, takes over the program that another version compiled from it: that is what a device runs. BASE_INPUT: it is
+ * damaged, or of another network. */
+int accel_adopt(struct accel_program *p, const uint64_t *image, size_t image_words, const uint64_t *weights, size_t weight_words64);
 
 /* The cycle model. cycles[l] for every layer of the network; their sum plus start/finish is total,
  * so that total == the RTL's cycle counter of a `run`. Works on the image alone. */

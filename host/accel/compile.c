@@ -191,6 +191,35 @@ int accel_compile(struct accel_program **out, const struct fixed_net *net, const
     return BASE_OK;
 }
 
+static bool of_this_network(const struct accel_program *p, const uint64_t *image, size_t image_words, size_t weight_words64)
+{
+    struct accel_cycles *c = BASE_NEW(struct accel_cycles);
+    bool same = c && !accel_decode_check(&p->hw, image, image_words) && (image[3] >> 32) * (uint64_t)(p->hw.m * p->hw.k / 64) == weight_words64 &&
+                (uint32_t)image[4] == p->input_bytes && program_output_bytes(image) == p->output_bytes &&
+                !accel_model(c, &p->hw, image, image_words) && c->n_layer == p->n_layer;
+    base_free(c);
+    return same;
+}
+
+int accel_adopt(struct accel_program *p, const uint64_t *image, size_t image_words, const uint64_t *weights, size_t weight_words64)
+{
+    if (!of_this_network(p, image, image_words, weight_words64))
+        return base_fail(BASE_INPUT, "the program is damaged, or of another network");
+    uint64_t *own = BASE_ARENA_NEW_N(p->arena, uint64_t, image_words), *own_weights = BASE_ARENA_NEW_N(p->arena, uint64_t, BASE_MAX(weight_words64, 1));
+    if (!own || !own_weights)
+        return BASE_NOMEM;
+    memcpy(own, image, image_words * sizeof *own);
+    if (weight_words64)
+        memcpy(own_weights, weights, weight_words64 * sizeof *own_weights);
+    p->image = own;
+    p->image_words = image_words;
+    p->weights = own_weights;
+    p->weight_words64 = weight_words64;
+    p->stream_words = own[5] >> 32;
+    p->scratch_bytes = (size_t)program_scratch_pages(own) * PROGRAM_PAGE;
+    return BASE_OK;
+}
+
 void accel_program_free(struct accel_program *p)
 {
     if (p)

@@ -35,7 +35,7 @@ static bool same_program(const struct pack *p, const struct accel_program *c)
            !memcmp(p->program, c->image, c->image_words * 8) && !memcmp(p->weights, c->weights, c->weight_words64 * 8);
 }
 
-/* The pack's own program, which must be what its network compiles to. */
+/* The pack's own program: what a device runs, though its network compiles to another today. */
 static int make_program(struct scoring *s, const char *path, const char *board)
 {
     const struct pack *p = s->pack;
@@ -47,10 +47,10 @@ static int make_program(struct scoring *s, const char *path, const char *board)
         return base_hint(base_fail(BASE_INPUT, "%s: the pack was compiled for %s (hash %016" PRIx64 "), not for %s (%016" PRIx64 ")", path, p->board, p->hw_hash, hw.name, hw.hash),
                          "bitpress apply MODEL --recipe R --board %s makes a pack for it", hw.name);
     rc = accel_compile(&s->program, p->net, &hw);
-    if (!rc && has_program(p) && !same_program(p, s->program))
-        rc = base_hint(base_fail(BASE_INPUT, "%s: the pack's program is not the one that its network compiles to; it was made by another version", path),
-                       "bitpress apply makes a new pack");
-    return rc;
+    if (rc || !has_program(p) || same_program(p, s->program))
+        return rc;
+    rc = accel_adopt(s->program, p->program, p->program_words, p->weights, p->weight_words);
+    return rc == BASE_INPUT ? base_hint(base_fail(rc, "%s: %s", path, base_error()), "bitpress apply makes a new pack") : rc;
 }
 
 /* ---- the images ------------------------------------------------------------------- */

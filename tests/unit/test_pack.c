@@ -773,6 +773,26 @@ static bool write_golden(const struct hw *hw, uint64_t seed)
     return ok;
 }
 
+/* What another version of the compiler made of the network is what a device runs. */
+static void adopts(const struct pack *p)
+{
+    struct hw hw;
+    struct accel_program *c;
+    assert_ok(hw_load(&hw, "boards/pynq-z2/board.yaml"));
+    assert_ok(accel_compile(&c, p->net, &hw));
+    assert_ok(accel_adopt(c, p->program, p->program_words, p->weights, p->weight_words));
+    assert_memory_equal(c->image, p->program, 8 * p->program_words);
+    uint64_t *damaged = BASE_NEW_N(uint64_t, p->program_words);
+    for (int word = 0; word < 5; word += 2) {          /* magic, layers, bytes of the image */
+        memcpy(damaged, p->program, 8 * p->program_words);
+        damaged[word] ^= 1;
+        assert_int_equal(accel_adopt(c, damaged, p->program_words, p->weights, p->weight_words), BASE_INPUT);
+        assert_memory_equal(c->image, p->program, 8 * p->program_words);
+    }
+    base_free(damaged);
+    accel_program_free(c);
+}
+
 static void golden_still_runs(void **state)
 {
     (void)state;
@@ -798,6 +818,7 @@ static void golden_still_runs(void **state)
         assert_memory_equal(logits, p->test_logits, sizeof *logits * (size_t)p->net->classes);
         qref_free(q);
         base_free(logits);
+        adopts(p);
         pack_free(p);
     }
 }
