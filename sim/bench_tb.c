@@ -1,5 +1,6 @@
-/* bench_tb BOARD [W A [NET]]: ResNet-20 and MobileNet-v1 x0.25 at 96 x 96 (random weights) at 8, 4 and 2 bits, or one network at W x A, layer by
- * layer; NET is resnet20, resnet56 or mobilenet: cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. */
+/* bench_tb BOARD [W A [NET]], bench_tb BOARD memory: ResNet-20 and MobileNet-v1 x0.25 at 96 x 96 (random weights) at 8, 4 and 2 bits, or one network at W x A, layer by
+ * layer; NET is resnet20, resnet56 or mobilenet: cycles of the model and the RTL, simulated cycles a second, seconds a network, model's time. `memory`: what
+ * the first run with its load takes, and runs with other memories. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,72 @@ static int bench(const struct hw *hw, int net, int w, int a, bool layers)
     return rc;
 }
 
+/* ---- other memories ---------------------------------------------------------------------- */
+
+/* One run in the RTL, which must be the model's; *load: program and weights before it. -1: it is not. */
+static int64_t run_once(int64_t *load, const struct hw *hw, const struct accel_program *p)
+{
+    struct bpsim_options opt = {
+        .read_latency = hw->read_latency, .write_latency = hw->write_latency,
+        .port_gbytes_s = hw->port_gbytes_s, .clock_mhz = hw->clock_mhz,
+    };
+    uint8_t *pixels = calloc(1, p->input_bytes);
+    int32_t *logits = calloc(1, p->output_bytes);
+    struct bpsim *sim = bpsim_open(&opt);
+    struct accel_cycles model;
+    uint64_t run = 0, loaded = 0;
+    int rc = bpsim_load(sim, p->image, p->image_words, p->weights, p->weight_words64, &loaded) ||
+             bpsim_run(sim, pixels, p->input_bytes, logits, p->output_bytes, &run) || accel_model(&model, hw, p->image, p->image_words) ||
+             model.total != (int64_t)run || model.load != (int64_t)loaded;
+    bpsim_close(sim);
+    free(pixels);
+    free(logits);
+    *load = (int64_t)loaded;
+    return rc ? -1 : (int64_t)run;
+}
+
+static struct hw other_memory(const struct hw *hw, double latency, double bandwidth)
+{
+    struct hw h = *hw;
+    h.read_latency = (int)(hw->read_latency * latency);
+    h.write_latency = (int)(hw->write_latency * latency);
+    h.port_gbytes_s = hw->port_gbytes_s * bandwidth;
+    return h;
+}
+
+/* A table's row. */
+static int memory_row(const struct hw *hw, int net, int bits)
+{
+    static const struct { double latency, bandwidth; } others[] = { { 0.5, 1 }, { 2, 1 }, { 1, 0.5 } };
+    struct fixed_net *n = nets[net].make(bits, bits);
+    struct accel_program *p = NULL;
+    int64_t load, other, cycles = accel_compile(&p, n, hw) ? -1 : run_once(&load, hw, p);
+    int rc = cycles < 0;
+    if (!rc)
+        printf("| %s W%dA%d%s | %" PRId64 " | %" PRId64 " |", nets[net].name, bits, bits, p->stream_words ? ", weights from memory" : "", cycles, load + cycles);
+    for (int i = 0; i < BASE_COUNT(others) && !rc; i++) {
+        const struct hw h = other_memory(hw, others[i].latency, others[i].bandwidth);
+        rc = (cycles = run_once(&other, &h, p)) < 0;
+        if (!rc)
+            printf(" %" PRId64 " |", cycles);
+    }
+    puts(rc ? " failed, or the model differs" : "");
+    fflush(stdout);
+    accel_program_free(p);
+    fixed_net_free(n);
+    return rc;
+}
+
+static int memories(const struct hw *hw)
+{
+    int rc = 0;
+    printf("| %s | run | load and run | latency x 0.5 | latency x 2 | bandwidth x 0.5 |\n|---|---|---|---|---|---|\n", hw->name);
+    for (int net = 0; net < BASE_COUNT(nets); net++)
+        for (int bits = 8; !rc && bits > 1; bits /= 2)
+            rc = memory_row(hw, net, bits);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct hw hw;
@@ -117,9 +184,11 @@ int main(int argc, char **argv)
     while (argc > 4 && net < BASE_COUNT(nets) && strcmp(argv[4], nets[net].name))
         net++;
     if (argc < 2 || net == BASE_COUNT(nets) || hw_load(&hw, argv[1])) {
-        fprintf(stderr, "usage: bench_tb BOARD [W A [resnet20|resnet56|mobilenet]]\n");
+        fprintf(stderr, "usage: bench_tb BOARD [W A [resnet20|resnet56|mobilenet]] | bench_tb BOARD memory\n");
         return 2;
     }
+    if (argc == 3 && !strcmp(argv[2], "memory"))
+        return memories(&hw) != 0;
     if (argc >= 4)
         return bench(&hw, net, atoi(argv[2]), atoi(argv[3]), true) != 0;
     for (net = 0; net < 2; net++)
