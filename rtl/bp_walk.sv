@@ -242,7 +242,7 @@ module bp_walk #(
       place_d.col_ok[j] = col_q2 + 13'(j) >= 13'sd0 && cols_left > 13'(j);
     end
     for (int r = 0; r < 9; r++) begin
-      if (place_d.group) place_d.row_ok[r] = groups_left > 16'(place_d.repeats ? r / 3 : r) && rows_left > 13'sd0;
+      if (place_d.group) place_d.row_ok[r] = groups_left > 16'(place_d.repeats ? r / 3 : r) && rows_left > 13'sd0 && !row_q2[12];
       else place_d.row_ok[r] = row_q2 + 13'(r) >= 13'sd0 && rows_left > 13'(r);
     end
     for (int b = 0; b < 3; b++) begin

@@ -62,7 +62,7 @@ static inline Place place_of(const Map &m, const Kword &k, int y, int x)
     p.row_stride = m.row_stride, p.px_stride = m.px_stride;
     for (int j = 0; j < 17; j++) p.col_ok |= (uint32_t)(col + j >= 0 && col + j < m.w) << j;
     for (int r = 0; r < 9; r++) {
-        bool ok = k.group_mode ? k.group + (k.repeat ? r / 3 : r) < m.groups && row < m.h : row + r >= 0 && row + r < m.h;
+        bool ok = k.group_mode ? k.group + (k.repeat ? r / 3 : r) < m.groups && row >= 0 && row < m.h : row + r >= 0 && row + r < m.h;
         p.row_ok |= (uint32_t)ok << r;
     }
     for (int b = 0; b < 3; b++) p.blk_ok |= (uint32_t)(block + b >= 0 && block + b <= last) << b;
