@@ -41,7 +41,7 @@ _Static_assert(BITPRESS_M * BITPRESS_K % 64 == 0, "a weight word is whole 64-bit
 _Static_assert(BITPRESS_M % 2 == 0, "two coefficients fill a 64-bit word");
 _Static_assert(BITPRESS_M * BITPRESS_N % BITPRESS_DRAIN == 0, "a tile drains in whole steps");
 _Static_assert(BITPRESS_DRAIN % BITPRESS_M == 0, "a step of the drain is whole pixels");
-_Static_assert(BITPRESS_LAYER_DEPTH <= PROGRAM_MAX_LAYERS, "an error names its layer in the register's range");
+_Static_assert(BITPRESS_LAYER_DEPTH <= PROGRAM_TIMED_LAYERS, "an error names its layer in the register's range");
 
 /* What the header says of the tables and the stream. */
 struct hls_sizes {
@@ -80,6 +80,8 @@ struct hls_engine {
     uint32_t image;                                        /* bytes of it that INPUT layers so far took */
     bool image_over;
     int32_t logits[HLS_LOGITS];
+    int32_t sum[HLS_N][HLS_M];                             /* of a tile */
+    bool carry;                                            /* the next tile goes on with them */
 };
 
 /* ---- records, docs/rtl/program.md ------------------------------------------------ */
@@ -87,7 +89,7 @@ struct hls_map { int base, row_stride, px_stride, planes, h, w, groups, top, lef
 
 struct hls_layer {
     int op, out_map, rows, columns, count;                 /* count: filter groups, groups, or channels */
-    bool logits, is_signed, stride2, more, spill, part;
+    bool logits, is_signed, stride2, more, spill, part;    /* part: the next INPUT goes on with the image, the next MAC with the sums */
     int first_row, first_block;                            /* of the output */
     uint32_t scratch, pitch, whole;                        /* spill: word; words of a row; rows of the whole map */
     int arg1, arg2, arg3;                                  /* the upper fields of word 1 */

@@ -8,7 +8,8 @@ struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS])
     struct hls_layer l;
     uint32_t flags = hls_bits(word[0], 15, 8);
     l.op = (int)hls_bits(word[0], 7, 0);
-    l.logits = l.op == PROGRAM_MAC && (flags & PROGRAM_LY_LOGITS);
+    l.part = flags & PROGRAM_LY_PART;
+    l.logits = l.op == PROGRAM_MAC && (flags & PROGRAM_LY_LOGITS) && !l.part;
     l.is_signed = flags & PROGRAM_LY_SIGNED;
     l.out_map = (int)hls_bits(word[0], 31, 16);
     l.rows = (int)hls_bits(word[0], 47, 32);
@@ -26,7 +27,6 @@ struct hls_layer hls_decode_layer(const uint64_t word[PROGRAM_LAYER_WORDS])
     l.n_logits = hls_bits(word[3], 31, 0);
     l.need = hls_bits(word[3], 55, 32);
     l.more = flags & PROGRAM_LY_MORE;
-    l.part = flags & PROGRAM_LY_PART;
     l.spill = l.op == PROGRAM_MAXPOOL && (flags & PROGRAM_LY_SPILL);
     l.first_row = (int)hls_bits(word[2], 57, 48);
     l.first_block = (int)hls_bits(word[3], 62, 56);
@@ -135,9 +135,9 @@ static uint32_t check_logits(const struct hls_engine *e, const struct hls_layer 
 
 uint32_t hls_check_mac(struct hls_map *out, const struct hls_engine *e, const struct hls_layer *l)
 {
-    if (l->count < 1 || l->shift > 47 || (l->logits && (l->rows != 1 || l->columns != 1)))
+    if (l->count < 1 || l->shift > 47 || ((l->logits || l->part) && (l->rows != 1 || l->columns != 1)) || (l->part && l->count != 1))
         return PROGRAM_ERR_OP;
-    uint32_t error = l->logits ? check_logits(e, l) : read_output(out, e, l, l->arg3, l->count, 2);
+    uint32_t error = l->part ? PROGRAM_OK : l->logits ? check_logits(e, l) : read_output(out, e, l, l->arg3, l->count, 2);
     if (error)
         return error;
     return l->arg2 + l->count > (int)e->limit.scale ? PROGRAM_ERR_SCALE : PROGRAM_OK;

@@ -36,7 +36,7 @@ static int64_t estimate_mac(const struct hls_engine *e, const struct hls_layer *
         int64_t one = list(e, &index);
         if (one < 0)
             return 0;
-        cycles += tiles(l) * most(one, l->logits ? HLS_M : most(out.planes << out.paired, HLS_N * HLS_M / BITPRESS_DRAIN));
+        cycles += tiles(l) * most(one, l->part ? 0 : l->logits ? HLS_M : most(out.planes << out.paired, HLS_N * HLS_M / BITPRESS_DRAIN));
     }
     return cycles;
 }

@@ -20,10 +20,9 @@ activation_planes:
     }
 }
 
-/* The list that begins at K-word `first`; *next: the K-word behind it. */
-static uint32_t sum_list(int32_t sum[HLS_N][HLS_M], int *next, const struct hls_engine *e, int first, int y, int xb)
+static void clear(int32_t sum[HLS_N][HLS_M])
 {
-    bool last = false;
+#pragma HLS INLINE
 clear_pixels:
     for (int q = 0; q < HLS_N; q++) {
 #pragma HLS UNROLL
@@ -33,6 +32,15 @@ clear_pixels:
             sum[q][m] = 0;
         }
     }
+}
+
+/* The list that begins at K-word `first`; *next: the K-word behind it. */
+static uint32_t sum_list(int *next, struct hls_engine *e, int first, int y, int xb)
+{
+    bool last = false;
+    if (!e->carry)
+        clear(e->sum);
+    e->carry = false;
     *next = first;
 kwords:
     while (!last) {
@@ -42,7 +50,7 @@ kwords:
         uint32_t error = hls_read_kword(&k, &map, e, *next);
         if (error)
             return error;
-        multiply(sum, e, &map, &k, y, xb);
+        multiply(e->sum, e, &map, &k, y, xb);
         last = k.last;
         *next += 1;
     }
@@ -94,8 +102,6 @@ static void finish_tile(struct hls_engine *e, const struct hls_layer *l, const s
 static uint32_t run_mac(struct hls_engine *e, const struct hls_layer *l)
 {
     struct hls_map out = { 0 };
-    int32_t sum[HLS_N][HLS_M];
-#pragma HLS ARRAY_PARTITION variable=sum dim=0 complete
     uint32_t error = hls_check_mac(&out, e, l);
     int first = l->arg1, next = first;
 filters:
@@ -104,13 +110,14 @@ filters:
         for (int y = 0; !error && y < l->rows; y++) {
         blocks:
             for (int xb = 0; !error && xb < blocks_of(l->columns); xb++) {
-                error = sum_list(sum, &next, e, first, y + l->first_row, xb + l->first_block);
-                if (!error)
-                    finish_tile(e, l, &out, sum, filter, y, xb);
+                error = sum_list(&next, e, first, y + l->first_row, xb + l->first_block);
+                if (!error && !l->part)
+                    finish_tile(e, l, &out, e->sum, filter, y, xb);
             }
         }
         first = next;
     }
+    e->carry = l->part;
     e->has_result = e->has_result || (l->logits && !l->more);
     return error;
 }
@@ -189,7 +196,7 @@ static uint32_t run_program(struct hls_engine *e, uint32_t *layer, const uint64_
 {
     uint32_t error = PROGRAM_OK;
     e->n_logits = 0;
-    e->has_result = false;
+    e->has_result = e->carry = false;
     e->image = 0;
     e->image_over = false;
     hls_stream_open(e);

@@ -37,6 +37,7 @@ void bp_kernel(uint32_t mode, const uint64_t *program, uint64_t program_size, co
 #pragma HLS ARRAY_RESHAPE variable=engine.layer dim=2 complete
 #pragma HLS ARRAY_RESHAPE variable=engine.kword dim=2 complete
 #pragma HLS ARRAY_PARTITION variable=engine.pad complete
+#pragma HLS ARRAY_PARTITION variable=engine.sum dim=0 complete
 
     const uint32_t id[HLS_IDENTITY] = {
         REG_ID_MAGIC_VALUE, PROGRAM_MAJOR << 16 | PROGRAM_MINOR, BITPRESS_K << 16 | BITPRESS_N << 8 | BITPRESS_M,

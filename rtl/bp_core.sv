@@ -115,7 +115,7 @@ module bp_core #(
   bp_pkg::kword_t table_kword;
   logic [6:0]  last_block;
   logic [23:0] tiles;
-  logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill;
+  logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill, part, part_done_q, carry_q;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
   logic [3:0] gap, shortest;
   logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
@@ -130,13 +130,14 @@ module bp_core #(
     pool   <= layer.op == bp_pkg::OpMaxpool;
     logits <= layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
     spill  <= layer.op == bp_pkg::OpMaxpool && layer.flags[bp_pkg::LySpill];
-    gap    <= pool ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
+    part   <= layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyPart];
+    gap    <= (pool || part) ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
   end
   // A tile's drain, and its planes or pairs of logits.
   assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
   assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error :
                       (write_error != '0) ? write_error : spill_error_i;
-  assign unit_done = spill ? spill_done_i : write_done;
+  assign unit_done = spill ? spill_done_i : (write_done || part_done_q);
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
     .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_loaded_i, .n_map_i, .n_scale_i,
@@ -208,12 +209,20 @@ module bp_core #(
 
   bp_array #(.M(M), .N(N), .K(K), .Drain(Drain), .WeightDepth(WeightDepth), .CoefDepth(CoefDepth)) u_array (
     .clk_i, .rst_ni, .clear_i(clear_q), .valid_i(issue_valid & !pool), .load_i(window_take),
-    .first_i(issue_first), .last_i(issue_last),
+    .first_i(issue_first & !carry_q), .last_i(issue_last & !part),
     .waddr_i(issue_waddr[Ww-1:0]), .coef_i(issue_coef[Cw-1:0]), .window_i(window),
     .weight_we_i, .weight_waddr_i(weight_waddr_i[Ww-1:0]), .weight_wdata_i,
     .coef_we_i, .coef_waddr_i(coef_waddr_i[Cw-1:0]), .coef_wdata_i,
     .drain_valid_o(drain_valid), .drain_last_o(drain_last), .drain_step_o(drain_step),
     .drain_o(drain));
+
+  // The last weight plane ends a part of a list: its sums stay, and the next tile goes on with them.
+  always_ff @(posedge clk_i) begin
+    part_done_q <= issue_last && part && rst_ni && !clear_q;
+    if (!rst_ni || clear_q) carry_q <= 1'b0;
+    else if (part_done_q) carry_q <= 1'b1;
+    else if (issue_valid && !pool) carry_q <= 1'b0;
+  end
 
   // ---- results ----
   logic code_valid, code_last, pool_valid;
@@ -297,5 +306,14 @@ module bp_core #(
   assign unused = ^{map_waddr_i, layer_waddr_i, kword_waddr_i, coef_waddr_i, scale_waddr_i,
                     weight_waddr_i, input_addr_i, input_left_addr_i, input_right_addr_i,
                     issue_waddr, issue_coef, layer, map, window_ctl};
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && !clear_q) begin
+      a_part:  assert (!part || !(drain_valid || code_valid || write_done));
+      a_carry: assert (!part_done_q || !issue_valid);
+    end
+  end
+`endif
 
 endmodule

@@ -56,7 +56,7 @@ package bp_pkg;
   localparam int unsigned LySigned = 1;
   localparam int unsigned LyMore   = 2;   // the next record goes on with this layer
   localparam int unsigned LySpill  = 3;   // MAXPOOL: the result goes to the scratch
-  localparam int unsigned LyPart   = 4;   // INPUT: another one goes on with the image
+  localparam int unsigned LyPart   = 4;   // INPUT: another one goes on with the image; MAC: the next one with the sums
 
   typedef struct packed {
     logic [31:0] unused0;

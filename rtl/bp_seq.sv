@@ -66,7 +66,7 @@ module bp_seq #(
   bp_pkg::map_t   map_q;
   logic [7:0]     error, layer_error, check_q, unit_error_q;
   logic           layer_bad_q, map_bad, map_bad_q;
-  logic           is_input_q, is_mac_q, is_pool_q, logits, paired, finished, stop, good;
+  logic           is_input_q, is_mac_q, is_pool_q, logits, part, paired, finished, stop, good;
   logic [15:0]    first_group, groups_there;
   logic [16:0]    last_group_q;            // behind the layer's last output group
   logic [3:0]     raw_planes;              // 8 / P of INPUT
@@ -78,7 +78,8 @@ module bp_seq #(
       is_pool_q  <= layer_i.op == bp_pkg::OpMaxpool;
     end
   end
-  assign logits   = is_mac_q && layer_q.flags[bp_pkg::LyLogits];
+  assign part     = is_mac_q && layer_q.flags[bp_pkg::LyPart];
+  assign logits   = is_mac_q && layer_q.flags[bp_pkg::LyLogits] && !layer_q.flags[bp_pkg::LyPart];
   // Two groups of a paired map for each of the layer's; the last may lack one.
   assign paired = is_mac_q & map_i.paired;
   assign groups_there = paired ? 16'(map_i.groups[15:1]) + 16'(map_i.groups[0]) : map_i.groups;
@@ -92,7 +93,8 @@ module bp_seq #(
       layer_error = bp_pkg::ErrOp;
     end else if (is_mac_q) begin
       if (layer_q.count == '0 || layer_q.misc[7:0] > 8'd47) layer_error = bp_pkg::ErrOp;
-      else if (logits && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
+      else if ((logits || part) && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
+      else if (part && layer_q.count != 16'd1) layer_error = bp_pkg::ErrOp;
       else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M) ||
                           (layer_q.flags[bp_pkg::LyMore] && layer_q.logits[0])))
         layer_error = bp_pkg::ErrIo;
@@ -105,7 +107,7 @@ module bp_seq #(
 
   always_comb begin
     map_bad = 1'b0;
-    if (!logits) begin
+    if (!logits && !part) begin
       if (layer_q.out_map >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
           map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0 ||
           map_i.h != layer_q.rows || map_i.w != layer_q.cols ||

@@ -5,16 +5,18 @@
 
 #include <stdio.h>
 
+#include "accel/program.h"
 #include "fixed/fixed.h"
 #include "hw/hw.h"
 
-enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 15, COVERAGE_MAX_N = 32 };
+enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 16, COVERAGE_MAX_N = 32 };
 
 static const char *const coverage_kernel[COVERAGE_KERNELS] = { "1x1", "3x3", "one row or column", "2x2 and other even", "3x5, 5x5", "6x6 to 11x11" };
 static const char *const coverage_list[COVERAGE_LISTS] = { "every plane", "a plane absent in a filter group", "a filter group without weights" };
 static const char *const coverage_kind[COVERAGE_KINDS] = {
     "depthwise", "dense", "residual", "three terms", "concatenation", "ratios of each channel", "signed map", "padded image", "max pool",
     "odd channels", "window beyond the map", "constants streamed", "random waits", "accumulator beyond 2^24", "paired map",
+    "filter group in parts",
 };
 
 struct coverage {
@@ -67,7 +69,7 @@ static inline void coverage_term(struct coverage *v, const struct hw *hw, const 
     v->kind[10] += (l->h - 1) * t->stride + t->kh > in->h + t->pad_t;
 }
 
-static inline void coverage_add(struct coverage *v, const struct hw *hw, const struct fixed_net *net, bool streams, bool waits, bool paired)
+static inline void coverage_add(struct coverage *v, const struct hw *hw, const struct fixed_net *net, const uint64_t *image, bool waits)
 {
     for (int i = 0; i < net->n_layer; i++) {
         const struct fixed_layer *l = &net->layer[i];
@@ -84,9 +86,14 @@ static inline void coverage_add(struct coverage *v, const struct hw *hw, const s
         fixed_acc_range(net, i, 0, &lo, &hi);
         v->kind[13] += hi > 1 << 24 || lo < -(1 << 24);
     }
-    v->kind[11] += streams;
+    const int maps = (int)(image[2] >> 16 & 0xffff);
+    bool paired = image[0] >> 48 == 3;
+    for (int i = 0; i < maps; i++)
+        paired |= image[PROGRAM_HEADER_WORDS + PROGRAM_MAP_WORDS * i] >> 63;
+    v->kind[11] += image[5] >> 32 > 0;
     v->kind[12] += waits;
     v->kind[14] += paired;
+    v->kind[15] += image[0] >> 48 == 4;
 }
 
 struct coverage_count { int seen, all; bool names; };

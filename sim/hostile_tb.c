@@ -21,7 +21,7 @@
 enum { DAMAGES = 5, LIMIT = 60000, IMAGE_BYTES = 1 << 20, IMAGES = 3 };
 
 struct job { struct hw hw; struct bpsim *sim; uint64_t seed; struct accel_program *p; uint8_t *pixels; int32_t *logits; };
-struct tally { int load, run, clean, limit, scratch; };
+struct tally { int load, run, clean, limit, scratch, parts; };
 
 static int fail(const struct job *j, const char *what, int64_t got, int64_t want)
 {
@@ -77,7 +77,7 @@ static int check_status(const struct job *j, const uint64_t *image, struct tally
     return code ? 0 : fail(j, "status of a damaged program", status, check);
 }
 
-/* Bits, bytes or words, mostly in the tables that steer (maps, layers, K-words) and in the stream. */
+/* Flags of a layer record, or bits, bytes or words, mostly in the tables that steer (maps, layers, K-words) and in the stream. */
 static void damage(const struct job *j, uint64_t *image, struct base_rng *rng)
 {
     size_t stream = (size_t)(image[5] & 0xffffffffu), tables = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (image[2] & 0xffff) * PROGRAM_LAYER_WORDS +
@@ -88,6 +88,13 @@ static void damage(const struct job *j, uint64_t *image, struct base_rng *rng)
         if (stream < j->p->image_words && base_rng_below(rng, 2))
             first = stream, end = base_rng_below(rng, 2) ? BASE_MIN(stream + 16, j->p->image_words) : j->p->image_words;
         uint64_t *w = &image[first + base_rng_below(rng, (uint32_t)(end - first))];
+        if (base_rng_below(rng, 16) == 0) {
+            uint32_t layers = (uint32_t)(image[2] & 0xffff);
+            size_t at = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (layers ? base_rng_below(rng, layers) : 0) * PROGRAM_LAYER_WORDS;
+            if (at < j->p->image_words)
+                image[at] ^= 1ull << (8 + base_rng_below(rng, 5));
+            continue;
+        }
         switch (base_rng_below(rng, 4)) {
         case 0: *w ^= 1ull << base_rng_below(rng, 64); break;
         case 1: *w ^= 1ull << 8 * base_rng_below(rng, 8); break;
@@ -113,6 +120,7 @@ static int run_seed(struct job *j, struct tally *t)
     if (rc)
         return 0;
     t->scratch += j->p->scratch_bytes > 0;
+    t->parts += j->p->image[0] >> 48 == 4;
     uint64_t *image = malloc(j->p->image_words * 8);
     for (int i = 0; i < DAMAGES && !rc; i++) {
         memcpy(image, j->p->image, j->p->image_words * 8);
@@ -155,8 +163,8 @@ int main(int argc, char **argv)
         j.seed = seed + (uint64_t)i;
         bad += run_seed(&j, &t);
     }
-    printf("damaged programs: %d ended in load, %d in run, %d ran to the end, %d to the limit; %d of %d with scratch; %d failed\n", t.load, t.run,
-           t.clean, t.limit, t.scratch, n, bad);
+    printf("damaged programs: %d ended in load, %d in run, %d ran to the end, %d to the limit; of %d %d with scratch, %d with lists in parts; %d failed\n", t.load, t.run,
+           t.clean, t.limit, n, t.scratch, t.parts, bad);
     bpsim_close(j.sim);
     free(j.pixels);
     free(j.logits);

@@ -3,8 +3,8 @@
  * breach of AXI; what they had in them is counted (coverage.h). Odd seeds make the unit tests' networks (everything the compiler treats in its own way),
  * even ones those of fixed_random_net. Of three, one is compiled for smaller tables, so that most of these stream, and one for
  * fewer activation words, so that most of these use the scratch. Every fourth network also runs with random waits on the port. Then
- * a ResNet-56 of more layer records than the table holds, and a ResNet-8 in an eighth of the words. A failure prints the command that
- * runs it alone; TRACE, with N = 1, is an FST file of that run. resnet18: one 224 x 224 image, cycles layer by layer. */
+ * a ResNet-56 of more layer records than the table holds, a ResNet-8 in an eighth of the words,
+ * dense layers whose lists no table holds, and a network of 301 layers. A failure prints the command that runs it alone; TRACE, with N = 1, is an FST file of that run. resnet18: one 224 x 224 image, cycles layer by layer. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,7 +207,7 @@ static int run_seed(const struct hw *board, uint64_t seed, const char *trace, in
     if (!rc && waits)
         rc = run_program(&j, seed);
     if (!rc)
-        coverage_add(coverage, hw, j.net, j.p->stream_words > 0, waits, j.p->image[0] >> 48 == 3);
+        coverage_add(coverage, hw, j.net, j.p->image, waits);
     accel_program_free(j.p);
     fixed_net_free(j.net);
     return rc;
@@ -223,6 +223,76 @@ static int run_deep(const struct hw *board)
     if (accel_compile(&j.p, j.net, &small))
         return fail(&j, base_error(), -1, 0);
     int rc = j.p->n_part < board->layer_depth ? fail(&j, "layer records", j.p->n_part, board->layer_depth) : run_program(&j, 0);
+    accel_program_free(j.p);
+    fixed_net_free(j.net);
+    return rc;
+}
+
+static void dense_weights(struct nets *g, struct fixed_term *t, int bits)
+{
+    int32_t value[8];
+    t->w_bits = t->n_plane = bits;
+    for (int p = 0; p < bits; p++)
+        value[p] = p == bits - 1 ? -(1 << p) : 1 << p;
+    int64_t n = (int64_t)t->cout * t->kh * t->kw * t->cin;
+    t->code = BASE_ARENA_NEW_N(g->net->arena, uint16_t, n);
+    for (int64_t i = 0; i < n; i++)
+        t->code[i] = (uint16_t)nets_below(g, 1 << bits);
+    nets_coefs(g, t, value, true, false);
+}
+
+/* A dense layer over 7 x 7 x 512 at 8 bits, as VGG-16 has: a filter group is 2304 weight words, more than the memory has.
+ * Its output are codes that another layer reads, or the logits. */
+static struct fixed_net *large_dense(bool logits)
+{
+    struct nets g = { .net = fixed_net_new("dense", NETS_MAX_EDGE, NETS_MAX_EDGE) };
+    base_rng_seed(&g.rng, 7);
+    g.net->n_edge = g.net->n_layer = 0;
+    g.net->classes = 20;
+    g.net->logit_scale = 1;
+    nets_edge(&g, 7, 7, 16, 8, false);
+    for (int i = 0; i < 2 + !logits; i++) {
+        int from = g.net->n_edge - 1, size = i == 1 ? 7 : 1, out = i == 0 ? 512 : 20;
+        bool last = i == 2 || (i == 1 && logits);
+        struct fixed_layer *l = nets_layer(&g, FIXED_MAC, i ? 1 : 7, i ? 1 : 7, out);
+        struct fixed_term *t = nets_term(l, from, size, size, 1, 0, 0);
+        t->cin = g.net->edge[from].c;
+        t->cout = out;
+        dense_weights(&g, t, i == 1 ? 8 : 4);
+        nets_finish(&g, l, last);
+        if (!last) {
+            l->lo = 0, l->hi = 255;
+            g.net->edge[l->out].bits = 8;
+            g.net->edge[l->out].is_signed = false;
+        }
+    }
+    return g.net;
+}
+
+/* Lists that no table holds. */
+static int run_large(const struct hw *board)
+{
+    int rc = 0;
+    for (int logits = 0; logits < 2 && !rc; logits++) {
+        struct hw small = *board;
+        struct job j = { .hw = board, .seed = 7, .net = large_dense(logits), .one = true };
+        small.weight_depth = BASE_MIN(board->weight_depth, 1024);
+        if (accel_compile(&j.p, j.net, &small))
+            return fail(&j, base_error(), -1, 0);
+        rc = j.p->image[0] >> 48 != 4 ? fail(&j, "minor version", (int64_t)(j.p->image[0] >> 48), 4) : run_program(&j, logits ? 7 : 0);
+        accel_program_free(j.p);
+        fixed_net_free(j.net);
+    }
+    return rc;
+}
+
+/* More layers than are timed. */
+static int run_many(const struct hw *board)
+{
+    struct job j = { .hw = board, .seed = 300, .net = nets_deep(300, 300), .one = true };
+    if (accel_compile(&j.p, j.net, board))
+        return fail(&j, base_error(), -1, 0);
+    int rc = run_program(&j, 0);
     accel_program_free(j.p);
     fixed_net_free(j.net);
     return rc;
@@ -284,7 +354,7 @@ int main(int argc, char **argv)
         unfit += rc < 0;
     }
     if (n > 20)
-        bad += run_deep(&hw) + run_narrow(&hw);
+        bad += run_deep(&hw) + run_narrow(&hw) + run_large(&hw) + run_many(&hw);
     bad += !coverage_print(&coverage, &hw, n >= COVERED_BY) && n >= COVERED_BY;
     printf("%d networks (%d with a stream, %d with scratch) equal to the reference and to the cycle model, %d failed, %d did not fit\n", good, streams,
            tiled, bad, unfit);

@@ -66,6 +66,8 @@ static inline void work_layer(struct work *w, const struct hw *hw, const uint64_
     default:
         for (int g = 0; g < count; g++)
             work_list(w, hw, map, kword, &k, tiles);
+        if (work_bits(layer[0], 15, 8) & PROGRAM_LY_PART)
+            break;
         w->drain += tiles * count * (hw->m * hw->n / hw->drain);
         w->write += work_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS ? (work_bits(layer[3], 31, 0) + 1) / 2 : tiles * planes * work_groups(map, layer);
     }

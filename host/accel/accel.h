@@ -23,6 +23,7 @@ struct accel_program {
     uint64_t *image; size_t image_words;       /* program image */
     uint64_t *weights; size_t weight_words64;  /* weight image, 64-bit words */
     int n_layer; struct accel_layer_info *layer;
+    const char *rest;                          /* name of the layers from number PROGRAM_TIMED_LAYERS on together, or NULL: there are none */
     size_t input_bytes, output_bytes;          /* raw image, int32 logits */
     /* Words of the whole network; those beyond hw's depths are in the stream, but for the maps. */
     int act_words, weight_words, coef_words, scale_words, kwords;
@@ -38,9 +39,9 @@ void accel_program_free(struct accel_program *p);
  * damaged, or of another network. */
 int accel_adopt(struct accel_program *p, const uint64_t *image, size_t image_words, const uint64_t *weights, size_t weight_words64);
 
-/* The cycle model. cycles[l] for every layer of the network; their sum plus start/finish is total,
- * so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
-struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_MAX_LAYERS]; int64_t ddr_bytes; };
+/* The cycle model. layer[l] for every layer of the network, at most PROGRAM_TIMED_LAYERS of them as a device has it; their sum
+ * (and the other layers) plus start/finish is total, so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
+struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_TIMED_LAYERS]; int64_t ddr_bytes; };
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
 /* Of a start with several images, at most program_most_images: total is the whole start's, layers are those of the last image. */
 int accel_model_images(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words, uint32_t images);

@@ -45,7 +45,7 @@ struct view {
 /* What a K-word names, as numbers of any size: edge, words of the pools. */
 struct kword { int edge, waddr, coef; };
 
-/* One layer record: a layer, or a run of its filter groups where the tables are too small for all. */
+/* One layer record: a layer, or a run of its filter groups where the tables are too small for all, or a run of K-words of one. */
 struct part {
     int layer;                 /* of the network */
     int filter, filters;
@@ -53,6 +53,7 @@ struct part {
     int at[PROGRAM_KINDS], n[PROGRAM_KINDS];   /* records in the tables: KWORD, COEF, SCALE, WEIGHT */
     bool streamed[PROGRAM_KINDS];
     bool placed;               /* its streamed records have places */
+    bool open;                 /* the next part goes on with its filter group: with the sums of one tile */
 };
 
 /* One layer record behind those of the image: a part at a tile of its output, or that tile's way to the scratch. */
@@ -103,6 +104,7 @@ struct build {
     struct step *step;         /* step i is record n_head + i */
     int n_step, n_head;
     struct tiles *tiles;       /* NULL: all maps fit */
+    bool *by_tile;             /* [n_layer], a filter group is larger than the tables: one block of one row after another */
     int *slot;                 /* [n_edge], of the edge's map record */
     bool streamed[PROGRAM_KINDS];
     struct stream { uint64_t *word; size_t n, cap; int blocks; } stream;
@@ -142,7 +144,9 @@ int32_t view_coef(const struct view *v, int o, int plane, int ab);
 uint32_t view_code(const struct view *v, int o, int64_t at, int bit);
 /* kwords.c: lists of a MAC layer. */
 int accel_kwords(struct build *b, int layer);
-/* stream.c: the layers as parts, every table's records on the chip or in the stream. */
+/* stream.c: which layers of several tiles have a filter group that no table holds: b->by_tile. */
+int accel_find_large(struct build *b, bool *any);
+/* The layers as parts, every table's records on the chip or in the stream. */
 int accel_parts(struct build *b);
 /* A block's header; the room for its records, zero. NULL: no memory. Valid until the next call. */
 uint64_t *accel_put_block(struct build *b, int kind, int first, int n, int after, size_t record_words);

@@ -35,8 +35,6 @@ static int check_net(const struct fixed_net *net, const struct hw *hw)
     if (!rc && net->classes > MAX_LOGITS)
         rc = base_fail(BASE_INPUT, "network '%s': %d classes are not supported; the result buffer holds %d", net->name,
                        net->classes, MAX_LOGITS);
-    if (!rc && net->n_layer + 1 > PROGRAM_MAX_LAYERS)
-        rc = base_fail(BASE_INPUT, "network '%s' has %d layers; the accelerator times %d", net->name, net->n_layer, PROGRAM_MAX_LAYERS - 1);
     for (int i = 0; !rc && i < net->n_layer; i++)
         if (net->layer[i].kind == FIXED_MAXPOOL)
             rc = check_maxpool(&net->layer[i]);
@@ -121,6 +119,13 @@ static int describe_all(struct accel_program *p, const struct build *b)
     p->layer = BASE_ARENA_NEW_N(p->arena, struct accel_layer_info, p->n_layer);
     if (!p->layer)
         return BASE_NOMEM;
+    if (p->n_layer > PROGRAM_TIMED_LAYERS) {
+        char rest[64];
+        snprintf(rest, sizeof rest, "%d more, with the result", p->n_layer - PROGRAM_TIMED_LAYERS);
+        p->rest = base_arena_strdup(p->arena, rest);
+        if (!p->rest)
+            return BASE_NOMEM;
+    }
     p->layer[0] = (struct accel_layer_info){ .name = "input", .fixed_layer = -1 };
     for (int i = 0; i < net->n_layer; i++) {
         describe(&p->layer[i + 1], net, i, &p->hw);
@@ -135,15 +140,46 @@ static int describe_all(struct accel_program *p, const struct build *b)
 
 /* ---- the compiler ------------------------------------------------------------------ */
 
+static bool unpair(struct build *b)
+{
+    bool any = false;
+    for (int e = 1; e < b->net->n_edge; e++) {
+        any |= b->pack[e] > 1;
+        b->pack[e] = 1;
+    }
+    return any;
+}
+
+/* Places and lists. A layer that runs tile by tile needs tiles, and tiles know no pairs: once more without them. */
+static int make_lists(struct build *b)
+{
+    for (;;) {
+        bool large;
+        b->n_kword = b->n_scale = 0;
+        memset(b->counts, 0, (size_t)b->net->n_layer * sizeof *b->counts);
+        pool_trim(&b->weight, 0);
+        pool_trim(&b->coef, 0);
+        int rc = accel_place(b);
+        if (!rc)
+            rc = add_layers(b);
+        if (!rc)
+            rc = accel_find_large(b, &large);
+        if (rc || b->tiles || !large)
+            return rc;
+        if (unpair(b))
+            continue;
+        b->tiles = BASE_ARENA_NEW(b->arena, struct tiles);
+        return b->tiles ? BASE_OK : BASE_NOMEM;
+    }
+}
+
 static int build_program(struct accel_program *p, struct build *b)
 {
     int rc = scratch(b);
     if (!rc)
         rc = accel_choose_pack(b);
     if (!rc)
-        rc = accel_place(b);
-    if (!rc)
-        rc = add_layers(b);
+        rc = make_lists(b);
     if (!rc && b->tiles)
         rc = accel_tile(b);
     if (rc)

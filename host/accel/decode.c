@@ -298,19 +298,22 @@ static int check_mac(struct check *c, const uint64_t *w)
 {
     struct map out;
     int filters = (int)get_bits(w[1], 15, 0), scale = (int)get_bits(w[1], 47, 32), rc;
-    bool final = get_bits(w[0], 15, 8) & PROGRAM_LY_LOGITS;
+    uint32_t flags = get_bits(w[0], 15, 8);
+    bool part = flags & PROGRAM_LY_PART, final = !part && (flags & PROGRAM_LY_LOGITS);
     if (filters < 1 || get_bits(w[2], 7, 0) > 47)
         return PROGRAM_ERR_OP;
-    if (final && (get_bits(w[0], 47, 32) != 1 || get_bits(w[0], 63, 48) != 1))
+    if ((final || part) && (get_bits(w[0], 47, 32) != 1 || get_bits(w[0], 63, 48) != 1))
         return PROGRAM_ERR_OP;
-    rc = final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters, true);
+    if (part && filters != 1)
+        return PROGRAM_ERR_OP;
+    rc = part ? PROGRAM_OK : final ? check_logits(c, w, filters) : check_output(&out, c, w, (int)get_bits(w[1], 63, 48), filters, true);
     if (rc)
         return rc;
-    if (!final)
+    if (!final && !part)
         touch(c, &out);
     if (scale + filters > c->t.n_scale)
         return PROGRAM_ERR_SCALE;
-    rc = reads(c, PROGRAM_SCALE, scale, filters);
+    rc = part ? PROGRAM_OK : reads(c, PROGRAM_SCALE, scale, filters);
     return rc ? rc : check_lists(c, (int)get_bits(w[1], 31, 16), filters);
 }
 

@@ -9,6 +9,9 @@ static int64_t scratch_pages(const struct build *b)
 /* The least minor version that knows all that the program has. */
 static int minor_of(const struct build *b)
 {
+    for (int i = 0; i < b->n_part; i++)
+        if (b->part[i].open)
+            return 4;
     for (int e = 0; e < b->net->n_edge; e++)
         if (b->place[e].paired)
             return 3;
@@ -133,6 +136,14 @@ static uint64_t *put_maps(const struct build *b, uint64_t *w)
 
 /* ---- layers ------------------------------------------------------------------------ */
 
+/* One tile, of which nothing leaves the array. */
+static void put_part(uint64_t *w, const struct part *p)
+{
+    w[0] = layer_word0(PROGRAM_MAC, PROGRAM_LY_PART, 0, 1, 1);
+    w[1] = put_bits(1, 15, 0) | put_bits(p->at[PROGRAM_KWORD], 31, 16);
+    w[2] = w[3] = 0;
+}
+
 /* The next record goes on with the layer. */
 static bool has_more(const struct build *b, const struct step *s)
 {
@@ -183,6 +194,8 @@ void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], con
         put_target(b, w, l->out, s->y, s->xb, p->filter);
     } else if (l->kind == FIXED_MAXPOOL) {
         put_maxpool(b, w, s);
+    } else if (p->open) {
+        put_part(w, p);
     } else {
         put_mac(b, w, s);
     }

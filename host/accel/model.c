@@ -13,6 +13,7 @@ enum {
     ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
     REQUANT = 5,               /* bp_requant: from sums to codes */
     MAXPOOL = 1,               /* bp_maxpool: from an issue to the plane's write */
+    PART_END = 1,              /* from the last issue of a part of a list to the record's end */
 };
 
 /* One tile as fetch and issue see it. Windows follow each other as max(planes of the one in the
@@ -153,6 +154,14 @@ static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int6
     return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + words;
 }
 
+/* The record ends behind its last weight plane; what it adds stays in the array. */
+static int64_t part_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
+{
+    int k = (int)get_bits(layer[1], 31, 16);
+    struct tile tile = list_tile(t, &k);
+    return next_tile(layer_start(go), &tile, 1).issue + PART_END;
+}
+
 /* Pairs of logits leave one a cycle; filter groups beyond the last logit still take one. */
 static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, int64_t *last_logit)
 {
@@ -229,6 +238,8 @@ static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, str
             free = next < 0 ? 0 : (int)get_bits(layer[2], 15, 0);
         } else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
             end = maxpool_end(t, layer, go, writes ? port : NULL);
+        else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_PART)
+            end = part_end(t, layer, go);
         else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
             end = logits_end(t, layer, go, last_logit);
         else
@@ -240,7 +251,7 @@ static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, str
         now = end;
         if (get_bits(layer[0], 15, 8) & PROGRAM_LY_MORE)
             continue;
-        if (out->n_layer < PROGRAM_MAX_LAYERS)
+        if (out->n_layer < PROGRAM_TIMED_LAYERS)
             out->layer[out->n_layer++] = now - begin;
         begin = now;
     }

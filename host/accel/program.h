@@ -8,12 +8,12 @@
 
 #define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
 #define PROGRAM_MAJOR 1
-#define PROGRAM_MINOR 4                /* of devices, which take several images a start; an image says 0, with a stream 1, with scratch 2, with paired maps 3 */
+#define PROGRAM_MINOR 4                /* of devices, which take several images a start; an image says 0, with a stream 1, with scratch 2, with paired maps 3, with lists in parts 4 */
 #define PROGRAM_HEADER_WORDS 8
 #define PROGRAM_MAP_WORDS 2
 #define PROGRAM_LAYER_WORDS 4
 #define PROGRAM_KWORD_WORDS 2
-#define PROGRAM_MAX_LAYERS 256
+#define PROGRAM_TIMED_LAYERS 256       /* whose cycles a device lists; of further ones it knows the total */
 
 enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 
@@ -27,7 +27,7 @@ enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 #define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */
 #define PROGRAM_LY_MORE 4u             /* the next record goes on with this layer */
 #define PROGRAM_LY_SPILL 8u            /* MAXPOOL: the result goes to the scratch */
-#define PROGRAM_LY_PART 16u            /* INPUT: another INPUT goes on with the image */
+#define PROGRAM_LY_PART 16u            /* INPUT: another INPUT goes on with the image; MAC: the next MAC with the sums */
 
 /* Blocks of the stream: what a block's records are */
 enum program_kind {
@@ -110,7 +110,7 @@ enum program_error {
 #define REG_ID_HASH 0xb8               /* low 32 bits of hw.hash */
 #define REG_CYCLES 0xc0                /* 64-bit, start to done of the last start */
 #define REG_COUNTER 0xd0               /* counters, 32-bit each: run, stall, idle of fetch, array, drain, write, memory */
-#define REG_LAYER_CYCLES 0x400         /* 32-bit each: cycles of layer 0..255 of the last run */
+#define REG_LAYER_CYCLES 0x400         /* 32-bit each: cycles of layer 0..255 of the last run (PROGRAM_TIMED_LAYERS) */
 #define REG_ID_MAGIC_VALUE 0x53525042u
 
 /* What a start takes, in the order of a kernel's arguments: name, register, bytes, whether it is an

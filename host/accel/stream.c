@@ -1,4 +1,4 @@
-/* Parts and stream. A table that holds the whole network is filled by the load and never again. Of one that does not,
+/* Parts and stream. A filter group that is larger than a table becomes parts whose sums stay in the array. A table that holds the whole network is filled by the load and never again. Of one that does not,
  * the records of some parts stay, those with the fewest tiles first, as many as leave room for twice the largest part; the rest of the table is a ring
  * that the stream fills during the run, part after part: what a block overwrites must have been used by
  * layers that have ended, and its header says how many that are. */
@@ -67,7 +67,7 @@ static struct part *new_part(struct build *b, int layer, int filter, int kword)
     return p;
 }
 
-/* One filter group more; its K-words end before `end`. */
+/* K-words up to `end` join the part. */
 static int extend(struct work *w, struct part *p, int end)
 {
     const bool *streamed = w->b->streamed;
@@ -75,13 +75,19 @@ static int extend(struct work *w, struct part *p, int end)
         if ((streamed[PROGRAM_WEIGHT] && add_weights(&w->weight, w->b, k) < 0) ||
             (streamed[PROGRAM_COEF] && add_coefs(&w->coef, w->b, k) < 0))
             return BASE_NOMEM;
-    p->filters++;
     p->n_kword = end - p->kword;
     p->n[PROGRAM_KWORD] = p->n_kword;
     p->n[PROGRAM_SCALE] = p->filters;
     p->n[PROGRAM_COEF] = w->coef.n;
     p->n[PROGRAM_WEIGHT] = w->weight.n;
     return BASE_OK;
+}
+
+/* One filter group more; its K-words end before `end`. */
+static int add_filter(struct work *w, struct part *p, int end)
+{
+    p->filters++;
+    return extend(w, p, end);
 }
 
 static void clear_pools(struct work *w)
@@ -101,38 +107,66 @@ static int too_large(const struct work *w, const struct part *p, int share)
 
 static int refuse(const struct work *w, const struct part *p, int kind)
 {
-    static const char *const name[PROGRAM_KINDS] = { [PROGRAM_KWORD] = "K-word table", [PROGRAM_COEF] = "coefficient memory",
-                                                     [PROGRAM_SCALE] = "scale memory", [PROGRAM_WEIGHT] = "weight memory" };
     const struct build *b = w->b;
-    int rc = base_fail(BASE_INPUT, "layer '%s': the %s of %s is too small: %d output channels need %d words, there are %d",
-                       b->net->layer[p->layer].name, name[kind], b->hw->name, b->hw->m, p->n[kind], w->depth[kind]);
-    return base_hint(rc, "fewer bits, more pruning or fewer input channels in this layer");
+    int rc = base_fail(BASE_INPUT, "layer '%s': the %s memory of %s is too small: one window of %d output channels needs %d words, there are %d",
+                       b->net->layer[p->layer].name, kind == PROGRAM_COEF ? "coefficient" : "weight", b->hw->name, b->hw->m, p->n[kind], w->depth[kind]);
+    return base_hint(rc, "fewer bits in this layer");
 }
 
 static bool is_tiled(const struct build *b, int layer) { return b->tiles && b->tiles->plan[layer].tiled; }
+
+static struct part *open_part(struct work *w, int layer, int filter, int kword)
+{
+    clear_pools(w);
+    return new_part(w->b, layer, filter, kword);
+}
+
+/* A filter group that is larger than a table: parts of its list, K-words [k, end). */
+static int cut_list(struct work *w, int layer, int filter, int k, int end)
+{
+    struct part *p = open_part(w, layer, filter, k);
+    int rc = add_filter(w, p, k);
+    for (; !rc && k < end; k++) {
+        struct part before = *p;
+        rc = extend(w, p, k + 1);
+        if (!rc && before.n_kword && too_large(w, p, SHARE)) {
+            *p = before;
+            p->open = true;
+            p->n[PROGRAM_SCALE] = 0;
+            p = open_part(w, layer, filter, k);
+            rc = add_filter(w, p, k + 1);
+        }
+        int kind = rc ? 0 : too_large(w, p, 1);
+        if (kind)
+            rc = refuse(w, p, kind);
+    }
+    return rc;
+}
 
 static int cut_mac(struct work *w, int layer)
 {
     struct build *b = w->b;
     int groups = ceil_div(b->net->layer[layer].c, b->hw->m), k = b->first_kword[layer], rc = BASE_OK;
     int share = is_tiled(b, layer) ? SHARE_TILED : SHARE, most = is_tiled(b, layer) ? b->tiles->plan[layer].filters : groups;
-    clear_pools(w);
-    struct part *p = new_part(b, layer, 0, k);
-    for (int g = 0; !rc && g < groups; g++) {
-        int end = k;
+    struct part *p = NULL;                     /* that may take more filter groups */
+    for (int g = 0, end = k; !rc && g < groups; g++, k = end) {
         while (!is_last(b, end++)) {}
-        struct part before = *p;
-        rc = extend(w, p, end);
-        if (!rc && before.filters && (before.filters == most || too_large(w, p, share))) {
+        struct part before = p ? *p : (struct part){ 0 };
+        if (p)
+            rc = add_filter(w, p, end);
+        if (!rc && p && (before.filters == most || too_large(w, p, share))) {
             *p = before;
-            clear_pools(w);
-            p = new_part(b, layer, g, k);
-            rc = extend(w, p, end);
+            p = NULL;
         }
-        int kind = rc ? 0 : too_large(w, p, 1);
-        if (kind)
-            rc = refuse(w, p, kind);
-        k = end;
+        if (!rc && !p) {
+            p = open_part(w, layer, g, k);
+            rc = add_filter(w, p, end);
+        }
+        if (!rc && too_large(w, p, 1)) {
+            b->n_part--;
+            p = NULL;
+            rc = cut_list(w, layer, g, k, end);
+        }
     }
     return rc;
 }
@@ -147,7 +181,7 @@ static void cut_pool(struct build *b, int layer)
 static int cut(struct work *w)
 {
     struct build *b = w->b;
-    int most = 0, rc = BASE_OK;
+    int most = b->n_kword, rc = BASE_OK;
     for (int i = 0; i < b->net->n_layer; i++)
         most += ceil_div(b->net->layer[i].c, b->hw->m);
     b->part = BASE_ARENA_NEW_N(b->arena, struct part, BASE_MAX(most, 1));
@@ -171,7 +205,7 @@ static void add_step(struct build *b, int part, struct step s)
     if (b->step)
         b->step[b->n_step] = s;
     b->n_step++;
-    if (!is_spilled(b, l->out) || l->kind == FIXED_MAXPOOL)
+    if (!is_spilled(b, l->out) || l->kind == FIXED_MAXPOOL || b->part[part].open)
         return;
     s.copy = true;
     if (b->step)
@@ -411,6 +445,8 @@ static int put_kwords(struct work *w, const struct part *p, uint64_t *to)
             at[kind] += p->streamed[kind] ? p->at[kind] : 0;
         }
         to[0] = b->kword[PROGRAM_KWORD_WORDS * k] | put_bits(b->slot[b->names[k].edge], 7, 0);
+        if (k == p->kword + p->n_kword - 1)
+            to[0] |= put_bits(PROGRAM_KW_LAST, 15, 8);
         if (is_spilled(b, b->names[k].edge))   /* a tile holds the groups that the part reads */
             to[0] -= put_bits(area.group, 47, 32);
         to[1] = put_bits(at[PROGRAM_WEIGHT], 15, 0) | put_bits(at[PROGRAM_COEF], 31, 16);
@@ -594,7 +630,7 @@ static int fill_tables(struct work *w)
         const struct part *p = &b->part[i];
         if (p->n_kword && !p->streamed[PROGRAM_KWORD])
             rc = put_kwords(w, p, b->table_kword + PROGRAM_KWORD_WORDS * (size_t)p->at[PROGRAM_KWORD]);
-        for (int f = 0; p->n_kword && !p->streamed[PROGRAM_SCALE] && f < p->filters; f++)
+        for (int f = 0; !p->streamed[PROGRAM_SCALE] && f < p->n[PROGRAM_SCALE]; f++)
             b->table_scale[p->at[PROGRAM_SCALE] + f] = b->first_scale[p->layer] + p->filter + f;
     }
     b->n_table_kword = w->used[PROGRAM_KWORD];
@@ -650,6 +686,50 @@ static void measure(struct work *w)
         b->streamed[kind] = need[kind] > depth[kind];
     }
     b->streamed[PROGRAM_MAP] |= b->tiles != NULL;
+}
+
+static int is_large(bool *large, struct work *w, int k, int end)
+{
+    const struct build *b = w->b;
+    int weights = 0, coefs = 0;
+    for (int i = k; i < end; i++) {
+        weights += planes_of(b, i);
+        coefs += planes_of(b, i) * b->place[b->names[i].edge].planes;
+    }
+    *large = false;
+    if (end - k <= w->depth[PROGRAM_KWORD] && weights <= w->depth[PROGRAM_WEIGHT] && coefs <= w->depth[PROGRAM_COEF])
+        return BASE_OK;
+    struct part p = { .kword = k };
+    clear_pools(w);
+    int rc = add_filter(w, &p, end);
+    *large = !rc && too_large(w, &p, 1);
+    return rc;
+}
+
+int accel_find_large(struct build *b, bool *any)
+{
+    struct work w = { .b = b };
+    int rc = BASE_OK;
+    *any = false;
+    b->by_tile = BASE_ARENA_NEW_N(b->arena, bool, BASE_MAX(b->net->n_layer, 1));
+    if (!b->by_tile)
+        return BASE_NOMEM;
+    pool_init(&w.weight, b->weight.word_bytes);
+    pool_init(&w.coef, b->coef.word_bytes);
+    measure(&w);
+    for (int i = 0; !rc && i < b->net->n_layer; i++) {
+        const struct fixed_layer *l = &b->net->layer[i];
+        if (l->kind != FIXED_MAC || (l->h == 1 && l->w <= b->hw->n))
+            continue;
+        for (int g = ceil_div(l->c, b->hw->m), k = b->first_kword[i], end = k; !rc && !b->by_tile[i] && g > 0; g--, k = end) {
+            while (!is_last(b, end++)) {}
+            rc = is_large(&b->by_tile[i], &w, k, end);
+        }
+        *any |= b->by_tile[i];
+    }
+    pool_free(&w.weight);
+    pool_free(&w.coef);
+    return rc;
 }
 
 int accel_parts(struct build *b)

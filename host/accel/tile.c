@@ -237,7 +237,8 @@ static void consider_rows(struct choice *c, struct plan p)
         read_blocks(&r[i], b, c->layer, p.edge[i], p.blocks);
         read_groups(&r[i], b, c->layer, p.edge[i], p.filters);
     }
-    for (int n = 1, last = 0; n <= l->h; n++) {
+    bool by_tile = b->by_tile[c->layer];
+    for (int n = by_tile ? l->h : 1, last = 0; n <= l->h; n++) {
         p.rows = ceil_div(l->h, n);
         if (stays && n > 1)
             p.rows = ceil_div(p.rows, 4) * 4;
@@ -247,7 +248,7 @@ static void consider_rows(struct choice *c, struct plan p)
         for (int i = 0; i < p.n_edge; i++)
             read_rows(&r[i], b, c->layer, p.edge[i], p.rows);
         for (p.buffers = 1; p.buffers <= 2; p.buffers++)
-            for (int order = 0; order < 2; order++) {
+            for (int order = 0; order < (by_tile ? 1 : 2); order++) {
                 p.by_part = order;
                 consider(c, p, r);
             }
@@ -274,7 +275,7 @@ static bool plan_layer(struct plan *best, const struct build *b, int layer, int 
             p.edge[p.n_edge++] = edge;
     }
     bool whole = l->kind == FIXED_MAXPOOL && source_stays;         /* a pool counts groups from the source's first */
-    for (p.blocks = wide; c.cost == 1e300; p.blocks = ceil_div(p.blocks, 2)) {
+    for (p.blocks = b->by_tile[layer] ? 1 : wide; c.cost == 1e300; p.blocks = ceil_div(p.blocks, 2)) {
         for (p.filters = groups;; p.filters = ceil_div(p.filters, 2)) {
             consider_rows(&c, p);
             if (p.filters == 1 || whole)
@@ -447,6 +448,9 @@ int accel_tile(struct build *b)
     if (!v.born || !v.last || !t->spilled || !t->scratch || !t->plan)
         return BASE_NOMEM;
     int rc = find_lists(b);
+    for (int i = 0; i < b->net->n_layer; i++)
+        if (b->by_tile[i])
+            t->spilled[b->net->layer[i].out] = true;
     accel_lives(b->net, v.born, v.last);
     for (bool again = true; !rc && again;)
         if (accel_place_some(b, t->spilled))

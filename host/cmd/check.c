@@ -22,7 +22,7 @@ struct trial {
     int64_t weight_bytes, cycles, ddr_bytes;
     double ms;
     struct accel_program *program;   /* NULL where it does not fit */
-    int64_t *layer_cycles;           /* [layers] */
+    int64_t *layer_cycles;           /* [layers]; -1: one of those that are not timed alone */
 };
 
 struct check {
@@ -98,11 +98,11 @@ static int lower(struct trial *t, const struct check *k, struct compress_cache *
         rc = accel_compile(&t->program, net, &k->hw);
     if (!rc)
         rc = accel_model(cycles, &k->hw, t->program->image, t->program->image_words);
-    for (int i = 0; !rc && i < t->program->n_layer && i < cycles->n_layer; i++)
+    for (int i = 0; !rc && i < t->program->n_layer; i++)
         if (t->program->layer[i].fixed_layer >= 0) {
             int was = compress_layer_was(k->g, &k->ls, &m->layers.layer[t->program->layer[i].fixed_layer]);
             if (was >= 0)
-                t->layer_cycles[was] += cycles->layer[i];
+                t->layer_cycles[was] = i < cycles->n_layer ? t->layer_cycles[was] + cycles->layer[i] : -1;
         }
     if (!rc) {
         t->fits = true;
@@ -234,7 +234,7 @@ static json_t *layers_json(const struct check *k)
         json_t *cycles = json_object();
         for (int t = 0; k->runs && t < k->n_trial; t++)
             if (k->trial[t].fits)
-                json_object_set_new(cycles, k->trial[t].name, json_integer(k->trial[t].layer_cycles[i]));
+                json_object_set_new(cycles, k->trial[t].name, k->trial[t].layer_cycles[i] < 0 ? json_null() : json_integer(k->trial[t].layer_cycles[i]));
         json_object_set_new(j, "cycles", cycles);
         char why[160];
         json_object_set_new(j, "refused", check_layer(why, k->g, &k->ls, i) ? json_string(why) : json_null());
@@ -329,7 +329,7 @@ static void print_layers(const struct check *k)
         snprintf(shape, sizeof shape, "%d x %d x %d", l->shape.h, l->shape.w, l->shape.c);
         printf("  %-32s %-9s %16s %12lld %9lld", l->name, layer_kind(k, l), shape, (long long)layer_macs(k, l), (long long)layer_weights(k, l));
         for (int t = 0; k->runs && t < k->n_trial; t++)
-            if (k->trial[t].fits)
+            if (k->trial[t].fits && k->trial[t].layer_cycles[i] >= 0)
                 printf(" %10lld", (long long)k->trial[t].layer_cycles[i]);
             else
                 printf(" %10s", "-");

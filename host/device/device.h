@@ -67,7 +67,7 @@ struct device_image { uint64_t cycles; double seconds; };
 
 struct device_counters {
     uint64_t cycles;           /* of the start */
-    uint32_t n_layer, layer[PROGRAM_MAX_LAYERS];
+    uint32_t n_layer, layer[PROGRAM_TIMED_LAYERS];
     uint32_t unit[5][3];       /* fetch, array, drain, write, memory: run, stall, idle */
 };
 

@@ -180,7 +180,7 @@ static int take_results(struct frame *f, const struct remote_pack *p, int n, int
             logits[(size_t)i * p->classes + k] = (int32_t)(uint32_t)v;
         }
     }
-    if (!frame_take(f, 8, &cycles) || !frame_take(f, 4, &layers) || layers != p->layers || layers > PROGRAM_MAX_LAYERS)
+    if (!frame_take(f, 8, &cycles) || !frame_take(f, 4, &layers) || layers != p->layers || layers > PROGRAM_TIMED_LAYERS)
         return cut_short();
     *c = (struct device_counters){ .cycles = cycles, .n_layer = (uint32_t)layers };
     for (size_t l = 0; l < layers && frame_take(f, 4, &v); l++)

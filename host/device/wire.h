@@ -16,7 +16,7 @@ enum wire_kind { WIRE_READY = 1, WIRE_RUN, WIRE_RESULT, WIRE_COUNTERS, WIRE_FAIL
 struct wire_head { uint32_t kind, bytes; };        /* bytes that follow */
 struct wire_ready { uint32_t version, emulated, input_bytes, classes; uint64_t load_cycles; };
 struct wire_result { uint64_t cycles; double seconds; };               /* then int32 logits [classes] */
-struct wire_counters { uint64_t cycles; uint32_t n_layer, layer[PROGRAM_MAX_LAYERS], unit[15]; };
+struct wire_counters { uint64_t cycles; uint32_t n_layer, layer[PROGRAM_TIMED_LAYERS], unit[15]; };
 struct wire_failed { int32_t code; };              /* a base_code; then message NUL hint NUL */
 
 #endif

@@ -209,7 +209,7 @@ static int read_counters(struct device *d, struct device_counters *counters, dou
     if (rc || !counters)
         return rc;
     counters->cycles = c.cycles;
-    counters->n_layer = BASE_MIN(c.n_layer, (uint32_t)PROGRAM_MAX_LAYERS);
+    counters->n_layer = BASE_MIN(c.n_layer, (uint32_t)PROGRAM_TIMED_LAYERS);
     memcpy(counters->layer, c.layer, sizeof counters->layer);
     memcpy(counters->unit, c.unit, sizeof counters->unit);
     return BASE_OK;

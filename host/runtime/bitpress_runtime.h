@@ -80,7 +80,7 @@ enum { BITPRESS_UNITS = 5, BITPRESS_LAYERS = 256 };
 struct bitpress_counters {
     uint64_t cycles;
     struct { const char *name; uint32_t run, stall, idle; } unit[BITPRESS_UNITS];
-    int layers;
+    int layers;                /* the image's unpacking and those of the network, or the first BITPRESS_LAYERS of them */
     uint32_t layer_cycles[BITPRESS_LAYERS];
 };
 int bitpress_counters(bitpress *b, struct bitpress_counters *out);

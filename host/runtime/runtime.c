@@ -408,7 +408,7 @@ int bitpress_counters(bitpress *b, struct bitpress_counters *out)
     }
     if (rc)
         return rc;
-    out->layers = (int)BASE_MIN(b->pack->program[2] & 0xffff, (uint64_t)BITPRESS_LAYERS);
+    out->layers = BASE_MIN(b->pack->net->n_layer + 1, BITPRESS_LAYERS);
     for (int l = 0; !rc && l < out->layers; l++)
         rc = b->driver->read_register(b->device, REG_LAYER_CYCLES + 4 * (uint32_t)l, &out->layer_cycles[l]);
     return rc;

@@ -14,7 +14,7 @@
 
 #include "score/score_internal.h"
 
-enum { MAX_TABLE = 1 << 28, MAX_KEYS = PROGRAM_MAX_LAYERS + 2 };
+enum { MAX_TABLE = 1 << 28, MAX_KEYS = PROGRAM_TIMED_LAYERS + 2 };
 
 struct row { uint64_t key; int64_t cycles; };
 struct table { struct row *row; int n; };
@@ -172,13 +172,15 @@ static uint64_t root_key(const struct hw *hw, const char *rtl_hash)
     return add(base_hash64(h, memory, sizeof memory), hw->hash);
 }
 
-/* With a stream a layer's time depends on all that comes before it: the program's own keys. */
+/* With a stream a layer's time depends on all that comes before it, and with more layers than are timed the tail on more than the
+ * last: the program's own keys. */
 static int stream_keys(uint64_t key[MAX_KEYS], const struct accel_program *p, uint64_t root)
 {
     uint64_t h = base_hash64(add(root, 'S'), p->image, p->image_words * 8);
-    for (int i = 0; i < p->n_layer + 2; i++)
+    int n = BASE_MIN(p->n_layer, PROGRAM_TIMED_LAYERS) + 2;
+    for (int i = 0; i < n; i++)
         key[i] = add(h, (uint64_t)i);
-    return p->n_layer + 2;
+    return n;
 }
 
 /* Keys of the layers, of the tail behind the last, and of the load; their number, or 0 where a network does not
@@ -187,7 +189,7 @@ static int keys_of(uint64_t key[MAX_KEYS], const struct accel_program *p, const 
 {
     struct view v = view_of(p);
     uint64_t root = root_key(&p->hw, rtl_hash);
-    if (p->stream_words)
+    if (p->stream_words || p->n_layer > PROGRAM_TIMED_LAYERS)
         return stream_keys(key, p, root);
     for (int i = 0; i < p->n_layer; i++)
         key[i] = layer_key(root, &v, v.layer + (size_t)i * PROGRAM_LAYER_WORDS);
@@ -209,7 +211,7 @@ bool score_cache_get(struct score_result *out, const struct score_job *job, cons
     uint64_t key[MAX_KEYS];
     int64_t cycles[MAX_KEYS] = { 0 };
     struct table t = { 0 };
-    int n = keys_of(key, job->program, rtl_hash), layers = job->program->n_layer;
+    int n = keys_of(key, job->program, rtl_hash), layers = score_timed(out);
     char *path = table_path(job->cache_dir, rtl_hash);
     bool known = n > 0 && path;
     if (known)
@@ -260,12 +262,13 @@ int score_cache_put(const struct score_result *r, const struct score_job *job, c
     if (n == 0)
         return BASE_OK;
     int64_t tail = r->cycles;
-    for (int i = 0; i < r->n_layer; i++) {
+    int layers = score_timed(r);
+    for (int i = 0; i < layers; i++) {
         row[i] = (struct row){ key[i], r->layer[i].cycles };
         tail -= r->layer[i].cycles;
     }
-    row[r->n_layer] = (struct row){ key[r->n_layer], tail };
-    row[r->n_layer + 1] = (struct row){ key[r->n_layer + 1], r->load_cycles };
+    row[layers] = (struct row){ key[layers], tail };
+    row[layers + 1] = (struct row){ key[layers + 1], r->load_cycles };
     return put_rows(job->cache_dir, rtl_hash, row, n);
 }
 

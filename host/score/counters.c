@@ -18,14 +18,14 @@ int score_expect_model(struct score_result *out, struct score_result *model, con
     *model = *out;
     out->cycles_source = "not measured";                   /* until they are */
     out->cycles = out->load_cycles = 0;
-    for (int i = 0; i < out->n_layer; i++)
+    for (int i = 0; i < score_timed(out); i++)
         out->layer[i].cycles = 0;
     return rc;
 }
 
 int score_equals_model(const char *who, const struct score_job *job, const struct score_result *model, const struct device_counters *c, uint64_t load_cycles)
 {
-    for (int i = 0; i < model->n_layer; i++)
+    for (int i = 0; i < score_timed(model); i++)
         if (c->layer[i] != model->layer[i].cycles)
             return base_fail(BASE_INTERNAL, "%s: layer '%s' took %" PRIu32 " cycles, the model says %" PRId64, who, job->program->layer[i].name, c->layer[i], model->layer[i].cycles);
     if ((int64_t)c->cycles != model->cycles)
@@ -40,7 +40,7 @@ void score_take_counters(struct score_result *out, const struct device_counters 
     static const char *const names[SCORE_UNITS] = { "fetch", "array", "drain", "write", "memory" };
     out->cycles = (int64_t)c->cycles;
     out->load_cycles = (int64_t)load_cycles;
-    for (int i = 0; i < out->n_layer; i++)
+    for (int i = 0; i < score_timed(out); i++)
         out->layer[i].cycles = c->layer[i];
     out->n_unit = SCORE_UNITS;
     for (int u = 0; u < SCORE_UNITS; u++)

@@ -64,14 +64,19 @@ static int estimate(struct score_result *out, const struct score_job *job)
     if (rc)
         return rc;
     out->cycles = out->load_cycles = 0;
-    int64_t cycles[PROGRAM_MAX_LAYERS];
-    hls_estimate(cycles, out->n_layer, &((struct device *)device)->engine, job->program->image);
-    for (int i = 0; i < out->n_layer; i++) {
-        out->layer[i].cycles = cycles[i];
+    int n = job->program->n_layer;
+    int64_t *cycles = BASE_NEW_N(int64_t, n);
+    if (cycles)
+        hls_estimate(cycles, n, &((struct device *)device)->engine, job->program->image);
+    for (int i = 0; cycles && i < n; i++) {
         out->cycles += cycles[i];
+        if (i < score_timed(out))
+            out->layer[i].cycles = cycles[i];
     }
     hls_close(device);
-    return BASE_OK;
+    rc = cycles ? BASE_OK : BASE_NOMEM;
+    base_free(cycles);
+    return rc;
 }
 
 int score_hls(struct score_result *out, const struct score_job *job)

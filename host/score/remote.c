@@ -65,7 +65,7 @@ static int run(struct score_result *out, const struct score_job *job, struct ctx
     score_job_pack(&pack, job);
     int rc = pack_bytes(&bytes, &pack, "the pack");
     ctx->pack = (struct remote_pack){ .bytes = (const uint8_t *)bytes.s, .n = bytes.len, .hash = base_hash64(0, bytes.s, bytes.len), .board = job->program->hw.name, .hw_hash = job->program->hw.hash,
-                                      .image_bytes = job->program->input_bytes, .classes = (size_t)job->net->classes, .layers = (size_t)job->program->n_layer };
+                                      .image_bytes = job->program->input_bytes, .classes = (size_t)job->net->classes, .layers = (size_t)BASE_MIN(job->program->n_layer, PROGRAM_TIMED_LAYERS) };
     spread.threads = BASE_MAX(remote_boards(job->boards), 1);      /* an image a board at a time */
     if (!rc)
         rc = score_run_images(out, &spread, &device, ctx);

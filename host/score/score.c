@@ -27,7 +27,7 @@ int score_fill_model(struct score_result *out, const struct score_job *job)
         out->cycles = out->model_cycles = c->total;
         out->ddr_bytes = c->ddr_bytes;
         out->load_cycles = c->load;
-        for (int i = 0; i < out->n_layer; i++)
+        for (int i = 0; i < score_timed(out); i++)
             out->layer[i].cycles = c->layer[i];
     }
     base_free(c);
@@ -86,18 +86,32 @@ static void describe(struct score_result *out, const struct score_job *job)
     out->board = p->hw.name;
     out->clock_mhz = p->hw.clock_mhz;
     out->clock_is = p->hw.clock_is;
-    out->n_layer = p->n_layer;
-    for (int i = 0; i < p->n_layer; i++) {
+    out->n_layer = BASE_MIN(p->n_layer, SCORE_LAYERS);
+    for (int i = 0; i < score_timed(out); i++) {
         const struct accel_layer_info *l = &p->layer[i];
         bool pool = l->fixed_layer >= 0 && job->net->layer[l->fixed_layer].kind == FIXED_MAXPOOL;
         out->layer[i] = (struct score_layer){ .name = l->name, .kind = l->fixed_layer < 0 ? "input" : pool ? "maxpool" : "mac",
                                               .ideal_cycles = l->ideal_cycles, .macs = l->macs, .w_bits = l->w_bits, .a_bits = l->a_bits };
     }
+    for (int i = PROGRAM_TIMED_LAYERS; i < p->n_layer; i++) {
+        struct score_layer *rest = &out->layer[PROGRAM_TIMED_LAYERS];
+        *rest = (struct score_layer){ .name = p->rest, .kind = "rest", .ideal_cycles = rest->ideal_cycles + p->layer[i].ideal_cycles, .macs = rest->macs + p->layer[i].macs };
+    }
+}
+
+static void set_rest(struct score_result *out)
+{
+    int64_t left = out->cycles;
+    for (int i = 0; i < score_timed(out); i++)
+        left -= out->layer[i].cycles;
+    if (out->n_layer > PROGRAM_TIMED_LAYERS)
+        out->layer[PROGRAM_TIMED_LAYERS].cycles = left;
 }
 
 static void derive(struct score_result *out)
 {
     int64_t ideal = 0;
+    set_rest(out);
     for (int i = 0; i < out->n_layer; i++)
         ideal += out->layer[i].ideal_cycles;
     out->latency_ms = (double)out->cycles / (out->clock_mhz * 1e3);

@@ -12,14 +12,16 @@
 #include "accel/accel.h"
 
 struct score_layer {
-    const char *name, *kind;       /* owned by the program's arena */
+    const char *name, *kind;       /* owned by the program's arena; kind: input | mac | maxpool | rest */
     int64_t cycles, ideal_cycles, macs;
     int w_bits, a_bits;
 };
 
 /* What a stage of the engine did in the last run: cycles moving, waiting with work, idle. */
 struct score_unit { const char *name; int64_t run, stall, idle; };
-enum { SCORE_UNITS = 5 };
+/* A device lists the cycles of so many layers; of those behind them together is known what is left: the last entry, kind "rest", which ends
+ * with the result. */
+enum { SCORE_UNITS = 5, SCORE_LAYERS = PROGRAM_TIMED_LAYERS + 1 };
 
 struct score_result {
     const char *backend;
@@ -37,7 +39,7 @@ struct score_result {
     int n_unit;                    /* 0: the backend has no counters, or nothing was run */
     struct score_unit unit[SCORE_UNITS];
     int n_layer;
-    struct score_layer layer[PROGRAM_MAX_LAYERS];
+    struct score_layer layer[SCORE_LAYERS];
 };
 
 struct score_job {

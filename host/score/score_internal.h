@@ -12,6 +12,9 @@ score_backend_fn score_model, score_verilator, score_hls, score_xrt, score_openc
 /* xrt.c, over one of the two programming interfaces: xrt | opencl. */
 int score_xrt_api(struct score_result *out, const struct score_job *job, const char *api);
 
+/* Entries of out->layer[] whose cycles a backend fills: the others are score.c's. */
+static inline int score_timed(const struct score_result *out) { return BASE_MIN(out->n_layer, PROGRAM_TIMED_LAYERS); }
+
 /* Cycles by the model, in out->layer[], out->cycles and out->model_cycles. */
 int score_fill_model(struct score_result *out, const struct score_job *job);
 

@@ -103,7 +103,7 @@ static int sim_check(void *device, const struct score_job *job)
 {
     const struct device *d = device;
     const struct score_result *model = d->run->model;
-    for (int i = 0; i < model->n_layer; i++) {
+    for (int i = 0; i < score_timed(model); i++) {
         int64_t is = d->run->lib->peek(d->sim, REG_LAYER_CYCLES + 4 * (uint32_t)i);
         if (is != model->layer[i].cycles)
             return base_fail(BASE_INTERNAL, "verilator: layer '%s' took %" PRId64 " cycles, the model says %" PRId64 " (in all %" PRIu64 " and %" PRId64 ")",
@@ -133,7 +133,7 @@ static void sim_measure(struct score_result *out, void *device)
     const struct device *d = device;
     out->cycles = (int64_t)d->cycles;
     out->load_cycles = (int64_t)d->load;
-    for (int i = 0; i < out->n_layer; i++)
+    for (int i = 0; i < score_timed(out); i++)
         out->layer[i].cycles = d->run->lib->peek(d->sim, REG_LAYER_CYCLES + 4 * (uint32_t)i);
     read_units(out, d);
 }
@@ -176,7 +176,7 @@ static int measure(struct score_result *out, const struct score_job *job, const 
     *model = *out;
     out->cycles_source = "rtl";
     out->cycles = out->load_cycles = 0;                    /* until they are measured */
-    for (int i = 0; i < out->n_layer; i++)
+    for (int i = 0; i < score_timed(out); i++)
         out->layer[i].cycles = 0;
     const struct run run = { lib, model };
     int rc = score_run_images(out, job, &device, &run);

@@ -27,6 +27,8 @@ struct interp {
     bool *written;
     int32_t *logits;
     int n_logits;
+    int64_t sum[32][16];       /* of a tile, and whether the next one goes on with them */
+    bool carry;
 };
 
 static inline int64_t interp_field(uint64_t w, int hi, int lo)
@@ -262,10 +264,9 @@ static inline int32_t interp_coef(const struct interp *p, int index, int row)
     return (int32_t)(row & 1 ? w >> 32 : w);
 }
 
-/* Sums of the M rows at one pixel; returns the K-word after the list. */
+/* What the list adds to the sums of the M rows at one pixel; returns the K-word after it. */
 static inline int interp_list(const struct interp *p, int k, int y, int x, int64_t *sum)
 {
-    memset(sum, 0, sizeof *sum * (size_t)p->hw->m);
     for (;; k++) {
         assert_true(k < p->n_kword);
         const uint64_t *w = p->kword + 2 * k;
@@ -314,14 +315,20 @@ static inline void interp_mac_pixel(struct interp *p, const uint64_t *w, int mt,
 
 static inline void interp_mac(struct interp *p, const uint64_t *w)
 {
-    int64_t sum[64];
-    int next = 0, k = (int)interp_field(w[1], 31, 16);
+    int y0 = (int)interp_field(w[2], 57, 48), x0 = 8 * (int)interp_field(w[3], 63, 56);
+    int next = 0, k = (int)interp_field(w[1], 31, 16), rows = (int)interp_field(w[0], 47, 32), columns = (int)interp_field(w[0], 63, 48);
+    bool part = interp_field(w[0], 15, 8) & PROGRAM_LY_PART;
+    assert_true(!part || (rows == 1 && columns == 1 && interp_field(w[1], 15, 0) == 1));
     for (int mt = 0; mt < interp_field(w[1], 15, 0); mt++, k = next)
-        for (int y = 0; y < interp_field(w[0], 47, 32); y++)
-            for (int x = 0; x < interp_field(w[0], 63, 48); x++) {
-                next = interp_list(p, k, y + (int)interp_field(w[2], 57, 48), x + 8 * (int)interp_field(w[3], 63, 56), sum);
-                interp_mac_pixel(p, w, mt, sum, y, x);
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < (part ? p->hw->n : columns); x++) {
+                if (!p->carry || y || x >= p->hw->n || mt)
+                    memset(p->sum[x % p->hw->n], 0, sizeof p->sum[0]);
+                next = interp_list(p, k, y + y0, x + x0, p->sum[x % p->hw->n]);
+                if (!part)
+                    interp_mac_pixel(p, w, mt, p->sum[x % p->hw->n], y, x);
             }
+    p->carry = part;
 }
 
 static inline int interp_code(const struct interp *p, const struct interp_map *m, int y, int x, int c, bool is_signed)
@@ -378,6 +385,7 @@ static inline void interp_run(struct interp *p, const uint8_t *pixels, int32_t *
     p->logits = logits;
     p->n_logits = p->blocks = 0;
     p->n_pixels = 0;
+    p->carry = false;
     p->at = (size_t)interp_field(p->image[5], 31, 0);
     p->segment = p->n_scratch ? p->at + 1 + PROGRAM_FILL_WORDS : p->end;
     memset(p->there, 0, p->n_scratch);

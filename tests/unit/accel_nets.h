@@ -220,4 +220,19 @@ static inline struct fixed_net *nets_random(uint64_t seed, int max_size, int max
     return g.net;
 }
 
+/* `layers` layers on a small map, more of them than a device times, and the logits. */
+static inline struct fixed_net *nets_deep(uint64_t seed, int layers)
+{
+    struct nets g = { .net = fixed_net_new("deep", layers + 1, layers + 1) };
+    base_rng_seed(&g.rng, seed);
+    g.net->n_edge = g.net->n_layer = 0;
+    g.net->classes = 10;
+    g.net->logit_scale = 1;
+    nets_edge(&g, 4, 4, 3, 8, false);
+    for (int i = 0; i < layers; i++)
+        nets_conv(&g, g.net->n_edge - 1, 12);
+    nets_dense(&g, g.net->n_edge - 1, 10);
+    return g.net;
+}
+
 #endif

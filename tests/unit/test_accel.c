@@ -221,6 +221,24 @@ static void test_tiles(void **state)
     assert_true(fit > nets / 2 && tiled > nets / 3);
 }
 
+/* More layers than a device times. */
+static void test_deep(void **state)
+{
+    (void)state;
+    for (int depth = 128; depth <= 512; depth *= 4)
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            struct hw hw = deep_board();
+            struct fixed_net *net = nets_deep(seed, 300);
+            bool streams;
+            hw.layer_depth = hw.map_depth = depth;
+            assert_ok(fixed_check(net));
+            if (!compare(net, seed, &hw, &streams))
+                fail_msg("seed %d: %s", (int)seed, base_error());
+            assert_true(streams);                          /* a K-word names one of 256 maps */
+            fixed_net_free(net);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_narrow_blocks),
         cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_deep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

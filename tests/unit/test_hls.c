@@ -165,6 +165,16 @@ static void test_tiles(void **state)
     assert_true(fit > nets / 2 && tiled > nets / 4);
 }
 
+/* More layers than a device times. */
+static void test_deep(void **state)
+{
+    (void)state;
+    struct job j;
+    assert_true(open_job(&j, nets_deep(1, 300), false));
+    compare(&j, 1);
+    close_job(&j);
+}
+
 /* ---- the kernel -------------------------------------------------------------------- */
 
 static void small_job(struct job *j, bool stream)
@@ -476,7 +486,7 @@ static void test_results(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random), cmocka_unit_test(test_tricks), cmocka_unit_test(test_tiles), cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_tricks), cmocka_unit_test(test_tiles), cmocka_unit_test(test_deep), cmocka_unit_test(test_kernel),
         cmocka_unit_test(test_batches), cmocka_unit_test(test_page_of_results),
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_damaged_stream), cmocka_unit_test(test_noise), cmocka_unit_test(test_results),
     };

@@ -4,6 +4,7 @@
 
 #include <glob.h>
 
+#include "accel_nets.h"
 #include "score/score_internal.h"
 
 struct job { struct hw hw; struct fixed_net *net; struct accel_program *program; struct score_job score; struct score_result *out; };
@@ -163,6 +164,33 @@ static void test_cache(void **state)
     run(&j, "verilator");
     assert_string_equal(j.out->cycles_source, "rtl");
     assert_true(j.out->cycles > first.cycles);
+    close_job(&j);
+    unit_remove(dir);
+}
+
+/* The layers that no counter is left for are one entry, with what is left of the cycles; from the table, too. */
+static void test_many_layers(void **state)
+{
+    (void)state;
+    static const char *const backend[] = { "model", "hls", "verilator", "verilator" };
+    const char *dir = unit_scratch();
+    struct job j = { .net = nets_deep(1, 300), .out = BASE_NEW(struct score_result) };
+    assert_ok(hw_load(&j.hw, "pynq-z2"));
+    assert_ok(accel_compile(&j.program, j.net, &j.hw));
+    j.score = (struct score_job){ .net = j.net, .program = j.program, .cache_dir = dir };
+    for (int i = 0; i < BASE_COUNT(backend); i++) {
+        run(&j, backend[i]);
+        assert_int_equal(j.out->n_layer, 257);
+        assert_string_equal(j.out->layer[256].name, "46 more, with the result");
+        assert_string_equal(j.out->layer[256].kind, "rest");
+        assert_int_equal(sum(j.out), j.out->cycles);
+        assert_true(j.out->layer[256].cycles > 0 && j.out->layer[256].macs > 0);
+        assert_string_equal(j.out->cycles_source, i == 0 ? "model" : i == 1 ? "hls-estimate" : i == 2 ? "rtl" : "rtl-table");
+        if (i != 1)
+            assert_int_equal(j.out->cycles, j.out->model_cycles);
+        if (i)
+            assert_int_equal(j.out->bit_exact, 1);
+    }
     close_job(&j);
     unit_remove(dir);
 }
@@ -406,7 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model), cmocka_unit_test(test_verilator), cmocka_unit_test(test_images), cmocka_unit_test(test_hls),
-        cmocka_unit_test(test_difference), cmocka_unit_test(test_cache), cmocka_unit_test(test_cache_weights), cmocka_unit_test(test_cache_layers),
+        cmocka_unit_test(test_difference), cmocka_unit_test(test_cache), cmocka_unit_test(test_many_layers), cmocka_unit_test(test_cache_weights), cmocka_unit_test(test_cache_layers),
         cmocka_unit_test(test_cache_keys),
         cmocka_unit_test(test_cache_damage), cmocka_unit_test(test_missing), cmocka_unit_test(test_memory),
     };
