@@ -332,7 +332,7 @@ test: deps-test ## everything in at most 15 minutes; the last line counts
 test-long: test ## the tests, then the longer simulations and end-to-end runs
 	@: > $(RESULTS)
 	@tests/run_sim.sh $(RESULTS) $(MAKE) --no-print-directory -C sim long BOARD=$(BOARD) BUILD=$(abspath $(BUILD))
-	@-$(call each,$(RUN_E2E),$(wildcard tests/e2e/long/*.sh))
+	@-export E2E_TIMEOUT=7200; $(call each,$(RUN_E2E),$(wildcard tests/e2e/long/*.sh))
 	@tests/summary.sh $(RESULTS)
 
 .PHONY: $(BUILD)/unit-built fuzz-built

@@ -10,7 +10,7 @@ export SCRATCH
 log=$(mktemp)
 trap 'rm -rf "$SCRATCH" "$log"' EXIT
 start=$(date +%s)
-bash "$script" >"$log" 2>&1
+timeout -k 10 "${E2E_TIMEOUT:-600}" bash "$script" >"$log" 2>&1       # 124: it hangs; all it started is ended
 rc=$?
 took=$(($(date +%s) - start))
 case $rc in

@@ -78,19 +78,6 @@ void dist_lost(struct dist *d)
     d->lost = true;
 }
 
-/* The others wait for the slowest here: MPI_Finalize would keep their cores busy, and wait for the dead without end. */
-void dist_close(struct dist *d)
-{
-    double arrived = 1;
-    if (d && d->lost)
-        MPI_Abort(d->comm, 0);
-    if (d && d->comm != MPI_COMM_NULL) {
-        (void)dist_sum(d, &arrived, 1);
-        MPI_Finalize();
-        dist_forget_messages(d);
-    }
-    base_free(d);
-}
 
 /* ---- failing ------------------------------------------------------------------------------- */
 
@@ -163,6 +150,31 @@ int dist_sum(struct dist *d, double *v, int n)
     MPI_Request request;
     int rc = dist_check(MPI_Iallreduce(MPI_IN_PLACE, v, n, MPI_DOUBLE, MPI_SUM, d->comm, &request), "MPI_Iallreduce");
     return rc ? rc : dist_wait(&request);
+}
+
+/* The others wait for the slowest here: MPI_Finalize would keep their cores busy, and wait for the dead without end. Rank 0 has all that the run
+ * was for, and waits a moment. */
+static bool all_here(struct dist *d)
+{
+    enum { MOMENT_S = 10 };
+    MPI_Request request;
+    int rc = dist_check(MPI_Ibarrier(d->comm, &request), "MPI_Ibarrier");
+    if (!rc)
+        rc = dist_wait_at_most(&request, d->rank == 0 ? MOMENT_S : 0);
+    if (rc == BASE_IO && d->rank == 0)
+        base_warn("%s", base_error());
+    return rc != BASE_IO;
+}
+
+void dist_close(struct dist *d)
+{
+    if (d && d->comm != MPI_COMM_NULL) {
+        if (d->lost || !all_here(d))
+            MPI_Abort(d->comm, 0);
+        MPI_Finalize();
+        dist_forget_messages(d);
+    }
+    base_free(d);
 }
 
 enum { PIECE = 1 << 28 };                  /* MPI counts in int */

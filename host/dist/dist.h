@@ -18,7 +18,7 @@ int dist_rank(const struct dist *d);
 int dist_ranks(const struct dist *d);      /* 1: alone */
 /* Threads for this rank: the cores that it is bound to, or its share of the machine's. Alone: 0, the pool's own choice. */
 int dist_threads(const struct dist *d);
-/* After success, all ranks. Where one was lost, rank 0 ends the others. */
+/* After success, all ranks. Where one was lost, or does not come within seconds, rank 0 ends the others. */
 void dist_close(struct dist *d);
 /* Rank 0 has seen that another rank is dead, which only mpirun --enable-recovery lets happen: from now on nothing that all
  * ranks take part in. */

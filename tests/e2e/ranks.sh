@@ -44,7 +44,15 @@ recovery=--enable-recovery launch 2 lost.yaml lost
 judges_at_work
 for p in $(ranks_of $pid); do [ -n "$(pgrep -P "$p" || true)" ] && rank=$p; done
 kill -9 "$rank"
-goes_on 'rank 1 is lost (silent)'
+goes_on 'rank 1 is lost (silent)\|no answer of another rank'    # silent with a candidate, or at the end
+
+step "two ranks, one of which is killed when the search is over"
+rm -r lost
+recovery=--enable-recovery launch 2 lost.yaml lost
+wait_for 'grep -q "search: done" lost.err'
+for p in $(ranks_of $pid); do rank=$p; done
+kill -9 "$rank"
+goes_on 'search: done'
 
 step "a rank where every process that judges is killed"
 rm -r lost
