@@ -72,6 +72,7 @@ struct plan {
     bool tiled;
     int rows, blocks, filters; /* of a tile */
     bool by_part;              /* all tiles of a part before the next part; else all parts of a tile */
+    bool pieces;               /* not even one filter group's window fits: parts of its list, each with what its own K-words read */
     int buffers;               /* of each map that comes from the scratch */
     int edge[FIXED_MAX_TERM], words[FIXED_MAX_TERM], base[FIXED_MAX_TERM], n_edge;   /* these maps, and their (first) buffer */
     int out;                   /* base of the output's tile */
@@ -132,6 +133,8 @@ int accel_tile(struct build *b);
 struct area accel_area(const struct build *b, const struct step *s, int edge);
 struct place accel_area_place(const struct build *b, int edge, const struct area *a);
 bool accel_part_reads(const struct build *b, const struct part *p, int edge);
+/* Of a plan in pieces: the part's K-words read more of a map than its buffer holds. */
+bool accel_too_wide(const struct build *b, const struct part *p);
 /* The scratch's word of a row, block and group of the edge; words of a row. */
 int64_t accel_scratch_at(const struct build *b, int edge, int y, int xb, int group);
 int accel_scratch_pitch(const struct build *b, int edge);

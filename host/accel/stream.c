@@ -114,6 +114,7 @@ static int refuse(const struct work *w, const struct part *p, int kind)
 }
 
 static bool is_tiled(const struct build *b, int layer) { return b->tiles && b->tiles->plan[layer].tiled; }
+static bool is_in_pieces(const struct build *b, int layer) { return b->tiles && b->tiles->plan[layer].pieces; }
 
 static struct part *open_part(struct work *w, int layer, int filter, int kword)
 {
@@ -129,7 +130,7 @@ static int cut_list(struct work *w, int layer, int filter, int k, int end)
     for (; !rc && k < end; k++) {
         struct part before = *p;
         rc = extend(w, p, k + 1);
-        if (!rc && before.n_kword && too_large(w, p, SHARE)) {
+        if (!rc && before.n_kword && (too_large(w, p, SHARE) || (is_in_pieces(w->b, layer) && accel_too_wide(w->b, p)))) {
             *p = before;
             p->open = true;
             p->n[PROGRAM_SCALE] = 0;
@@ -162,7 +163,7 @@ static int cut_mac(struct work *w, int layer)
             p = open_part(w, layer, g, k);
             rc = add_filter(w, p, end);
         }
-        if (!rc && too_large(w, p, 1)) {
+        if (!rc && (too_large(w, p, 1) || is_in_pieces(b, layer))) {
             b->n_part--;
             p = NULL;
             rc = cut_list(w, layer, g, k, end);

@@ -77,9 +77,66 @@ static bool part_groups(const struct build *b, int layer, int filter, int filter
     return groups_read(b, edge, list[0], list[filters], first, groups);
 }
 
+/* ---- what K-words read -------------------------------------------------------------- */
+
+/* Rows and columns of all windows of K-words [kword, end) over the edge, at a block of a row. */
+struct box { int y0, y1, x0, x1; };
+
+static struct box windows(const struct build *b, int edge, int kword, int end, int y, int xb)
+{
+    struct box r = { INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN };
+    for (int k = kword; k < end; k++) {
+        if (b->names[k].edge != edge)
+            continue;
+        uint64_t w = b->kword[PROGRAM_KWORD_WORDS * k];
+        uint32_t flags = get_bits(w, 15, 8);
+        bool group = flags & PROGRAM_KW_GROUP;
+        int stride = flags & PROGRAM_KW_STRIDE2 ? 2 : 1, size = group ? 1 : 3;
+        widen(&r.y0, &r.y1, (struct axis){ stride, group ? 0 : -(int8_t)get_bits(w, 55, 48), size }, y, 1);
+        widen(&r.x0, &r.x1, (struct axis){ stride, group ? 0 : -(int8_t)get_bits(w, 63, 56), size }, xb * b->hw->n, b->hw->n);
+    }
+    return r;
+}
+
+static struct area piece_area(const struct build *b, int edge, int kword, int end, int y, int xb)
+{
+    struct box r = windows(b, edge, kword, end, y, xb);
+    struct area a = { 0 };
+    clip(&r.y0, &r.y1, b->net->edge[edge].h);
+    clip(&r.x0, &r.x1, b->net->edge[edge].w);
+    a.y = r.y0;
+    a.rows = r.y1 - r.y0;
+    a.xb = r.x0 / b->hw->n;
+    a.blocks = ceil_div(r.x1, b->hw->n) - a.xb;
+    groups_read(b, edge, kword, end, &a.group, &a.groups);
+    return a;
+}
+
+/* Words that they take wherever the block lies: no more than the whole map, which may cut a window. 0: none names the edge. */
+static int piece_words(const struct build *b, int edge, int kword, int end)
+{
+    int first, groups, px = b->hw->n, reach = 64 * px;     /* of a window beside the map: no number is negative */
+    if (!groups_read(b, edge, kword, end, &first, &groups))
+        return 0;
+    struct box r = windows(b, edge, kword, end, 0, 0);
+    int rows = BASE_MIN(r.y1 - r.y0, b->net->edge[edge].h), blocks = ceil_div(r.x1 + reach, px) - (r.x0 + reach) / px;
+    return ceil_div(rows, 4) * BASE_MIN(blocks, ceil_div(b->net->edge[edge].w, px)) * groups * b->place[edge].planes;
+}
+
+bool accel_too_wide(const struct build *b, const struct part *p)
+{
+    const struct plan *plan = &b->tiles->plan[p->layer];
+    bool wide = false;
+    for (int i = 0; i < plan->n_edge; i++)
+        wide |= piece_words(b, plan->edge[i], p->kword, p->kword + p->n_kword) > plan->words[i];
+    return wide;
+}
+
 bool accel_part_reads(const struct build *b, const struct part *p, int edge)
 {
     int first, groups;
+    if (b->tiles->plan[p->layer].pieces)
+        return groups_read(b, edge, p->kword, p->kword + p->n_kword, &first, &groups);
     return part_groups(b, p->layer, p->filter, p->filters, edge, &first, &groups);
 }
 
@@ -87,6 +144,8 @@ struct area accel_area(const struct build *b, const struct step *s, int edge)
 {
     const struct part *p = &b->part[s->part];
     struct area a = { 0 };
+    if (b->tiles->plan[p->layer].pieces)
+        return piece_area(b, edge, p->kword, p->kword + p->n_kword, s->y, s->xb);
     rows_read(b, p->layer, edge, s->y, s->rows, &a.y, &a.rows);
     blocks_read(b, p->layer, edge, s->xb, s->blocks, &a.xb, &a.blocks);
     part_groups(b, p->layer, p->filter, p->filters, edge, &a.group, &a.groups);
@@ -255,6 +314,41 @@ static void consider_rows(struct choice *c, struct plan p)
     }
 }
 
+/* The maps of the scratch that the layer reads. */
+static void find_edges(struct plan *p, const struct build *b, const struct fixed_layer *l)
+{
+    for (int t = 0; t < terms_of(l); t++) {
+        int edge = l->term[t].edge, i = 0;
+        while (i < p->n_edge && p->edge[i] != edge)
+            i++;
+        if (is_spilled(b, edge) && i == p->n_edge)
+            p->edge[p->n_edge++] = edge;
+    }
+}
+
+/* A block of a row and a filter group at a time, and of that as many K-words as find in the buffers what they read. False: not even one. */
+static bool plan_pieces(struct plan *best, const struct build *b, int layer, int room)
+{
+    const struct fixed_layer *l = &b->net->layer[layer];
+    struct plan p = { .tiled = true, .pieces = true, .rows = 1, .blocks = 1, .filters = 1 };
+    if (l->kind == FIXED_MAXPOOL || (!is_spilled(b, l->out) && (l->h > 1 || l->w > b->hw->n)))
+        return false;
+    find_edges(&p, b, l);
+    int most = 0, first = b->first_scale[layer], out = is_spilled(b, l->out) ? b->place[l->out].planes : 0;
+    for (int k = b->tiles->list[first]; k < b->tiles->list[first + ceil_div(l->c, b->hw->m)]; k++)
+        for (int i = 0; i < p.n_edge; i++)
+            most = BASE_MAX(most, piece_words(b, p.edge[i], k, k + 1));
+    p.buffers = p.n_edge * 2 * most <= room - out ? 2 : 1;
+    int words = p.n_edge ? (room - out) / (p.n_edge * p.buffers) : 0;
+    for (int i = 0; i < p.n_edge; i++) {
+        p.words[i] = words;
+        p.base[i] = i * p.buffers * words;
+    }
+    p.out = p.n_edge * p.buffers * words;
+    *best = p;
+    return most <= words && out <= room;
+}
+
 /* Whole rows if possible; else as wide as possible. False: not even one block of one row of one filter group fits. */
 static bool plan_layer(struct plan *best, const struct build *b, int layer, int room)
 {
@@ -266,14 +360,9 @@ static bool plan_layer(struct plan *best, const struct build *b, int layer, int 
     struct plan p = { .tiled = true };
     bool source_stays = false;
     weigh(&c);
-    for (int t = 0; t < terms_of(l); t++) {
-        int edge = l->term[t].edge, i = 0;
-        while (i < p.n_edge && p.edge[i] != edge)
-            i++;
-        source_stays |= !is_spilled(b, edge);
-        if (is_spilled(b, edge) && i == p.n_edge)
-            p.edge[p.n_edge++] = edge;
-    }
+    find_edges(&p, b, l);
+    for (int t = 0; t < terms_of(l); t++)
+        source_stays |= !is_spilled(b, l->term[t].edge);
     bool whole = l->kind == FIXED_MAXPOOL && source_stays;         /* a pool counts groups from the source's first */
     for (p.blocks = b->by_tile[layer] ? 1 : wide; c.cost == 1e300; p.blocks = ceil_div(p.blocks, 2)) {
         for (p.filters = groups;; p.filters = ceil_div(p.filters, 2)) {
@@ -365,9 +454,9 @@ static int fullest(const struct build *b, const struct lives *v)
 
 static int too_big(const struct build *b, int layer)
 {
-    int rc = base_fail(BASE_INPUT, "layer '%s': activations do not fit: not even the window of one block of its output fits the %d words a bank of %s",
+    int rc = base_fail(BASE_INPUT, "layer '%s': activations do not fit: what 3 x 3 pixels of its kernel or 9 channel groups read is more than the %d words a bank of %s",
                        b->net->layer[layer].name, b->hw->act_depth, b->hw->name);
-    return base_hint(rc, "fewer activation bits or fewer channels before this layer");
+    return base_hint(rc, "fewer activation bits before this layer");
 }
 
 /* Plans for all layers that touch the scratch; *moved: a map had to leave the chip, so once more. */
@@ -380,15 +469,14 @@ static int plan_all(struct build *b, const struct lives *v, bool *moved)
         *p = (struct plan){ 0 };
         if (!touches(b, i))
             continue;
-        if (plan_layer(p, b, i, gap(b, v, i, &base))) {
-            for (int e = 0; e < p->n_edge; e++)
-                p->base[e] += base;
-            p->out += base;
-            continue;
-        }
-        if (!evict(b, v, i))
+        int room = gap(b, v, i, &base);
+        bool fits = plan_layer(p, b, i, room);
+        *moved = !fits && evict(b, v, i);
+        if (!fits && !*moved && !plan_pieces(p, b, i, room))
             return too_big(b, i);
-        *moved = true;
+        for (int e = 0; e < p->n_edge; e++)
+            p->base[e] += base;
+        p->out += base;
     }
     return BASE_OK;
 }

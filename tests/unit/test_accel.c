@@ -203,7 +203,7 @@ static void test_tiles(void **state)
         struct base_rng rng;
         bool streams;
         base_rng_seed(&rng, (uint64_t)seed + 78);
-        hw.act_depth = 32 << base_rng_below(&rng, 4);
+        hw.act_depth = 32 << base_rng_below(&rng, 4) >> (seed % 4 == 3 ? 2 : 0);    /* or less than a window takes */
         if (base_rng_below(&rng, 3) == 0)
             hw.weight_depth = 32 << base_rng_below(&rng, 3);
         if (base_rng_below(&rng, 4) == 0)

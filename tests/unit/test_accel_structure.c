@@ -278,7 +278,7 @@ static void test_refuse(void **state)
     refuse(net, &hw, "stride 3");
     small.m = 8;
     refuse(two_layers(6, 1, 3, 2, 8), &small, "m = cg = 16");
-    small = hw, small.act_depth = 64;
+    small = hw, small.act_depth = 7;
     refuse(two_layers(30, 1, 3, 2, 20), &small, "layer 'dense': activations do not fit");
     small = hw, small.weight_depth = 8;
     refuse(two_layers(12, 1, 3, 2, 20), &small, "layer 'conv': the weight memory of pynq-z2 is too small: one window of 16 output channels needs 9 words, there are 8");
@@ -389,6 +389,26 @@ static void test_parts(void **state)
     fixed_net_free(net);
 }
 
+/* A window that the banks cannot hold comes in pieces, too: dense over 30 x 30 x 20. Three rows of a channel group are 4 blocks of 4 planes,
+ * so 20 pieces of a buffer of 16 words (two where there is room), 10 of two bands in one of 32. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    struct hw hw = board();
+    static const int want[] = { 19, 19, 9 };
+    for (int i = 0; i < 3; i++) {
+        hw.act_depth = 16 << i;
+        struct accel_program *p = compiled_for(two_layers(30, 1, 3, 2, 20), &hw);
+        assert_int_equal(parts_of(p, &hw), want[i]);
+        assert_true(p->scratch_bytes > 0);
+        accel_program_free(p);
+    }
+    struct fixed_net *net = two_layers(30, 1, 3, 2, 20);
+    struct accel_program *p;
+    assert_survives_nomem(accel_compile(&p, net, &hw), accel_program_free(p));
+    fixed_net_free(net);
+}
+
 /* Any image ends with a code, and a changed header with the right one. */
 static void test_hostile(void **state)
 {
@@ -439,7 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned), cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_group_mode), cmocka_unit_test(test_folded), cmocka_unit_test(test_paired), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_stream), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_stream), cmocka_unit_test(test_parts), cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
