@@ -65,6 +65,7 @@ module bp_ctrl (
   logic [7:0]  status_q, fault, refusal;
   logic [15:0] layer_q;
   logic        loaded_q, core_busy_q, core_over_q, mode_q, first_start;
+  logic        check_q;                // StCheck
   logic        bad_window_q, over_limit_q, failed;
   logic        core_failed_q, left_q, short_q;   // the engine ended: with an error; without the whole stream; without image or result
   logic [7:0]  core_error_q;
@@ -153,8 +154,8 @@ module bp_ctrl (
     if (!mode_q && !loaded_q) refusal = bp_shell_pkg::ErrNotLoaded;
     else if (!mode_q && bad_window_q) refusal = bp_shell_pkg::ErrIo;
   end
-  assign load_start_o = state_q == StCheck && mode_q;
-  assign first_start  = state_q == StCheck && !mode_q && loaded_q && !bad_window_q;
+  assign load_start_o = check_q && mode_q;
+  assign first_start  = check_q && !mode_q && loaded_q && !bad_window_q;
   assign run_start_o  = first_start || again_q;
 
   // The first thing that went wrong in this cycle.
@@ -215,6 +216,7 @@ module bp_ctrl (
     if (!rst_ni) begin
       state_q     <= StIdle;
       busy_o      <= 1'b0;
+      check_q     <= 1'b0;
       running_o   <= 1'b0;             // registers: who has the read port's beats hangs on them
       loading_o   <= 1'b0;
       stop_o      <= 1'b0;
@@ -228,6 +230,7 @@ module bp_ctrl (
     end else begin
       state_q <= state_d;
       busy_o    <= state_d != StIdle;
+      check_q   <= state_d == StCheck;
       running_o <= state_d == StRun;
       loading_o <= state_d == StLoad;
       stop_o    <= state_d == StStop;
