@@ -65,7 +65,7 @@ module bp_ctrl (
   logic [7:0]  status_q, fault, refusal;
   logic [15:0] layer_q;
   logic        loaded_q, core_busy_q, core_over_q, mode_q, first_start;
-  logic        check_q;                // StCheck
+  logic        check_q, may_run_q;     // StCheck; a run, and something is loaded
   logic        bad_window_q, over_limit_q, failed;
   logic        core_failed_q, left_q, short_q;   // the engine ended: with an error; without the whole stream; without image or result
   logic [7:0]  core_error_q;
@@ -155,7 +155,7 @@ module bp_ctrl (
     else if (!mode_q && bad_window_q) refusal = bp_shell_pkg::ErrIo;
   end
   assign load_start_o = check_q && mode_q;
-  assign first_start  = check_q && !mode_q && loaded_q && !bad_window_q;
+  assign first_start  = check_q && may_run_q && !bad_window_q;
   assign run_start_o  = first_start || again_q;
 
   // The first thing that went wrong in this cycle.
@@ -239,6 +239,7 @@ module bp_ctrl (
         status_q <= bp_shell_pkg::ErrNone;
         layer_q  <= '0;
         mode_q   <= mode_load_i;
+        may_run_q <= !mode_load_i && loaded_q;
         if (mode_load_i) loaded_q <= 1'b0;
       end else if (state_q != StIdle) begin
         cycles_q <= cycles_q + 64'd1;
