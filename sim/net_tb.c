@@ -1,10 +1,10 @@
-/* net_tb BOARD SEED N [TRACE], net_tb BOARD resnet18 W A: N random networks through compiler, RTL and reference: logits equal qref,
+/* net_tb BOARD SEED N [TRACE], net_tb BOARD resnet18|vgg16 W A: N random networks through compiler, RTL and reference: logits equal qref,
  * cycles of load, run and every layer equal the model, counters are what the program asks for, no
  * breach of AXI; what they had in them is counted (coverage.h). Odd seeds make the unit tests' networks (everything the compiler treats in its own way),
  * even ones those of fixed_random_net. Of three, one is compiled for smaller tables, so that most of these stream, and one for
  * fewer activation words, so that most of these use the scratch. Every fourth network also runs with random waits on the port. Then
  * a ResNet-56 of more layer records than the table holds, a ResNet-8 in an eighth of the words,
- * dense layers whose lists no table holds, and a network of 301 layers. A failure prints the command that runs it alone; TRACE, with N = 1, is an FST file of that run. resnet18: one 224 x 224 image, cycles layer by layer. */
+ * dense layers whose lists no table holds, and a network of 301 layers. A failure prints the command that runs it alone; TRACE, with N = 1, is an FST file of that run. resnet18, vgg16: one 224 x 224 image, cycles layer by layer. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,11 @@
 #include "sim/coverage.h"
 #include "sim/narrow.h"
 #include "sim/resnet.h"
+#include "sim/vgg.h"
 #include "sim/work.h"
 #include "tests/unit/accel_nets.h"
 
-enum { IMAGES = 2, COVERED_BY = 1000, MEMORY = 64 << 20 };       /* COVERED_BY networks must fill every bin of coverage.h */
+enum { IMAGES = 2, COVERED_BY = 1000, MEMORY = 1 << 20 };       /* COVERED_BY networks must fill every bin of coverage.h */
 
 struct job { const struct hw *hw; struct fixed_net *net; struct accel_program *p; uint64_t seed; const char *trace; bool one; };
 
@@ -162,11 +163,16 @@ static int run_images(const struct job *j, struct bpsim *sim, bool timed, uint64
     return rc;
 }
 
+static uint64_t memory_of(const struct accel_program *p)
+{
+    return MEMORY + 8 * (uint64_t)(p->image_words + p->weight_words64) + IMAGES * (p->input_bytes + p->output_bytes) + p->scratch_bytes;
+}
+
 static int run_program(const struct job *j, uint64_t stall_seed)
 {
     struct bpsim_options opt = {
         .read_latency = j->hw->read_latency, .write_latency = j->hw->write_latency,
-        .port_gbytes_s = j->hw->port_gbytes_s, .clock_mhz = j->hw->clock_mhz, .stall_seed = stall_seed, .mem_bytes = MEMORY,
+        .port_gbytes_s = j->hw->port_gbytes_s, .clock_mhz = j->hw->clock_mhz, .stall_seed = stall_seed, .mem_bytes = memory_of(j->p),
         .trace = stall_seed ? NULL : j->trace,
     };
     struct bpsim *sim = bpsim_open(&opt);
@@ -318,16 +324,17 @@ static int run_narrow(const struct hw *board)
 }
 
 /* Maps, image and weights beyond the chip. */
-static int run_resnet18(const struct hw *board, int w_bits, int a_bits)
+static int run_imagenet(const struct hw *board, const char *name, int w_bits, int a_bits)
 {
-    struct job j = { .hw = board, .seed = 18, .net = resnet18(w_bits, a_bits, 224), .one = true };
+    bool vgg = strcmp(name, "vgg16") == 0;
+    struct job j = { .hw = board, .seed = 18, .net = vgg ? vgg16(w_bits, a_bits) : resnet18(w_bits, a_bits, 224), .one = true };
     struct accel_cycles c;
     if (accel_compile(&j.p, j.net, board) || accel_model(&c, board, j.p->image, j.p->image_words))
         return fail(&j, base_error(), -1, 0);
     int rc = run_program(&j, 0);
     for (int l = 0; l < c.n_layer && !rc; l++)
         printf("  %-10s %9" PRId64 " cycles, ideal %9" PRId64 "\n", j.p->layer[l].name, c.layer[l], j.p->layer[l].ideal_cycles);
-    printf("resnet18 W%dA%d: %" PRId64 " cycles, load %" PRId64 ", %" PRId64 " KiB over the port, %zu KiB of scratch%s\n", w_bits, a_bits, c.total, c.load,
+    printf("%s W%dA%d: %" PRId64 " cycles, load %" PRId64 ", %" PRId64 " KiB over the port, %zu KiB of scratch%s\n", name, w_bits, a_bits, c.total, c.load,
            c.ddr_bytes / 1024, j.p->scratch_bytes / 1024, rc ? "" : ": RTL equal to model and reference");
     accel_program_free(j.p);
     fixed_net_free(j.net);
@@ -337,13 +344,14 @@ static int run_resnet18(const struct hw *board, int w_bits, int a_bits)
 int main(int argc, char **argv)
 {
     struct hw hw;
-    const char *trace = argc == 5 && strcmp(argv[2], "resnet18") ? argv[4] : NULL;
+    bool imagenet = argc == 5 && (!strcmp(argv[2], "resnet18") || !strcmp(argv[2], "vgg16"));
+    const char *trace = argc == 5 && !imagenet ? argv[4] : NULL;
     if (argc < 4 || hw_load(&hw, argv[1]) || (trace && atoi(argv[3]) != 1)) {
-        fprintf(stderr, "usage: net_tb BOARD SEED N [TRACE.fst with N = 1] | net_tb BOARD resnet18 W A\n");
+        fprintf(stderr, "usage: net_tb BOARD SEED N [TRACE.fst with N = 1] | net_tb BOARD resnet18|vgg16 W A\n");
         return 2;
     }
-    if (argc == 5 && !trace)
-        return run_resnet18(&hw, atoi(argv[3]), atoi(argv[4]));
+    if (imagenet)
+        return run_imagenet(&hw, argv[2], atoi(argv[3]), atoi(argv[4]));
     uint64_t seed = strtoull(argv[2], NULL, 10);
     int n = atoi(argv[3]), bad = 0, good = 0, unfit = 0, streams = 0, tiled = 0;
     struct coverage coverage = { 0 };
