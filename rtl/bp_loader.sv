@@ -108,6 +108,7 @@ module bp_loader #(
   logic        pop, rec_done, rec_last_q, section_done, section, empty;
   logic [63:0] behind;
   logic        streaming_q;
+  logic        run_q;                  // the cycle after a run's start, with a stream
   logic [5:0]  none_q;               // sections of the load without records
   logic [15:0] base_q, records_q;    // of the block's section
 
@@ -219,6 +220,7 @@ module bp_loader #(
                                      (state_q == StWait && block.kind == 16'(bp_shell_pkg::KindEnd)));
 
   always_ff @(posedge clk_i) begin
+    run_q <= run_start_i && has_stream_q && rst_ni;
     if (!rst_ni || stop_i) streaming_q <= 1'b0;
     else if (run_start_i) streaming_q <= has_stream_q;
     else if (state_d == StIdle) streaming_q <= 1'b0;
@@ -296,7 +298,7 @@ module bp_loader #(
             rd_start_o = 1'b1;
             state_d = StHeader;
           end
-        end else if (run_start_i && has_stream_q) begin
+        end else if (run_q) begin              // the port has the image first
           state_d = StCommand;
         end
       end
