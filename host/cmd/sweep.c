@@ -199,6 +199,8 @@ static int measure(struct sweep *s, double share, int w_bits, int a_bits)
             rc = note_why(s, first + b, 1, count_cycles(&s->point[first + b], net, &s->hw[b]));
         }
     }
+    if (rc)
+        s->result.n_point = first;         /* half of a pair tells nothing */
     fixed_net_free(net);
     compress_recipe_free(&r);
     return rc;
@@ -357,15 +359,16 @@ static int sweep(struct sweep *s)
     if (!rc && s->out)
         rc = base_out_folder(s->out);
     s->result = (struct report_sweep){ .model = s->model, .data = s->data, .board = s->board, .n_board = s->result.n_board, .point = s->point, .keep = s->share, .n_keep = s->n_share, .images = s->result.images };
-    if (!rc)
-        rc = measure_all(s);
-    if (rc)
-        return rc;
+    int end = rc ? rc : measure_all(s);
+    if (end && !(end == BASE_STOPPED && s->result.n_point > 0))
+        return end;
     mark_front(s);
     s->wall_s = base_seconds() - start;
     rc = s->out ? write_files(s) : BASE_OK;
     if (!rc)
         rc = s->cmd->json ? print_json(s) : print_text(s);
+    if (!rc && end)
+        return base_fail(end, "sweep: stopped; what was measured by then, %d points, is above%s%s", s->result.n_point, s->out ? " and in " : "", s->out ? s->out : "");
     bool any = false;
     for (int i = 0; i < s->result.n_point; i++)
         any |= s->point[i].cycles > 0;
