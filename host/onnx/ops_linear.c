@@ -17,7 +17,7 @@ static const char *check_conv_weights(const node_t *n, const struct constant *w,
         return "its weights are not all finite numbers";
     if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > MAX_WINDOW || w->dim[3] > MAX_WINDOW || w->dim[0] < 1 || w->dim[0] > INT32_MAX)
         return "its weights have no size";
-    if (*depthwise && (groups != cin || w->dim[0] != cin || w->dim[1] != 1))
+    if (groups < 1 || (*depthwise && (groups != cin || w->dim[0] != cin || w->dim[1] != 1)))
         return "groups must be 1, or the channel count with as many outputs";
     if (!*depthwise && w->dim[1] != cin)
         return "its weights do not fit the channels of its input";

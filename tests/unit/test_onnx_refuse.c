@@ -64,6 +64,7 @@ static void operators(void **state)
         { "Conv", "x,w", "kernel_shape=5,5", "kernel_shape and weights disagree" },
         { "Conv", "x,w", "kernel_shape=3,3,3", "kernel_shape must be two numbers" },
         { "Conv", "x,w", "auto_pad='ODD'", "auto_pad is none of" },
+        { "Conv", "x,w", "group=0", "groups must be 1, or the channel count" },
         { "Conv", "x,wg", "group=3", "groups must be 1, or the channel count with as many outputs" },
         { "Conv", "x,wg", "", "its weights do not fit the channels of its input" },
         { "Conv", "x,x", "", "needs constant weights" },
