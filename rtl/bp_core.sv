@@ -44,6 +44,7 @@ module bp_core #(
   input  logic [15:0]     n_kword_i,
   input  logic [15:0]     n_coef_i,
   input  logic [15:0]     n_scale_i,
+  input  logic            odd_i,           // see bp_seq
   input  logic [31:0]     n_weight_i,
   input  logic [15:0]     layers_in_i,     // of the stream, see bp_seq
   input  logic [23:0]     blocks_in_i,
@@ -140,7 +141,7 @@ module bp_core #(
   assign unit_done = spill ? spill_done_i : (write_done || part_done_q);
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
-    .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_loaded_i, .n_map_i, .n_scale_i,
+    .clk_i, .rst_ni, .start_i, .abort_i, .n_layer_i, .n_loaded_i, .n_map_i, .n_scale_i, .odd_i,
     .layers_in_i, .blocks_in_i, .stuck_i, .ended_o,
     .layer_re_o(layer_re), .layer_raddr_o(layer_raddr), .layer_i(table_layer),
     .map_re_o(seq_map_re), .map_raddr_o(seq_map_raddr), .map_i(table_map),

@@ -478,6 +478,7 @@ module bp_kernel (
     .n_kword_i         (n_kword),
     .n_coef_i          (n_coef),
     .n_scale_i         (n_scale),
+    .odd_i             (output_bytes[2]),
     .n_weight_i        (n_weight),
     .layers_in_i       (layers_in),
     .blocks_in_i       (blocks_in),

@@ -22,6 +22,7 @@ module bp_seq #(
   input  logic [15:0]    n_loaded_i,     // records of the load: the ring lies behind them
   input  logic [15:0]    n_map_i,
   input  logic [15:0]    n_scale_i,
+  input  logic           odd_i,          // the result has an odd number of logits
 
   input  logic [15:0]    layers_in_i,    // records that are or were in the table
   input  logic [23:0]    blocks_in_i,    // blocks of the stream that are in
@@ -96,7 +97,7 @@ module bp_seq #(
       else if ((logits || part) && (layer_q.rows != 16'd1 || layer_q.cols != 16'd1)) layer_error = bp_pkg::ErrOp;
       else if (part && layer_q.count != 16'd1) layer_error = bp_pkg::ErrOp;
       else if (logits && (layer_q.logits == '0 || layer_q.logits > 32'(layer_q.count) * 32'(M) ||
-                          (layer_q.flags[bp_pkg::LyMore] && layer_q.logits[0])))
+                          layer_q.logits[0] != (odd_i && !layer_q.flags[bp_pkg::LyMore])))
         layer_error = bp_pkg::ErrIo;
       else if (17'(layer_q.arg2) + 17'(layer_q.count) > 17'(n_scale_i)) layer_error = bp_pkg::ErrScale;
     end else if (is_pool_q) begin
