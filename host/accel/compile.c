@@ -232,7 +232,7 @@ static bool of_this_network(const struct accel_program *p, const uint64_t *image
     struct accel_cycles *c = BASE_NEW(struct accel_cycles);
     bool same = c && !accel_decode_check(&p->hw, image, image_words) && (image[3] >> 32) * (uint64_t)(p->hw.m * p->hw.k / 64) == weight_words64 &&
                 (uint32_t)image[4] == p->input_bytes && program_output_bytes(image) == p->output_bytes &&
-                !accel_model(c, &p->hw, image, image_words) && c->n_layer == p->n_layer;
+                !accel_model(c, &p->hw, image, image_words) && c->n_layer == BASE_MIN(p->n_layer, PROGRAM_TIMED_LAYERS);
     base_free(c);
     return same;
 }
