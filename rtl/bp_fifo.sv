@@ -22,10 +22,10 @@ module bp_fifo #(
 
   logic [Width-1:0] mem [Depth];
   logic [PtrW:0] wptr_q, rptr_q;
-  logic push, pop;
+  logic push, pop, some_q;             // there is a word
 
   assign ready_o = (wptr_q - rptr_q) != (PtrW + 1)'(Depth);
-  assign valid_o = wptr_q != rptr_q;
+  assign valid_o = some_q;
   assign push = valid_i & ready_o;
   assign pop = valid_o & ready_i;
   assign data_o = mem[rptr_q[PtrW-1:0]];
@@ -38,7 +38,9 @@ module bp_fifo #(
     if (!rst_ni || clear_i) begin
       wptr_q <= '0;
       rptr_q <= '0;
+      some_q <= 1'b0;
     end else begin
+      some_q <= push || (some_q && !(pop && rptr_q + 1'b1 == wptr_q));
       if (push) wptr_q <= wptr_q + 1'b1;
       if (pop) rptr_q <= rptr_q + 1'b1;
     end
@@ -46,7 +48,10 @@ module bp_fifo #(
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
-    if (rst_ni) a_level: assert ((wptr_q - rptr_q) <= (PtrW + 1)'(Depth));
+    if (rst_ni) begin
+      a_level: assert ((wptr_q - rptr_q) <= (PtrW + 1)'(Depth));
+      a_some:  assert (some_q == (wptr_q != rptr_q));
+    end
   end
 `endif
 
