@@ -19,7 +19,7 @@ enum {
     AREA_WRITE_LUT = 480,
     AREA_FILL_LUT = 575,       /* maps from the scratch */
     AREA_SPILL_LUT = 490,      /* and to it, without the words that wait: 16 in LUT RAM, 6 bits in 4 LUTs */
-    AREA_SHELL_LUT = 5950,     /* registers, control, loader, memory port, walk, sequence */
+    AREA_SHELL_LUT = 6246,     /* registers, control, loader, memory port, walk, sequence */
     AREA_SHELL_DSP = 4,        /* products of addresses */
 };
 
