@@ -392,7 +392,7 @@ fuzz-test:
 	@if echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 	    clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null; then \
 	    if $(MAKE) --no-print-directory FUZZ=1 fuzz-built; then \
-	        tests/run_fuzz.sh $(RESULTS) $(FUZZ_SECONDS) $(FUZZ_SRC:tests/fuzz/%.c=build-fuzz/fuzz/%); \
+	        $(call each,tests/run_fuzz.sh $(RESULTS) $(FUZZ_SECONDS),$(FUZZ_SRC:tests/fuzz/%.c=build-fuzz/fuzz/%)); \
 	    else echo "FAIL fuzz (does not build)" >> $(RESULTS); fi; \
 	 else echo "SKIP fuzz: clang lacks libFuzzer (apt-get install libclang-rt-14-dev)" >> $(RESULTS); fi
 
