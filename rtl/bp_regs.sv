@@ -83,7 +83,7 @@ module bp_regs #(
   assign start_o = wr_ctrl && wdata_i[0] && !busy_i;
   assign abort_o = wr_abort && wdata_i[0];
 
-  // Windows and limit stay as they are while a start is running.
+  // Windows, limit and images stay as they are while a start is running.
   logic [31:0] win_q [16];
   logic [31:0] limit_q, images_q;
   logic        mode_q, gie_q;

@@ -120,6 +120,11 @@ static int run_together(const struct job *j, struct bpsim *sim, bool timed)
             rc = fail(j, "layer cycles of the last image", bpsim_peek(sim, REG_LAYER_CYCLES + 4 * (uint32_t)l), model.layer[l]);
     if (!rc && timed && (int64_t)cycles != model.total)
         rc = fail(j, "cycles of several images", (int64_t)cycles, model.total);
+    struct accel_cycles fewer;
+    if (!rc && timed && images > 1 && accel_model_images(&fewer, j->hw, j->p->image, j->p->image_words, images - 1))
+        rc = fail(j, base_error(), -1, 0);
+    if (!rc && timed && images > 1 && model.total - fewer.total != model.further)
+        rc = fail(j, "cycles of a further image", model.further, model.total - fewer.total);
     qref_free(q);
     free(pixels);
     free(got);

@@ -41,9 +41,10 @@ int accel_adopt(struct accel_program *p, const uint64_t *image, size_t image_wor
 
 /* The cycle model. layer[l] for every layer of the network, at most PROGRAM_TIMED_LAYERS of them as a device has it; their sum
  * (and the other layers) plus start/finish is total, so that total == the RTL's cycle counter of a `run`. Works on the image alone. */
-struct accel_cycles { int64_t total, load; int n_layer; int64_t layer[PROGRAM_TIMED_LAYERS]; int64_t ddr_bytes; };
+struct accel_cycles { int64_t total, load, further; int n_layer; int64_t layer[PROGRAM_TIMED_LAYERS]; int64_t ddr_bytes; };
 int accel_model(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words);
-/* Of a start with several images, at most program_most_images: total is the whole start's, layers are those of the last image. */
+/* Of a start with several images, at most program_most_images: total is the whole start's, layers are those of the last image, further is
+ * what it adds. */
 int accel_model_images(struct accel_cycles *out, const struct hw *hw, const uint64_t *image, size_t image_words, uint32_t images);
 
 /* The program for that of `n` arrays which takes the fewest *cycles by the model, of equal ones the first: hw[*which]. BASE_INPUT: none

@@ -59,7 +59,7 @@ static uint64_t layer_word0(int op, int flags, int map, int rows, int columns)
 
 /* ---- the image -------------------------------------------------------------------- */
 
-/* Records that must have ended before the next image may be unpacked into this one's place: 0: it is not free before the run's end. */
+/* Records that must have ended before the next image may be unpacked into this one's place; 0: it is not free before the run's end. */
 static int image_free(const struct build *b)
 {
     int last = 0;

@@ -266,7 +266,7 @@ static int run_images(struct accel_cycles *out, const struct hw *hw, const uint6
     struct accel_tables t;
     struct accel_port port;
     int rc = BASE_OK;
-    int64_t start = 0, done = 0, written = 0;
+    int64_t start = 0;
     uint64_t stride = program_image_stride(image);
     accel_port_open(&port, hw, image);
     for (uint32_t i = 0; !rc && i < images; i++) {
@@ -275,12 +275,13 @@ static int run_images(struct accel_cycles *out, const struct hw *hw, const uint6
             break;
         if (i > 0)
             accel_port_again(&port, start, i * stride);
-        done = run_layers(out, &port, &t, start, next, &last_logit);
-        written = accel_port_result(&port, last_logit, &free);
+        int64_t done = run_layers(out, &port, &t, start, next, &last_logit);
+        int64_t written = accel_port_result(&port, last_logit, &free), before = out->total;
+        out->total = accel_model_finish(written, done);
+        out->further = i > 0 ? out->total - before : 0;
         start = BASE_MAX(done + AGAIN, free + 1);
         accel_tables_close(&t);
     }
-    out->total = accel_model_finish(written, done);
     out->ddr_bytes = accel_model_ddr_bytes(&port);
     accel_port_close(&port);
     return rc ? rc : port.nomem ? BASE_NOMEM : BASE_OK;

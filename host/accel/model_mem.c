@@ -147,7 +147,6 @@ void accel_port_open(struct accel_port *p, const struct hw *hw, const uint64_t *
     reader_step(&p->read, false, p->image_left, 0);
 }
 
-
 void accel_port_close(struct accel_port *p)
 {
     base_free(p->writes);

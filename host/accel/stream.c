@@ -1,7 +1,7 @@
-/* Parts and stream. A filter group that is larger than a table becomes parts whose sums stay in the array. A table that holds the whole network is filled by the load and never again. Of one that does not,
- * the records of some parts stay, those with the fewest tiles first, as many as leave room for twice the largest part; the rest of the table is a ring
- * that the stream fills during the run, part after part: what a block overwrites must have been used by
- * layers that have ended, and its header says how many that are. */
+/* Parts and stream. A filter group that is larger than a table becomes parts whose sums stay in the array. A table that holds the whole
+ * network is filled by the load and never again. Of one that does not, the records of some parts stay, those with the fewest tiles first, as
+ * many as leave room for twice the largest part; the rest of the table is a ring that the stream fills during the run, part after part: what
+ * a block overwrites must have been used by layers that have ended, and its header says how many that are. */
 #include <stdlib.h>
 
 #include "accel/accel_internal.h"

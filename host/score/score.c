@@ -38,11 +38,9 @@ int score_further_image(int64_t *cycles, const struct score_job *job)
 {
     const struct accel_program *p = job->program;
     uint32_t images = BASE_MIN(program_most_images(p->image), 3);   /* with the third all is settled */
-    struct accel_cycles *c = BASE_NEW_N(struct accel_cycles, 2);
-    int rc = c ? BASE_OK : BASE_NOMEM;
-    for (uint32_t i = 0; !rc && images > 1 && i < 2; i++)
-        rc = accel_model_images(&c[i], &p->hw, p->image, p->image_words, images - i);
-    *cycles = rc ? 0 : c[0].total - c[1].total;
+    struct accel_cycles *c = BASE_NEW(struct accel_cycles);
+    int rc = c ? accel_model_images(c, &p->hw, p->image, p->image_words, images) : BASE_NOMEM;
+    *cycles = rc ? 0 : c->further;
     base_free(c);
     return rc;
 }
