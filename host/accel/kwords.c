@@ -15,21 +15,40 @@ struct rows { int first, count; };
 
 /* ---- one K-word ---------------------------------------------------------------- */
 
-static void set_bit(uint64_t *word, int row, int tap, int c)
+static uint64_t tap_bits(const uint64_t *plane, int row, int tap)
 {
-    int bit = row * ROW_BITS + tap * GROUP + c;
-    word[bit / 64] |= 1ull << (bit % 64);
+    int bit = row * ROW_BITS + tap * GROUP;
+    return plane[bit / 64] >> (bit % 64) & 0xffff;
 }
 
-/* Weight number `at` (of channel o) in every plane, at channel c of the word. */
-static void put_weight(struct build *b, const struct view *v, int row, int o, int64_t at, int tap, int c)
+static void add_tap_bits(uint64_t *plane, int row, int tap, uint64_t bits)
+{
+    int bit = row * ROW_BITS + tap * GROUP;
+    plane[bit / 64] |= bits << (bit % 64);
+}
+
+/* Bit b of byte c becomes bit c of byte b (Warren: "Hacker's Delight", 2013, 7-3). */
+static uint64_t transpose(uint64_t x)
+{
+    uint64_t swap = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
+    x ^= swap ^ swap << 7;
+    swap = (x ^ x >> 14) & 0x0000cccc0000cccc;
+    x ^= swap ^ swap << 14;
+    swap = (x ^ x >> 28) & 0x00000000f0f0f0f0;
+    return x ^ swap ^ swap << 28;
+}
+
+/* The codes of a tap's channels, as their planes. */
+static void put_codes(struct build *b, const struct view *v, int row, int tap, const uint32_t code[GROUP])
 {
     size_t words = (size_t)(b->hw->m * b->hw->k / 64);
-    for (int bit = 0; bit < v->pack; bit++) {
-        uint32_t code = view_code(v, o, at, bit);
-        for (int plane = 0; code; plane++, code >>= 1)
-            if (code & 1)
-                set_bit(b->words + (size_t)plane * words, row, tap, bit * (GROUP / v->pack) + c);
+    for (int low = 0; low < v->planes; low += 8) {
+        uint64_t half[GROUP / 8] = { 0 };
+        for (int c = 0; c < GROUP; c++)
+            half[c / 8] |= (uint64_t)(code[c] >> low & 0xff) << c % 8 * 8;
+        uint64_t left = transpose(half[0]), right = transpose(half[1]);
+        for (int plane = low; plane < BASE_MIN(v->planes, low + 8); plane++, left >>= 8, right >>= 8)
+            add_tap_bits(b->words + (size_t)plane * words, row, tap, (left & 0xff) | (right & 0xff) << 8);
     }
 }
 
@@ -54,8 +73,11 @@ static void put_tap(struct build *b, const struct view *v, int row, int o, int g
     int lo, hi;
     inputs(v, o, g, &lo, &hi);
     int64_t at = (((int64_t)o * t->kh + ky) * t->kw + kx) * t->cin;
-    for (int i = lo; i < hi; i++)
-        put_weight(b, v, row, o, at + (t->depthwise ? 0 : i), tap, i - g * (GROUP / v->pack));
+    uint32_t code[GROUP] = { 0 };
+    for (int bit = 0; bit < v->pack; bit++)
+        for (int i = lo; i < hi; i++)
+            code[bit * (GROUP / v->pack) + i - g * (GROUP / v->pack)] = view_code(v, o, at + (t->depthwise ? 0 : i), bit);
+    put_codes(b, v, row, tap, code);
 }
 
 static void put_row(struct build *b, const struct view *v, const struct piece *p, int row, int o)
@@ -137,18 +159,6 @@ static void put_coefs(struct build *b, const struct view *v, struct rows r, int 
                 b->coefs[(ab * n + i) * b->hw->m + row] =
                     ours ? sum_coef(v, o, kept[i], ab) : t->coef_shared ? sum_coef(v, 0, kept[i], ab) : 0;
             }
-}
-
-static int tap_bits(const uint64_t *plane, int row, int tap)
-{
-    int bit = row * ROW_BITS + tap * GROUP;
-    return (int)(plane[bit / 64] >> (bit % 64) & 0xffff);
-}
-
-static void add_tap_bits(uint64_t *plane, int row, int tap, int bits)
-{
-    int bit = row * ROW_BITS + tap * GROUP;
-    plane[bit / 64] |= (uint64_t)bits << (bit % 64);
 }
 
 /* Plane j of n counts twice as much as plane i, whatever the row and the activation plane. */

@@ -210,22 +210,22 @@ static int weighted_term(struct work *w, int k)
     double lo, hi;
     edge_range(e, &lo, &hi);
     for (int o = 0; o < f->cout; o++) {
-        double factor, shift, above = 0, below = 0, mean = 0;
+        double factor, shift, mean = 0;
+        int64_t up = 0, down = 0;              /* sums of the positive and of the negative weights */
         batchnorm(&factor, &shift, w->g, t, o);
         nn_quant_codes(value, qt, n->weight, o, f->kh * f->kw, f->cin, f->depthwise);
         p.levels = qt->levels ? nn_level_table(p.table, qt->levels, o) : 0;
         for (int64_t i = 0; i < per; i++) {
-            int ci = f->depthwise ? o : (int)(i % f->cin);
             int q = (int)value[i];
             f->code[o * per + i] = plane_code(&p, value[i], qt->mask && qt->mask[o * per + i] == 0);
-            above += fmax(q * lo, q * hi);
-            below -= fmin(q * lo, q * hi);
+            up += BASE_MAX(q, 0);
+            down += BASE_MIN(q, 0);
             if (t->edge == 0)
-                mean += q * prep_mean(w->g, ci) / prep_scale(w->g);
+                mean += q * prep_mean(w->g, f->depthwise ? o : (int)(i % f->cin)) / prep_scale(w->g);
         }
         double s = (double)qt->w_scale[o];
         w->u[k][f->chan + o] = factor * s * (t->edge ? e->scale : 1);
-        w->bound[k][f->chan + o] = fmax(above, below);
+        w->bound[k][f->chan + o] = fmax((double)up * hi + (double)down * lo, -(double)up * lo - (double)down * hi); /* lo <= 0 <= hi */
         w->offset[f->chan + o] += shift - (t->edge ? 0 : factor * s * mean);
     }
     base_free(value);

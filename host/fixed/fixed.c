@@ -9,6 +9,7 @@ enum {
     COEF_BITS = 17,          /* |coef| and m stay below 2^17 */
     ADDEND_BITS = 47,
     MAX_SHIFT = 40,
+    MAX_BITS = 8,            /* of an activation */
     TABLE_PLANES = 8         /* ranges of codes this wide are kept in a table */
 };
 
@@ -57,54 +58,80 @@ struct range { int64_t lo, hi; };
 
 /* What one weight adds at least and at most: every pattern of activation bits can occur, so each
  * activation bit is set where that helps. Both ends reach 0, so sums of some weights stay inside too. */
-static struct range code_range(const int32_t *coef, int n_plane, int bits, unsigned code)
+static struct range range_of(const int32_t added[MAX_BITS])
 {
-    struct range r = { 0, 0 };
-    for (int j = 0; j < bits; j++) {
-        int64_t c = 0;
-        for (int t = 0; t < n_plane; t++)
-            if (code >> t & 1)
-                c += coef[t * bits + j];
-        *(c < 0 ? &r.lo : &r.hi) += c;
+    int32_t lo = 0, hi = 0;  /* at most 15 planes x 8 bits x 2^17 */
+    for (int j = 0; j < MAX_BITS; j++) {
+        lo += BASE_MIN(added[j], 0);
+        hi += BASE_MAX(added[j], 0);
     }
-    return r;
+    return (struct range){ lo, hi };
 }
 
-static struct range row_range(const struct fixed_term *t, int o, int bits)
+/* A row of weights: what each of its planes adds by the bits of an activation; the ranges of all codes, if a table holds them. */
+struct row_ranges {
+    int32_t plane[FIXED_MAX_PLANES][MAX_BITS];
+    struct range code[1 << TABLE_PLANES];
+};
+
+static void make_row_ranges(struct row_ranges *r, const struct fixed_term *t, int o, int bits)
 {
-    struct range table[1 << TABLE_PLANES], sum = { 0, 0 };
-    bool known[1 << TABLE_PLANES] = { false };
-    int64_t n = row_length(t);
-    const int32_t *coef = coef_row(t, o, bits);
-    for (const uint16_t *code = t->code + o * n, *end = code + n; code < end; code++) {
-        struct range r;
-        if (t->n_plane > TABLE_PLANES) {
-            r = code_range(coef, t->n_plane, bits, *code);
-        } else {
-            if (!known[*code]) {
-                table[*code] = code_range(coef, t->n_plane, bits, *code);
-                known[*code] = true;
-            }
-            r = table[*code];
-        }
-        sum.lo += r.lo;
-        sum.hi += r.hi;
+    int32_t added[1 << TABLE_PLANES][MAX_BITS];
+    memset(r->plane, 0, sizeof r->plane);
+    for (int p = 0; p < t->n_plane; p++)
+        memcpy(r->plane[p], coef_row(t, o, bits) + p * bits, sizeof **r->plane * (size_t)bits);
+    memset(added[0], 0, sizeof added[0]);
+    r->code[0] = (struct range){ 0, 0 };
+    for (int code = 1; t->n_plane <= TABLE_PLANES && code < 1 << t->n_plane; code++) {
+        for (int j = 0; j < MAX_BITS; j++)
+            added[code][j] = added[code & (code - 1)][j] + r->plane[__builtin_ctz((unsigned)code)][j];
+        r->code[code] = range_of(added[code]);
     }
-    return sum;
+}
+
+static struct range wide_code_range(const struct row_ranges *r, int n_plane, unsigned code)
+{
+    int32_t added[MAX_BITS] = { 0 };
+    for (int p = 0; p < n_plane; p++)
+        for (int j = 0; j < MAX_BITS && code >> p & 1; j++)
+            added[j] += r->plane[p][j];
+    return range_of(added);
+}
+
+/* Adds what row o of the term adds. */
+static void add_row(struct range *sum, const struct row_ranges *r, const struct fixed_term *t, int o)
+{
+    int64_t n = row_length(t);
+    for (const uint16_t *code = t->code + o * n, *end = code + n; code < end; code++) {
+        struct range one = t->n_plane <= TABLE_PLANES ? r->code[*code] : wide_code_range(r, t->n_plane, *code);
+        sum->lo += one.lo;
+        sum->hi += one.hi;
+    }
+}
+
+/* Of channels [first, end) of a layer, into sum[0 ...]. */
+static void acc_ranges(struct range *sum, const struct fixed_net *net, const struct fixed_layer *l, int first, int end)
+{
+    memset(sum, 0, sizeof *sum * (size_t)(end - first));
+    for (int i = 0; l->kind == FIXED_MAC && i < l->n_term; i++) {
+        const struct fixed_term *t = &l->term[i];
+        struct row_ranges r;
+        bool known = false;
+        for (int c = BASE_MAX(first, t->chan); c < BASE_MIN(end, t->chan + t->cout); c++) {
+            if (!known)
+                make_row_ranges(&r, t, c - t->chan, net->edge[t->edge].bits);
+            known = t->coef_shared;
+            add_row(&sum[c - first], &r, t, c - t->chan);
+        }
+    }
 }
 
 void fixed_acc_range(const struct fixed_net *net, int layer, int chan, int64_t *lo, int64_t *hi)
 {
-    const struct fixed_layer *l = &net->layer[layer];
-    *lo = *hi = 0;
-    for (int i = 0; l->kind == FIXED_MAC && i < l->n_term; i++) {
-        const struct fixed_term *t = &l->term[i];
-        if (chan < t->chan || chan >= t->chan + t->cout)
-            continue;
-        struct range r = row_range(t, chan - t->chan, net->edge[t->edge].bits);
-        *lo += r.lo;
-        *hi += r.hi;
-    }
+    struct range sum;
+    acc_ranges(&sum, net, &net->layer[layer], chan, chan + 1);
+    *lo = sum.lo;
+    *hi = sum.hi;
 }
 
 /* ---- measures ---------------------------------------------------------------- */
@@ -324,21 +351,23 @@ static int check_scales(const struct check *k)
 /* |acc * m + b| < 2^31 * 2^17 + 2^47 < 2^62 once the accumulator fits. */
 _Static_assert(31 + COEF_BITS < 61 && ADDEND_BITS < 61, "requantization could leave 62 bits");
 
-static int check_sums(const struct check *k, int layer)
+static int check_sums(const struct check *k)
 {
-    for (int o = 0; o < k->l->c; o++) {
-        int64_t lo, hi;
-        fixed_acc_range(k->net, layer, o, &lo, &hi);
-        if (lo < INT32_MIN || hi > INT32_MAX) {
-            int rc = base_fail(BASE_INPUT, "layer '%s': the sum of channel %d can reach %lld..%lld, which 32 bits do not hold", k->l->name, o,
-                               (long long)lo, (long long)hi);
-            return base_hint(rc, "fewer weight bits or activation bits for this layer");
-        }
-    }
-    return BASE_OK;
+    int rc = BASE_OK;
+    struct range *sum = BASE_NEW_N(struct range, k->l->c);
+    if (!sum)
+        return BASE_NOMEM;
+    acc_ranges(sum, k->net, k->l, 0, k->l->c);
+    for (int o = 0; !rc && o < k->l->c; o++)
+        if (sum[o].lo < INT32_MIN || sum[o].hi > INT32_MAX)
+            rc = base_hint(base_fail(BASE_INPUT, "layer '%s': the sum of channel %d can reach %lld..%lld, which 32 bits do not hold", k->l->name, o,
+                                     (long long)sum[o].lo, (long long)sum[o].hi),
+                           "fewer weight bits or activation bits for this layer");
+    base_free(sum);
+    return rc;
 }
 
-static int check_mac(const struct check *k, int layer)
+static int check_mac(const struct check *k)
 {
     int rc = BASE_OK;
     if (k->l->n_term < 1 || k->l->n_term > FIXED_MAX_TERM)
@@ -347,7 +376,7 @@ static int check_mac(const struct check *k, int layer)
         rc = check_term(k, &k->l->term[i]);
     if (!rc)
         rc = check_scales(k);
-    return rc ? rc : check_sums(k, layer);
+    return rc ? rc : check_sums(k);
 }
 
 static int check_maxpool(const struct check *k)
@@ -374,7 +403,7 @@ static int check_layer(const struct fixed_net *net, int index, bool *written)
     if (!rc)
         rc = check_output(&k);
     if (!rc)
-        rc = l->kind == FIXED_MAC ? check_mac(&k, index) : check_maxpool(&k);
+        rc = l->kind == FIXED_MAC ? check_mac(&k) : check_maxpool(&k);
     if (!rc && l->out >= 0)
         written[l->out] = true;
     return rc;

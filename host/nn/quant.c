@@ -35,7 +35,7 @@ static float weight_code(float u, int bits, bool *inside)
     struct range r = signed_range(bits);
     float q = half_up(u);
     *inside = q >= r.lo && q <= r.hi;
-    return fminf(fmaxf(q, r.lo), r.hi);
+    return q > r.hi ? r.hi : q >= r.lo ? q : r.lo; /* not a number: lo */
 }
 
 float nn_fake_weight(float w, float scale, int bits)
