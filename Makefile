@@ -459,6 +459,10 @@ bench-master: $(BUILD)/tests/test_search_agents ## the search's own speed: propo
 bench-agents: $(BUILD)/tests/test_search_agents ## agents on planted problems: mean of the best over 5 seeds (AGENTS="gp tpe", PARALLEL=N trials in flight)
 	@BITPRESS_BENCH="$(or $(AGENTS),all)" BITPRESS_PARALLEL=$(or $(PARALLEL),1) $< 2>&1 | sed -un 's/^# //p'
 
+.PHONY: bench-ablation
+bench-ablation: $(BUILD)/tests/test_search_agents ## the agent ddpg with each defect of its model, on a planted problem, 5 seeds
+	@BITPRESS_ABLATION=1 $< 2>&1 | sed -un 's/^# //p'
+
 .PHONY: bench-search
 bench-search: $(BUILD)/bitpress sim-lib ## experiments on the search, resumable (BITPRESS_CIFAR10; ROWS="headline agents joint boards speed", SEEDS, TRIALS, OUT)
 	@scripts/bench_search.sh $(abspath $(BUILD))/bitpress

@@ -13,6 +13,11 @@ static const struct search_agent *const agents[] = {
     &search_agent_haq,
     &search_agent_pocketflow,
     &search_agent_ilp,
+    &search_agent_blind,
+    &search_agent_off_scale,
+    &search_agent_shuffled,
+    &search_agent_mixed,
+    &search_agent_unrepaired,
 };
 
 const char *search_agents(void)

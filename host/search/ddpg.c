@@ -5,7 +5,10 @@
  *
  * In all of them the state has the budget that is left; the replay holds what was executed, whatever clipping, repair or
  * an earlier agent made of it, in the order of the decisions; a moving average is taken off the reward. All of it
- * follows from the trials: `observe` learns from each as it comes, with random numbers of that trial's own. */
+ * follows from the trials: `observe` learns from each as it comes, with random numbers of that trial's own.
+ *
+ * PocketFlow's own agent for bits had none of that: its defects are here one by one, on the preset pocketflow, so that
+ * make bench-ablation can say what each repair is worth. */
 #include "search/search_internal.h"
 
 #include <math.h>
@@ -18,6 +21,11 @@ static const float TAU = 0.01f, ACTOR_RATE = 1e-3f, CRITIC_RATE = 1e-3f, BASELIN
 /* A candidate is tried once, so an actor that is sure of itself would have nothing new to say: noise grows until it has. */
 static const double LEAST_SIGMA = 0.02, LOUDER = 1.2;
 
+/* What the repairs are measured against. BLIND: the budget is not in the state. OFF_SCALE: the replay holds a width in bits, from
+ * its least up, where the actor says its distance from the least. SHUFFLED: walks decide the genes in random orders, which is
+ * no defect; MIXED: and the replay tells them in the network's order all the same. */
+enum defect { BLIND = 1, OFF_SCALE = 2, SHUFFLED = 4, MIXED = 8 };
+
 struct preset {
     int warm_up;                       /* trials before the actor is asked */
     double sigma, decay;               /* of the noise after them, and its factor a trial */
@@ -26,6 +34,7 @@ struct preset {
     bool last_takes_rest;
     double (*action_of)(int value, int values);
     int (*value_of)(double action, int values);   /* 0..values-1 */
+    unsigned defects;
 };
 
 struct step { int next; float action, reward; };  /* next: row of the next state, -1 at the end */
@@ -36,7 +45,7 @@ struct ddpg {
     int n, width;                      /* genes; numbers in a state */
     int64_t floor, budget;             /* cycles of the cheapest, and of the dearest that is allowed */
     int64_t *share;                    /* [n] cycles that a gene adds, from its least to its most */
-    int *partial;                      /* [n] what is decided, the rest at its least */
+    int *partial, *order;              /* [n] what is decided, the rest at its least; gene by gene of a walk */
     struct mlp actor, critic, actor_target, critic_target;
     int n_step, capacity;
     struct step *step;                 /* the replay: reward of the whole walk */
@@ -81,9 +90,11 @@ static int by_share(double action, int values)
     return BASE_MIN((int)(action * values), values - 1);
 }
 
-static const struct preset amc = {25, 0.5, 0.97, true, true, false, false, share_of, by_ceiling};
-static const struct preset haq = {25, 0.5, 0.98, true, false, true, false, middle_of, by_share};
-static const struct preset pocketflow = {25, 0.5, 0.97, false, false, false, true, ratio_of, by_rounding};
+static const struct preset amc = {25, 0.5, 0.97, true, true, false, false, share_of, by_ceiling, 0};
+static const struct preset haq = {25, 0.5, 0.98, true, false, true, false, middle_of, by_share, 0};
+#define POCKETFLOW(defects) {25, 0.5, 0.97, false, false, false, true, ratio_of, by_rounding, defects}
+static const struct preset pocketflow = POCKETFLOW(0), blind = POCKETFLOW(BLIND), off_scale = POCKETFLOW(OFF_SCALE), shuffled = POCKETFLOW(SHUFFLED),
+                           mixed = POCKETFLOW(SHUFFLED | MIXED), unrepaired = POCKETFLOW(BLIND | OFF_SCALE | SHUFFLED | MIXED);
 
 /* ---- states -------------------------------------------------------------------------------------------- */
 
@@ -101,7 +112,7 @@ static int make_state(float *out, const struct ddpg *d, int i, const int *decide
     memset(out, 0, sizeof *out * (size_t)d->width);
     out[i] = 1;                        /* which gene: stands for the shapes of its layer, which this room does not know */
     float *more = out + d->n;
-    *more++ = (float)left;
+    *more++ = d->preset->defects & BLIND ? 0 : (float)left;
     *more++ = (float)((double)d->share[i] / room);
     if (d->preset->sees_last) {
         *more++ = (float)last;
@@ -121,6 +132,20 @@ static void all_least(const struct ddpg *d, int *genes)
 {
     for (int i = 0; i < d->n; i++)
         genes[i] = d->view->job->space->dim[i].lo;
+}
+
+/* The order in which walk number `id` decides. */
+static void make_order(struct ddpg *d, int id, bool shuffle)
+{
+    struct base_rng rng;
+    base_rng_stream(&rng, d->view->job->seed ^ 0x6f72646572, (uint64_t)id);
+    for (int i = 0; i < d->n; i++)
+        d->order[i] = i;
+    for (int i = d->n - 1; shuffle && i > 0; i--) {
+        int k = (int)base_rng_below(&rng, (uint32_t)i + 1), was = d->order[i];
+        d->order[i] = d->order[k];
+        d->order[k] = was;
+    }
 }
 
 /* ---- what a trial was worth ---------------------------------------------------------------------------- */
@@ -156,12 +181,14 @@ static int remember(struct ddpg *d, const struct search_trial *t)
     double last = 0, reward = reward_of(d, t);
     int64_t budget = d->view->job->objective.goal == SEARCH_PARETO ? t->cycles : d->budget;   /* as if it had been asked for */
     all_least(d, d->partial);
-    for (int i = 0; !rc && i < d->n; i++) {
+    make_order(d, t->id, d->preset->defects & SHUFFLED && !(d->preset->defects & MIXED));
+    for (int k = 0; !rc && k < d->n; k++) {
+        int i = d->order[k];
         const struct search_dim *dim = &d->view->job->space->dim[i];
         rc = make_state(d->state + (size_t)d->n_step * (size_t)d->width, d, i, d->partial, last, budget);
-        last = d->preset->action_of(t->genes[i] - dim->lo, dim->hi - dim->lo + 1);
+        last = d->preset->action_of(t->genes[i] - dim->lo, dim->hi - dim->lo + 1) + (d->preset->defects & OFF_SCALE ? ratio_of(dim->lo, dim->hi - dim->lo + 1) : 0);
         d->partial[i] = t->genes[i];
-        d->step[d->n_step] = (struct step){i + 1 < d->n ? d->n_step + 1 : -1, (float)last, (float)reward};
+        d->step[d->n_step] = (struct step){k + 1 < d->n ? d->n_step + 1 : -1, (float)last, (float)reward};
         d->n_step++;
     }
     d->baseline = d->n_walk ? BASELINE_DECAY * d->baseline + (1 - BASELINE_DECAY) * reward : reward;
@@ -312,13 +339,15 @@ static int walk(struct ddpg *d, struct base_rng *rng, int *genes)
     double last = 0;
     int rc = BASE_OK;
     all_least(d, genes);
-    for (int i = 0; !rc && i < d->n; i++) {
+    make_order(d, d->view->id, d->preset->defects & SHUFFLED);
+    for (int k = 0; !rc && k < d->n; k++) {
+        int i = d->order[k];
         int values = s->dim[i].hi - s->dim[i].lo + 1;
         float state[MAX_STATE];
         rc = make_state(state, d, i, genes, last, budget);
         if (rc)
             break;
-        bool takes_rest = d->preset->last_takes_rest && i == d->n - 1;
+        bool takes_rest = d->preset->last_takes_rest && k == d->n - 1;
         genes[i] = s->dim[i].lo + (takes_rest ? values - 1 : d->preset->value_of(choose_action(d, state, rng), values));
         if (!d->preset->wall_at_end)
             rc = wall(d, i, budget, genes);
@@ -350,7 +379,7 @@ static void destroy(void *state)
     mlp_free(&d->critic);
     mlp_free(&d->actor_target);
     mlp_free(&d->critic_target);
-    void *const all[] = {d->share, d->partial, d->step, d->state, d->row, d->next, d->joint, d->delta};
+    void *const all[] = {d->share, d->partial, d->order, d->step, d->state, d->row, d->next, d->joint, d->delta};
     for (int i = 0; i < BASE_COUNT(all); i++)
         base_free(all[i]);
     base_free(d);
@@ -390,7 +419,7 @@ static int create(void **state, const struct search_view *view, const struct pre
     d->view = view;
     d->n = view->job->space->n;
     d->width = state_width(preset, d->n);
-    if (!(d->share = BASE_NEW_N(int64_t, d->n)) || !(d->partial = BASE_NEW_N(int, d->n)) || !(d->row = BASE_NEW_N(float, BATCH * d->width)) ||
+    if (!(d->share = BASE_NEW_N(int64_t, d->n)) || !(d->partial = BASE_NEW_N(int, d->n)) || !(d->order = BASE_NEW_N(int, d->n)) || !(d->row = BASE_NEW_N(float, BATCH * d->width)) ||
         !(d->next = BASE_NEW_N(float, BATCH * d->width)) || !(d->joint = BASE_NEW_N(float, BATCH * (d->width + 1))) || !(d->delta = BASE_NEW_N(float, BATCH)))
         return BASE_NOMEM;
     base_rng_stream(&rng, view->job->seed ^ 0x64647067, ~(uint64_t)0);
@@ -408,21 +437,14 @@ static int create(void **state, const struct search_view *view, const struct pre
     return measure_budget(d);
 }
 
-static int create_amc(void **state, const struct search_view *view)
-{
-    return create(state, view, &amc);
-}
-
-static int create_haq(void **state, const struct search_view *view)
-{
-    return create(state, view, &haq);
-}
-
-static int create_pocketflow(void **state, const struct search_view *view)
-{
-    return create(state, view, &pocketflow);
-}
-
-const struct search_agent search_agent_amc = {"ddpg-amc", propose, create_amc, observe, destroy};
-const struct search_agent search_agent_haq = {"ddpg-haq", propose, create_haq, observe, destroy};
-const struct search_agent search_agent_pocketflow = {"ddpg-pocketflow", propose, create_pocketflow, observe, destroy};
+#define AGENT(preset, label) \
+    static int create_##preset(void **state, const struct search_view *view) { return create(state, view, &preset); } \
+    const struct search_agent search_agent_##preset = {label, propose, create_##preset, observe, destroy};
+AGENT(amc, "ddpg-amc")
+AGENT(haq, "ddpg-haq")
+AGENT(pocketflow, "ddpg-pocketflow")
+AGENT(blind, "ddpg-blind")
+AGENT(off_scale, "ddpg-off-scale")
+AGENT(shuffled, "ddpg-shuffled")
+AGENT(mixed, "ddpg-mixed")
+AGENT(unrepaired, "ddpg-unrepaired")

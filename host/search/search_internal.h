@@ -26,6 +26,8 @@ struct search_agent {
     void (*destroy)(void *state);
 };
 extern const struct search_agent search_agent_random, search_agent_evolve, search_agent_gp, search_agent_tpe, search_agent_amc, search_agent_haq, search_agent_pocketflow, search_agent_ilp;
+/* With the defects that the presets have repaired (ddpg.c): for measurements, not among search_agents(). */
+extern const struct search_agent search_agent_blind, search_agent_off_scale, search_agent_shuffled, search_agent_mixed, search_agent_unrepaired;
 const struct search_agent *search_agent_find(const char *name);
 
 /* ---- what candidates cost (costs.c) */

@@ -1,5 +1,6 @@
 /* search agents on planted problems: each beats random at equal budget. BITPRESS_BENCH=all (make bench-agents) prints the
- * whole table of docs/search.md, BITPRESS_PARALLEL=N the one with N trials in flight. */
+ * whole table of docs/search.md, BITPRESS_PARALLEL=N the one with N trials in flight, BITPRESS_ABLATION=1 (make bench-ablation) that of
+ * ddpg's defects. */
 #define _GNU_SOURCE
 #include "search_planted.h"
 
@@ -8,6 +9,12 @@
 enum { SEEDS = 5 };
 
 typedef struct search_job make_job(const char *agent, uint64_t seed, int budget, struct planted *p);
+
+/* Standard deviation over the seeds. */
+static double deviation_of(double sum, double square)
+{
+    return sqrt(BASE_MAX(square / SEEDS - sum / SEEDS * sum / SEEDS, 0) * SEEDS / (SEEDS - 1));
+}
 
 /* Mean and standard deviation, over seeds 1..5, of the best accuracy. */
 static double mean_best(double *deviation, make_job *make, const char *agent, enum search_start from, int budget)
@@ -28,7 +35,7 @@ static double mean_best(double *deviation, make_job *make, const char *agent, en
         square += best * best;
     }
     unit_remove(dir);
-    *deviation = sqrt(BASE_MAX(square / SEEDS - sum / SEEDS * sum / SEEDS, 0) * SEEDS / (SEEDS - 1));
+    *deviation = deviation_of(sum, square);
     print_message("# %-15s from %-13s %4d trials: %.4f +- %.4f (%.1f s)\n", agent, from ? "sensitivities" : "uniform", budget, sum / SEEDS, *deviation, base_seconds() - start);
     return sum / SEEDS;
 }
@@ -139,26 +146,34 @@ static double few_optimum(void)
     return best;
 }
 
-/* Of 100 trials, means over 5 seeds: the best accuracy, that of the first 25 proposals and that of the last. */
-struct course { double best, early, late; };
+/* Means over 5 seeds: the best accuracy, that of the first 25 proposals and that of the last; standard deviations of the best and
+ * of the last. */
+struct course { double best, early, late, best_deviation, late_deviation; };
 
-static struct course course_of(const char *agent)
+static struct course course_of(const char *agent, int budget)
 {
-    enum { BUDGET = 100, WINDOW = 25 };
+    enum { WINDOW = 25 };
     const char *dir = unit_scratch();
     struct course c = {0};
+    double best_square = 0, late_square = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct planted p = {0};
-        struct search_job job = few_job(agent, seed, BUDGET, &p);
+        struct search_job job = few_job(agent, seed, budget, &p);
         struct search_trials t;
         planted_run(&t, dir, &job);
-        c.best += t.trial[search_best(&job.objective, &t)].top1 / SEEDS;
+        double best = t.trial[search_best(&job.objective, &t)].top1, late = 0;
         for (int i = 0; i < WINDOW; i++) {
             c.early += t.trial[i].top1 / (WINDOW * SEEDS);
-            c.late += t.trial[BUDGET - WINDOW + i].top1 / (WINDOW * SEEDS);
+            late += t.trial[budget - WINDOW + i].top1 / WINDOW;
         }
+        c.best += best / SEEDS;
+        c.late += late / SEEDS;
+        best_square += best * best;
+        late_square += late * late;
         search_trials_free(&t);
     }
+    c.best_deviation = deviation_of(SEEDS * c.best, best_square);
+    c.late_deviation = deviation_of(SEEDS * c.late, late_square);
     unit_remove(dir);
     return c;
 }
@@ -167,14 +182,27 @@ static void ddpg_learns(void **state)
 {
     (void)state;
     static const char *const agents[] = {"ddpg-amc", "ddpg-haq", "ddpg-pocketflow"};
-    double optimum = few_optimum(), random = course_of("random").best;
+    double optimum = few_optimum(), random = course_of("random", 100).best;
     print_message("# best of 100 trials: random %.4f; the optimum of 65,536: %.4f\n", random, optimum);
     for (int i = 0; i < BASE_COUNT(agents); i++) {
-        struct course c = course_of(agents[i]);
+        struct course c = course_of(agents[i], 100);
         print_message("# %s: best %.4f, proposals %.4f on average at first, %.4f at last\n", agents[i], c.best, c.early, c.late);
         assert_true(c.best > random && c.best <= optimum);
         assert_true(c.late > c.early + (optimum - c.early) / 3);
     }
+}
+
+/* PocketFlow's agent with its defects, one by one and together, against the repaired one. */
+static void ablation(void **state)
+{
+    (void)state;
+    static const char *const agents[] = {"random", "ddpg-pocketflow", "ddpg-blind", "ddpg-off-scale", "ddpg-shuffled", "ddpg-mixed", "ddpg-unrepaired"};
+    print_message("# optimum %.4f\n", few_optimum());
+    for (int i = 0; i < BASE_COUNT(agents); i++)
+        for (int budget = 100; budget <= 300; budget += 200) {
+            struct course c = course_of(agents[i], budget);
+            print_message("# %-15s %d trials: best %.4f +- %.4f, last 25 proposals %.4f +- %.4f\n", agents[i], budget, c.best, c.best_deviation, c.late, c.late_deviation);
+        }
 }
 
 /* ---- kinds of levels ------------------------------------------------------------------------------------- */
@@ -347,7 +375,9 @@ int main(void)
         cmocka_unit_test(every_agent_beats_random), cmocka_unit_test(sensitivities_are_a_good_start), cmocka_unit_test(every_agent_finds_a_better_front_than_random), cmocka_unit_test(ddpg_learns),
         cmocka_unit_test(agents_find_the_kinds_that_suit),
     };
-    const struct CMUnitTest bench[] = {cmocka_unit_test(table)}, simulated[] = {cmocka_unit_test(master)};
+    const struct CMUnitTest bench[] = {cmocka_unit_test(table)}, ablated[] = {cmocka_unit_test(ablation)}, simulated[] = {cmocka_unit_test(master)};
+    if (getenv("BITPRESS_ABLATION"))
+        return cmocka_run_group_tests(ablated, NULL, NULL);
     if (getenv("BITPRESS_WORKERS"))
         return cmocka_run_group_tests(simulated, NULL, NULL);
     return getenv("BITPRESS_BENCH") ? cmocka_run_group_tests(bench, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
