@@ -99,7 +99,7 @@ struct hls_layer {
 
 struct hls_kword {
     int map, wn, columns, group, oy, ox, waddr, coef;
-    bool group_mode, repeat, stride2, last;
+    bool group_mode, repeat, next, stride2, last;
 };
 
 static inline uint32_t hls_bits(uint64_t word, int hi, int lo)

@@ -70,6 +70,7 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
     k->map = (int)hls_bits(w0, 7, 0);
     k->group_mode = flags & PROGRAM_KW_GROUP;
     k->repeat = flags & PROGRAM_KW_REPEAT;
+    k->next = flags & PROGRAM_KW_NEXT;
     k->stride2 = flags & PROGRAM_KW_STRIDE2;
     k->last = flags & PROGRAM_KW_LAST;
     k->wn = (int)hls_bits(w0, 23, 16);
@@ -79,14 +80,14 @@ uint32_t hls_read_kword(struct hls_kword *k, struct hls_map *map, const struct h
     k->ox = (int)hls_signed(w0 >> 56, 8);
     k->waddr = (int)hls_bits(w1, 15, 0);
     k->coef = (int)hls_bits(w1, 31, 16);
-    if (k->wn < 1 || k->wn > 15 || flags > 15 || (k->group_mode ? k->columns < 1 || k->columns > 3 : k->repeat))
+    if (k->wn < 1 || k->wn > 15 || flags > 31 || (k->group_mode ? k->columns < 1 || k->columns > 3 : k->repeat) || (k->next && !k->repeat))
         return PROGRAM_ERR_KWORD;
     uint32_t error = hls_read_map(map, e, k->map);
     if (error)
         return error;
     if (k->group >= map->groups)
         return PROGRAM_ERR_KWORD;
-    if (k->coef + map->planes * k->wn > (int)e->limit.coef)
+    if (k->coef + program_windows(flags, map->planes) * k->wn > (int)e->limit.coef)
         return PROGRAM_ERR_COEF;
     return k->waddr + k->wn > (int)e->limit.weight ? PROGRAM_ERR_WEIGHT : PROGRAM_OK;
 }

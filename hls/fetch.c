@@ -40,6 +40,9 @@ int hls_parts(const struct hls_kword *k, const struct hls_map *map)
 static int column_groups(const struct hls_kword *k) { return !k->group_mode ? 0 : k->repeat ? 1 : 3; }
 static int row_groups(const struct hls_kword *k) { return k->group_mode && !k->repeat ? 1 : 0; }
 
+/* Planes from the first row's to another's. */
+static int row_planes(const struct hls_kword *k, int r) { return k->next && r > 0 ? 1 : 0; }
+
 /* Tap column and block of a part. */
 static int column_of(const struct hls_kword *k, int part)
 {
@@ -62,14 +65,14 @@ static void read_part(uint16_t word[3][HLS_SLOTS], const uint16_t act[HLS_BANKS]
     int address[HLS_BANKS] = { 0, 0, 0, 0 };
     bool inside[HLS_BANKS] = { false, false, false, false };
     int block = v->block + block_of(k, part), column = column_of(k, part);
-    int first_bank = v->row + k->group + column_groups(k) * column;
+    int first_bank = v->row + k->group + column_groups(k) * column + plane;
 rows:
     for (int r = 0; r < 3; r++) {
 #pragma HLS UNROLL
-        int row = v->row + (k->group_mode ? 0 : r), group = k->group + column_groups(k) * column + row_groups(k) * r;
-        int bank = (row + group) & 3;
-        inside[bank] = row >= 0 && row < map->h && block <= v->last_block && group < map->groups;
-        address[bank] = map->base + (row >> 2) * map->row_stride + block * map->px_stride + group * map->planes + plane;
+        int row = v->row + (k->group_mode ? 0 : r), bit = plane + row_planes(k, r), group = k->group + column_groups(k) * column + row_groups(k) * r;
+        int bank = (row + group + bit) & 3;
+        inside[bank] = row >= 0 && row < map->h && block <= v->last_block && group < map->groups && bit < map->planes;
+        address[bank] = map->base + (row >> 2) * map->row_stride + block * map->px_stride + group * map->planes + bit;
     }
 banks:
     for (int b = 0; b < HLS_BANKS; b++) {
@@ -86,7 +89,7 @@ order:
     order_slots:
         for (int s = 0; s < HLS_SLOTS; s++) {
 #pragma HLS UNROLL
-            word[r][s] = bank_word[(first_bank + (k->repeat ? 0 : r)) & 3][s];
+            word[r][s] = bank_word[(first_bank + (k->repeat ? row_planes(k, r) : r)) & 3][s];
         }
     }
 }

@@ -6,17 +6,18 @@ static int blocks_of(int columns) { return (columns + HLS_N - 1) / HLS_N; }
 
 /* ---- MAC --------------------------------------------------------------------------- */
 
-/* One K-word at one place: its planes against the windows of the activation planes. The next window is fetched while
+/* One K-word at one place: its planes against the windows of the activation planes, of which one may hold two. The next window is fetched while
  * the array works on this one. */
 static void multiply(int32_t sum[HLS_N][HLS_M], const struct hls_engine *e, const struct hls_map *map, const struct hls_kword *k, int y, int xb)
 {
-activation_planes:
-    for (int ab = 0; ab < map->planes; ab++) {
+windows:
+    for (int i = 0; i < program_windows(k->next ? PROGRAM_KW_NEXT : 0, map->planes); i++) {
 #pragma HLS DATAFLOW
         uint16_t window[HLS_N][HLS_TAPS];
 #pragma HLS ARRAY_PARTITION variable=window dim=0 complete
-        hls_fetch(window, e->act, map, k, y, xb, ab, map->raw ? e->pad[ab] : 0);
-        hls_accumulate(sum, window, e->weight, k->waddr, e->coef, k->coef + ab * k->wn, k->wn);
+        int plane = k->next ? 2 * i : i;
+        hls_fetch(window, e->act, map, k, y, xb, plane, map->raw ? e->pad[plane] : 0);
+        hls_accumulate(sum, window, e->weight, k->waddr, e->coef, k->coef + i * k->wn, k->wn);
     }
 }
 

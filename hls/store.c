@@ -6,7 +6,7 @@ void hls_store_plane(uint16_t act[HLS_BANKS][BITPRESS_ACT_DEPTH][HLS_SLOTS], con
                      int plane, const uint16_t pixel[HLS_N])
 {
 #pragma HLS INLINE
-    int bank = (y + group) & 3;
+    int bank = (y + group + plane) & 3;
     int address = map->base + (y >> 2) * map->row_stride + xb * map->px_stride + group * map->planes + plane;
 word:
     for (int q = 0; q < HLS_N; q++) {

@@ -4,6 +4,8 @@
 // waits to be taken. A window of L reads can follow another every L cycles.
 //   part: number of the read of a plane. Spatial: block. Group mode: tap column, and at stride 2
 //   the first half of the lanes, then the other half of each. A map of one block is read once.
+// Planes of a pixel are in neighbouring banks, so that a read can give two (next): the second row of the window and the third are
+// of the plane behind the first row's, or nothing behind the last.
 module bp_fetch #(
   parameter int unsigned N        = 8,
   parameter int unsigned CG       = 16,
@@ -47,7 +49,7 @@ module bp_fetch #(
   localparam int unsigned AddrW = bp_pkg::AddrW;
 
   // ---- issue ----
-  logic [3:0] plane_q, plane;
+  logic [3:0] plane_q, plane, top_plane;
   logic [2:0] part_q;
   logic [1:0] column;                      // group mode
   logic       half;
@@ -55,12 +57,13 @@ module bp_fetch #(
   logic signed [AddrW-1:0] off_q, off_step, addr;
   logic [AddrW-1:0] row_addr0, row_addr1, row_addr2;
   logic [1:0] bank;
-  logic [2:0] row_ok;
+  logic [2:0] row_ok, group_ok;
   logic       blk_ok, last_part, last_plane, issue, read_free;
 
   assign issue = valid_i & read_free;
   assign last_part = part_q == place_i.parts - 3'd1;
-  assign last_plane = plane_q == place_i.planes - 4'd1;
+  assign top_plane = place_i.planes - 4'd1;
+  assign last_plane = plane_q[3:1] == top_plane[3:1] && (plane_q[0] == top_plane[0] || place_i.next);
   assign ready_o = issue & last_part & last_plane;
   assign plane = pool_i ? place_i.planes - 4'd1 - plane_q : plane_q;
   assign column = place_i.stride2 ? part_q[2:1] : part_q[1:0];
@@ -82,7 +85,7 @@ module bp_fetch #(
       part_q <= last_part ? '0 : part_q + 3'd1;
       off_q  <= last_part ? '0 : off_q + off_step;
       if (last_part) begin
-        plane_q    <= last_plane ? '0 : plane_q + 4'd1;
+        plane_q    <= last_plane ? '0 : plane_q + (place_i.next ? 4'd2 : 4'd1);
         coef_off_q <= last_plane ? '0 : coef_off_q + 8'(place_i.wn);
       end
     end
@@ -93,13 +96,13 @@ module bp_fetch #(
   always_comb begin
     row_addr0 = addr;
     if (place_i.group) begin
-      row_addr1 = addr + (place_i.repeats ? '0 : AddrW'(place_i.planes));
+      row_addr1 = addr + (place_i.repeats ? AddrW'(place_i.next) : AddrW'(place_i.planes));
       row_addr2 = addr + (place_i.repeats ? '0 : AddrW'({place_i.planes, 1'b0}));
-      bank = place_i.repeats ? place_i.bank + column : place_i.bank - column;  // + 3 * column
+      bank = place_i.repeats ? place_i.bank + column + plane[1:0] : place_i.bank - column + plane[1:0];  // + 3 * column
     end else begin
       row_addr1 = addr + ((place_i.row == 2'd3) ? AddrW'(place_i.row_stride) : '0);
       row_addr2 = addr + (place_i.row[1] ? AddrW'(place_i.row_stride) : '0);
-      bank = place_i.bank;
+      bank = place_i.bank + plane[1:0];
     end
   end
 
@@ -110,7 +113,8 @@ module bp_fetch #(
                                      (row == 2'd2) ? row_addr2[Aw-1:0] : row_addr0[Aw-1:0];
   end
 
-  assign row_ok = !place_i.group ? place_i.row_ok[2:0] :
+  assign row_ok = (place_i.next && plane_q == top_plane) ? group_ok & 3'b001 : group_ok;
+  assign group_ok = !place_i.group ? place_i.row_ok[2:0] :
                   (column == 2'd0) ? place_i.row_ok[2:0] :
                   (column == 2'd1) ? place_i.row_ok[5:3] : place_i.row_ok[8:6];
   assign blk_ok = place_i.group ? place_i.blk_ok[half ? 1 : 0] :
@@ -132,7 +136,7 @@ module bp_fetch #(
 
   // ---- words ----
   logic            read_valid_q, read_move;
-  logic            group_q, repeats_q, lone_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
+  logic            group_q, repeats_q, next_q, lone_q, stride2_q, last_part_q, half_q, behind_q, ahead_q;
   logic [1:0]      column_q, bank_q;
   logic [2:0]      part_q2, row_ok_q;
   logic [LgN-1:0]  shift_q;
@@ -150,6 +154,7 @@ module bp_fetch #(
     if (issue) begin
       group_q     <= place_i.group;
       repeats_q   <= place_i.repeats;
+      next_q      <= place_i.next;
       lone_q      <= place_i.lone;
       stride2_q   <= place_i.stride2;
       last_part_q <= last_part;
@@ -164,6 +169,7 @@ module bp_fetch #(
       row_ok_q    <= row_ok;
       col_ok_q    <= place_i.col_ok[2*N:0];
       pad_q       <= pad;
+      ctl_q.single <= place_i.wn == 4'd1 && place_i.tile_last && last_plane;
       ctl_q.first <= place_i.tile_first && plane_q == '0;
       ctl_q.last  <= place_i.tile_last && last_plane;
       ctl_q.wn    <= place_i.wn;
@@ -183,7 +189,7 @@ module bp_fetch #(
   for (genvar r = 0; r < 3; r++) begin : gen_row
     logic [Word-1:0] columns;
     bp_rotate #(.N(N), .CG(CG)) u_rotate (
-      .banks_i(act_rdata_i), .bank_i(repeats_q ? bank_q : bank_q + 2'(r)), .shift_i(shift_q), .behind_i(behind_q), .ahead_i(ahead_q),
+      .banks_i(act_rdata_i), .bank_i(!repeats_q ? bank_q + 2'(r) : bank_q + 2'(next_q && r > 0)), .shift_i(shift_q), .behind_i(behind_q), .ahead_i(ahead_q),
       .columns_o(columns));
   end
 

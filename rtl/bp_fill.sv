@@ -195,7 +195,7 @@ module bp_fill #(
     right_addr_o <= 16'(block_addr_q + AddrW'(plane_q) + AddrW'(px_stride));
     left_we_o    <= x_q != '0;
     right_we_o   <= x_q != last_block;
-    bank_o       <= y_q[1:0] + count_q[1:0];
+    bank_o       <= y_q[1:0] + count_q[1:0] + plane_q[1:0];
   end
 
   assign address_bad = full_q && addr_q[AddrW-1:Aw] != '0;

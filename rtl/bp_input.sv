@@ -347,7 +347,7 @@ module bp_input #(
   end
 
   assign we_o         = state_q == StFill && write_q && addr_o[15:Aw] == '0;
-  assign bank_o       = wr_bank_q;
+  assign bank_o       = wr_bank_q + word_q[1:0];
   assign addr_o       = blk_addr_q + 16'(word_q);
   assign left_we_o    = we_o && !wr_first_q;
   assign left_addr_o  = addr_o - px_stride_q;

@@ -24,14 +24,13 @@ module bp_issue (
   logic        more_q, final_q, wait_q;    // left_q is not zero; its last plane ends the tile; gap_q is not zero
   logic        tile_last_q, tile_last;
   logic [15:0] waddr_q, coef_q;
-  logic        single, final_plane, window_valid;
+  logic        final_plane, window_valid;
 
   assign window_valid = window_valid_i & !hold_i;
-  assign single = window_i.wn == 4'd1 && window_i.last;
-  assign final_plane = more_q ? final_q : single;
+  assign final_plane = more_q ? final_q : window_i.single;
   assign wait_o = (more_q | window_valid) & final_plane & wait_q;
   assign valid_o = (more_q | window_valid) & !wait_o;
-  assign window_take_o = window_valid & !more_q & !(single & wait_q);
+  assign window_take_o = window_valid & !more_q & !(window_i.single & wait_q);
   assign first_o = window_take_o & window_i.first;
   assign last_o = valid_o & final_plane;
   assign waddr_o = more_q ? waddr_q : window_i.waddr;

@@ -75,6 +75,7 @@ package bp_pkg;
   localparam int unsigned KwStride2 = 1;
   localparam int unsigned KwLast    = 2;
   localparam int unsigned KwRepeat  = 3;  // group mode: the three taps of a column are one group
+  localparam int unsigned KwNext    = 4;  // and the second and third are of the plane behind: a window has two planes
 
   // Pixels of a block, at most (an array has 8, 16 or 32: what a smaller one leaves is zero).
   localparam int unsigned MaxN = 32;
@@ -88,6 +89,7 @@ package bp_pkg;
     logic             tile_last;
     logic             group;
     logic             repeats;    // group mode: each group in the three rows of a column
+    logic             next;       // of them the second and third with the next plane
     logic             lone;       // spatial: one read is all, what it lacks is padding
     logic             stride2;
     logic             raw;
@@ -118,6 +120,7 @@ package bp_pkg;
 
   // What goes with a window.
   typedef struct packed {
+    logic        single;          // one weight plane, the tile's last
     logic        first;           // window of a tile
     logic        last;
     logic [3:0]  wn;

@@ -40,7 +40,7 @@ package bp_shell_pkg;
   localparam logic [31:0] IdMagic      = 32'h5352_5042;
   localparam logic [31:0] ProgramMagic = 32'h4752_5042;
   localparam logic [15:0] ProgramMajor = 16'd1;
-  localparam logic [15:0] ProgramMinor = 16'd4;
+  localparam logic [15:0] ProgramMinor = 16'd5;
   localparam int unsigned HeaderWords  = 8;
 
   // STATUS

@@ -113,6 +113,7 @@ module bp_walk #(
   logic        first_q1;
   logic [6:0]  bad, bad_q;               // what is wrong; the lowest counts
   logic        group_mode, stride2;
+  logic [3:0]  windows;                  // that the planes make
   logic signed [12:0] row_d, col_d;
 
   always_ff @(posedge clk_i) begin
@@ -126,19 +127,20 @@ module bp_walk #(
     end
   end
 
+  assign windows = kword_q1.flags[bp_pkg::KwNext] ? (map_i.planes + 4'd1) >> 1 : map_i.planes;
   assign group_mode = kword_q1.flags[bp_pkg::KwGroup];
   assign stride2 = kword_q1.flags[bp_pkg::KwStride2];
 
   always_comb begin
     bad[0] = kword_bad;
-    bad[1] = kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:4] != '0 ||
+    bad[1] = kword_q1.wn == '0 || kword_q1.wn[7:4] != '0 || kword_q1.flags[7:5] != '0 ||
              (group_mode && (kword_q1.columns == '0 || kword_q1.columns > 8'd3)) ||
-             (!group_mode && kword_q1.flags[bp_pkg::KwRepeat]);
+             (!group_mode && kword_q1.flags[bp_pkg::KwRepeat]) || (!kword_q1.flags[bp_pkg::KwRepeat] && kword_q1.flags[bp_pkg::KwNext]);
     bad[2] = 16'(kword_q1.in_map) >= n_map_i || map_i.planes == '0 || map_i.planes > 4'd8 ||
              map_i.h == '0 || map_i.h[15:10] != '0 || map_i.w == '0 || map_i.w[15:10] != '0;
     bad[3] = kword_q1.group >= map_i.groups;
     bad[4] = pool && map_i.planes != out_planes_i;
-    bad[5] = !pool && 17'(kword_q1.coef) + 17'(bp_pkg::times(16'(kword_q1.wn[3:0]), map_i.planes)) > 17'(n_coef_i);
+    bad[5] = !pool && 17'(kword_q1.coef) + 17'(bp_pkg::times(16'(kword_q1.wn[3:0]), windows)) > 17'(n_coef_i);
     bad[6] = !pool && 32'(kword_q1.waddr) + 32'(kword_q1.wn) > n_weight_i;
     if (!valid_q1) bad[6:1] = '0;
   end
@@ -218,6 +220,7 @@ module bp_walk #(
     place_d.tile_last = kword_q2.flags[bp_pkg::KwLast];
     place_d.group = kword_q2.flags[bp_pkg::KwGroup];
     place_d.repeats = kword_q2.flags[bp_pkg::KwRepeat];
+    place_d.next = kword_q2.flags[bp_pkg::KwNext];
     place_d.stride2 = two;
     place_d.raw = map_q2.raw;
     place_d.planes = map_q2.planes;

@@ -171,7 +171,7 @@ module bp_writeback #(
   assign error_o = (write && out_of_range) ? bp_pkg::ErrAct : bp_pkg::ErrNone;
   assign we_o = write & !spill_q;            // where it is out of range the run fails: what is written does not matter
   assign write_o = write & !spill_q;
-  assign bank_o = row_q + group_q + 2'(half_q);
+  assign bank_o = row_q + group_q + 2'(half_q) + (pool_q ? plane_q[1:0] : word_q[1:0]);
   assign addr_o = addr[Aw-1:0];
   assign left_we_o = !left_block_q;
   assign left_addr_o = Aw'(addr - AddrW'(map_i.px_stride));

@@ -6,17 +6,18 @@
 #include <stdio.h>
 
 #include "accel/program.h"
+#include "accel/tables.h"
 #include "fixed/fixed.h"
 #include "hw/hw.h"
 
-enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 16, COVERAGE_MAX_N = 32 };
+enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 17, COVERAGE_MAX_N = 32 };
 
 static const char *const coverage_kernel[COVERAGE_KERNELS] = { "1x1", "3x3", "one row or column", "2x2 and other even", "3x5, 5x5", "6x6 to 11x11" };
 static const char *const coverage_list[COVERAGE_LISTS] = { "every plane", "a plane absent in a filter group", "a filter group without weights" };
 static const char *const coverage_kind[COVERAGE_KINDS] = {
     "depthwise", "dense", "residual", "three terms", "concatenation", "ratios of each channel", "signed map", "padded image", "max pool",
     "odd channels", "window beyond the map", "constants streamed", "random waits", "accumulator beyond 2^24", "paired map",
-    "filter group in parts",
+    "filter group in parts", "two activation planes in a window",
 };
 
 struct coverage {
@@ -69,6 +70,40 @@ static inline void coverage_term(struct coverage *v, const struct hw *hw, const 
     v->kind[10] += (l->h - 1) * t->stride + t->kh > in->h + t->pad_t;
 }
 
+/* What records say: a MAC layer's and those of its lists, as they are when it runs. */
+static inline void coverage_layer(struct coverage *v, const struct accel_tables *t, const uint64_t *layer)
+{
+    if ((layer[0] & 0xff) != PROGRAM_MAC)
+        return;
+    if (!(layer[0] >> 8 & (PROGRAM_LY_LOGITS | PROGRAM_LY_PART)))
+        v->kind[14] += t->map[PROGRAM_MAP_WORDS * (layer[0] >> 16 & 0xffff)] >> 63;
+    v->kind[15] += (layer[0] >> 8 & PROGRAM_LY_PART) != 0;
+    int lists = (int)(layer[1] & 0xffff);
+    for (int k = (int)(layer[1] >> 16 & 0xffff); lists > 0; k++) {
+        uint64_t word = t->kword[PROGRAM_KWORD_WORDS * k];
+        v->kind[16] += (word >> 8 & PROGRAM_KW_NEXT) != 0;
+        lists -= (word >> 8 & PROGRAM_KW_LAST) != 0;
+    }
+}
+
+static inline void coverage_records(struct coverage *v, const struct hw *hw, const uint64_t *image)
+{
+    struct accel_tables t;
+    struct accel_block b;
+    if (accel_tables_open(&t, hw, image))
+        return;
+    for (int i = 0; i < t.n_layer; i++) {
+        const uint64_t *layer = NULL;
+        while (t.layers_in <= i && accel_tables_block(&b, &t))
+            accel_tables_put(&t, &b);
+        layer = accel_tables_layer(&t, i);
+        while (t.blocks < (int)(layer[3] >> 32 & 0xffffff) && accel_tables_block(&b, &t))
+            accel_tables_put(&t, &b);
+        coverage_layer(v, &t, layer);
+    }
+    accel_tables_close(&t);
+}
+
 static inline void coverage_add(struct coverage *v, const struct hw *hw, const struct fixed_net *net, const uint64_t *image, bool waits)
 {
     for (int i = 0; i < net->n_layer; i++) {
@@ -86,14 +121,9 @@ static inline void coverage_add(struct coverage *v, const struct hw *hw, const s
         fixed_acc_range(net, i, 0, &lo, &hi);
         v->kind[13] += hi > 1 << 24 || lo < -(1 << 24);
     }
-    const int maps = (int)(image[2] >> 16 & 0xffff);
-    bool paired = image[0] >> 48 == 3;
-    for (int i = 0; i < maps; i++)
-        paired |= image[PROGRAM_HEADER_WORDS + PROGRAM_MAP_WORDS * i] >> 63;
     v->kind[11] += image[5] >> 32 > 0;
     v->kind[12] += waits;
-    v->kind[14] += paired;
-    v->kind[15] += image[0] >> 48 == 4;
+    coverage_records(v, hw, image);
 }
 
 struct coverage_count { int seen, all; bool names; };

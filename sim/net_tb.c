@@ -290,7 +290,7 @@ static int run_large(const struct hw *board)
         small.weight_depth = BASE_MIN(board->weight_depth, 1024);
         if (accel_compile(&j.p, j.net, &small))
             return fail(&j, base_error(), -1, 0);
-        rc = j.p->image[0] >> 48 != 4 ? fail(&j, "minor version", (int64_t)(j.p->image[0] >> 48), 4) : run_program(&j, logits ? 7 : 0);
+        rc = j.p->image[0] >> 48 < 4 ? fail(&j, "minor version", (int64_t)(j.p->image[0] >> 48), 4) : run_program(&j, logits ? 7 : 0);
         accel_program_free(j.p);
         fixed_net_free(j.net);
     }

@@ -13,7 +13,7 @@ struct Map {
 };
 
 struct Kword {
-    bool group_mode, repeat, stride2;
+    bool group_mode, repeat, next, stride2;
     int columns, group, oy, ox, wn, waddr, coef;
 };
 
@@ -21,7 +21,7 @@ struct Kword {
 #define PLACE_FIELDS(X) \
     X(ahead, 2) X(behind, 2) X(blk_ok, 3) X(row_ok, 9) X(col_ok, 17) X(col_high, 48) X(px_stride, 16) X(row_stride, 16) X(addr, 30) X(row, 2) \
     X(bank, 2) X(shift, 5) X(parts, 3) X(coef, 16) X(waddr, 16) X(wn, 4) X(planes, 4) X(raw, 1) X(stride2, 1) \
-    X(lone, 1) X(repeats, 1) X(group, 1) X(tile_last, 1) X(tile_first, 1)
+    X(lone, 1) X(next, 1) X(repeats, 1) X(group, 1) X(tile_last, 1) X(tile_first, 1)
 
 struct Place {
 #define FIELD(name, width) uint32_t name = 0;
@@ -54,7 +54,7 @@ static inline Place place_of(const Map &m, const Kword &k, int y, int x)
     int block = floor_div(col + 1, 8), last = m.blocks() - 1;
     p.shift = (uint32_t)(col + 1) & 7;
     p.lone = !k.group_mode && s == 1 && last == 0 && k.ox >= 0;
-    p.group = k.group_mode, p.repeats = k.repeat, p.stride2 = k.stride2, p.raw = m.raw;
+    p.group = k.group_mode, p.repeats = k.repeat, p.next = k.next, p.stride2 = k.stride2, p.raw = m.raw;
     p.planes = m.planes, p.wn = k.wn, p.waddr = k.waddr, p.coef = k.coef;
     p.parts = k.group_mode ? k.columns * s : s == 1 ? 1 + (p.shift > 0 && !p.lone) : 2 + (p.shift > 1);
     p.bank = (uint32_t)(row + k.group) & 3;
@@ -92,7 +92,7 @@ static inline Map random_map(Tb &tb)
 static inline Kword random_kword(Tb &tb, const Map &m)
 {
     Kword k = {};
-    k.group_mode = tb.chance(30), k.stride2 = tb.chance(40), k.repeat = k.group_mode && tb.chance(40);
+    k.group_mode = tb.chance(30), k.stride2 = tb.chance(40), k.repeat = k.group_mode && tb.chance(60), k.next = k.repeat && tb.chance(50);
     k.group = tb.below(m.groups);
     k.columns = k.group_mode ? 1 + tb.below(3) : 0;
     k.oy = tb.below(12) - 6, k.ox = tb.below(44) - 22;

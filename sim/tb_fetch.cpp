@@ -21,7 +21,7 @@ static void fill(Tb &tb, const Map &m)
             for (int g = 0; g < m.groups; g++)
                 for (int j = 0; j < m.planes; j++) {
                     uint16_t v = (uint16_t)tb.next();
-                    auto *word = &mem[(y + g) & 3][m.base + (y >> 2) * m.row_stride + x / 8 * m.px_stride + g * m.planes + j];
+                    auto *word = &mem[(y + g + j) & 3][m.base + (y >> 2) * m.row_stride + x / 8 * m.px_stride + g * m.planes + j];
                     if (x < m.w) pixels[y][x][g][j] = v;
                     word[0][1 + x % 8] = v;
                     if (x % 8 == 0 && x > 0) word[-m.px_stride][9] = v;
@@ -35,16 +35,19 @@ static uint16_t tap_of(const Map &m, const Kword &k, int y, int x, int plane, in
     int s = k.stride2 ? 2 : 1;
     int row = y * s + (k.group_mode ? 0 : k.oy + r), col = (x * 8 + q) * s + (k.group_mode ? 0 : k.ox + p);
     int group = k.group + (!k.group_mode ? 0 : k.repeat ? p : 3 * p + r);
-    if (k.group_mode && (p >= k.columns || group >= m.groups)) return 0;
+    if (k.next && r > 0) plane++;
+    if (k.group_mode && (p >= k.columns || group >= m.groups || plane >= m.planes)) return 0;
     if (row < 0 || row >= m.h || col < 0 || col >= m.w) return k.group_mode ? 0 : outside;
     return pixels[row][col][group][plane];
 }
+
+static int windows_of(const Map &m, const Kword &k) { return k.next ? (m.planes + 1) / 2 : m.planes; }
 
 struct Job { Kword k; int y, x; bool first, last; };
 
 static void check_window(Tb &tb, const Vbp_fetch *top, const Map &m, const Job &j, int n, bool pool, bool is_signed)
 {
-    int plane = pool ? m.planes - 1 - n : n;
+    int plane = pool ? m.planes - 1 - n : j.k.next ? 2 * n : n;
     uint16_t outside = pool ? (is_signed && n == 0 ? 0xffff : 0) : m.raw ? pad[plane] : 0;
     for (int q = 0; q < 8; q++)
         for (int r = 0; r < 3; r++)
@@ -55,8 +58,9 @@ static void check_window(Tb &tb, const Vbp_fetch *top, const Map &m, const Job &
     tb.expect("coefficient", ctl & 0xffff, j.k.coef + n * j.k.wn);
     tb.expect("weight", ctl >> 16 & 0xffff, j.k.waddr);
     tb.expect("planes", ctl >> 32 & 15, j.k.wn);
-    tb.expect("last", ctl >> 36 & 1, j.last && n == m.planes - 1);
+    tb.expect("last", ctl >> 36 & 1, j.last && n == windows_of(m, j.k) - 1);
     tb.expect("first", ctl >> 37 & 1, j.first && n == 0);
+    tb.expect("single", ctl >> 38 & 1, j.k.wn == 1 && j.last && n == windows_of(m, j.k) - 1);
 }
 
 static void run_map(Tb &tb, Vbp_fetch *top)
@@ -70,6 +74,7 @@ static void run_map(Tb &tb, Vbp_fetch *top)
         j.k = random_kword(tb, m);
         j.k.group_mode &= !pool;
         j.k.repeat &= !pool;
+        j.k.next &= !pool;
         j.y = tb.below(m.h + 2), j.x = tb.below(m.blocks() + 1);
         j.first = tb.chance(50), j.last = tb.chance(50);
     }
@@ -97,12 +102,12 @@ static void run_map(Tb &tb, Vbp_fetch *top)
         tb_settle(top);
         tb.expect("error", top->error_o, 0);
         if (top->window_valid_o) check_window(tb, top, m, jobs[done], window, pool, is_signed);
-        if (top->window_take_i && ++window == m.planes) window = 0, done++;
+        if (top->window_take_i && ++window == windows_of(m, jobs[done].k)) window = 0, done++;
         reads += top->read_o;
         arrive = top->act_re_o;
         if (arrive) address = top->act_raddr_o;
         if (top->valid_i && top->ready_o) {
-            wanted += m.planes * (int)place_of(m, jobs[at].k, 0, 0).parts;
+            wanted += windows_of(m, jobs[at].k) * (int)place_of(m, jobs[at].k, 0, 0).parts;
             at++;
         }
         tb_edge(top);

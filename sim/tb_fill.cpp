@@ -77,7 +77,7 @@ static Result run(Tb &tb, Vbp_fill *top, const Area &a, int limit, bool check)
             int j = a.planes - 1 - at % a.planes, x = at / a.planes % blocks, y = at / a.planes / blocks % a.rows, g = at / a.planes / blocks / a.rows;
             int addr = a.base + y / 4 * a.row_stride + x * a.px_stride + g * a.planes + j;
             uint64_t from = kBase + 2 * kN * (uint64_t)(a.first + (g * a.whole + y) * a.pitch + x * a.planes + a.planes - 1 - j);
-            tb.expect("bank", top->bank_o, (y + g) & 3);
+            tb.expect("bank", top->bank_o, (y + g + j) & 3);
             tb.expect("word", top->addr_o, addr);
             tb.expect("left", top->left_we_o, x > 0);
             tb.expect("right", top->right_we_o, x < blocks - 1);

@@ -80,7 +80,7 @@ static int unpack(Tb &tb, Vbp_input *top, const Image &m, size_t bytes, bool che
         if (top->we_o && !top->hold_i && check) {
             int j = words % m.planes(), xb = words / m.planes() % m.blocks();
             int y = words / m.planes() / m.blocks();
-            tb.expect("bank", top->bank_o, y & 3);
+            tb.expect("bank", top->bank_o, (y + j) & 3);
             tb.expect("address", top->addr_o, m.addr(y, xb, j));
             tb.expect("left halo", top->left_we_o, xb > 0);
             tb.expect("right halo", top->right_we_o, xb + 1 < m.blocks());

@@ -2,10 +2,10 @@
 #include "Vbp_issue.h"
 #include "tb.h"
 
-// window_t, the lowest first: coef 16, waddr 16, wn 4, last 1, first 1.
+// window_t, the lowest first: coef 16, waddr 16, wn 4, last 1, first 1, single 1.
 static uint64_t window(int coef, int waddr, int wn, bool first, bool last)
 {
-    return (uint64_t)coef | (uint64_t)waddr << 16 | (uint64_t)wn << 32 | (uint64_t)last << 36 | (uint64_t)first << 37;
+    return (uint64_t)coef | (uint64_t)waddr << 16 | (uint64_t)wn << 32 | (uint64_t)last << 36 | (uint64_t)first << 37 | (uint64_t)(wn == 1 && last) << 38;
 }
 
 int main(int argc, char **argv)

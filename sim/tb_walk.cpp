@@ -22,7 +22,7 @@ static void put_map(int i)
 static void put_kword(int i, bool last)
 {
     const Kword &k = kword[i];
-    uint64_t flags = (uint64_t)k.group_mode | (uint64_t)k.stride2 << 1 | (uint64_t)last << 2 | (uint64_t)k.repeat << 3;
+    uint64_t flags = (uint64_t)k.group_mode | (uint64_t)k.stride2 << 1 | (uint64_t)last << 2 | (uint64_t)k.repeat << 3 | (uint64_t)k.next << 4;
     kword_word[i][0] = (uint64_t)in_map[i] | flags << 8 | (uint64_t)k.wn << 16 | (uint64_t)k.columns << 24 | (uint64_t)k.group << 32 |
                        (uint64_t)(uint8_t)k.oy << 48 | (uint64_t)(uint8_t)k.ox << 56;
     kword_word[i][1] = (uint64_t)k.waddr | (uint64_t)k.coef << 16;
@@ -107,14 +107,15 @@ static void mac(Tb &tb, Vbp_walk *top)
     Kword good = kword[bad];
     bool last = kword_word[bad][0] >> 10 & 1;
     int good_map = in_map[bad];
-    switch (tb.below(8)) {
+    switch (tb.below(9)) {
     case 0: kword[bad].wn = tb.chance(50) ? 0 : 16; break;
-    case 1: kword[bad].group_mode = true, kword[bad].columns = tb.chance(50) ? 0 : 4; break;
+    case 1: kword[bad].group_mode = true, kword[bad].next = false, kword[bad].columns = tb.chance(50) ? 0 : 4; break;
     case 2: kword[bad].group = map[in_map[bad]].groups; break;
     case 3: in_map[bad] = kMaps, error = kMapErr; break;
     case 4: kword[bad].coef = 40000, error = kCoefErr; break;
     case 5: kword[bad].waddr = 40000, error = kWeightErr; break;
     case 6: kword[bad].group_mode = false, kword[bad].repeat = true; break;
+    case 7: kword[bad].repeat = false, kword[bad].next = true; break;
     default: top->n_kword_i = bad; break;
     }
     put_kword(bad, last);

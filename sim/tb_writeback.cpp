@@ -70,7 +70,7 @@ static void maps(Tb &tb, Vbp_writeback *top, bool pool, bool paired)
         for (auto &c : code[t]) c = (uint8_t)tb.next();
         for (int i = 0; i < each * l.planes && first + i / l.planes < l.groups; i++) {
             int g = first + i / l.planes, j = pool ? l.planes - 1 - i : i % l.planes;
-            Write w = { (y + g) & 3, l.base + (y >> 2) * l.row + x * l.px + g * l.planes + j, x > 0, x + 1 < blocks, {} };
+            Write w = { (y + g + j) & 3, l.base + (y >> 2) * l.row + x * l.px + g * l.planes + j, x > 0, x + 1 < blocks, {} };
             for (int n = 0; n < kN * kM; n++) w.bits[n] = pool ? code[t][n] >> j & 1 : bit_of(l, code[t].data(), g, j, n);
             want.push_back(w);
         }

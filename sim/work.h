@@ -29,7 +29,7 @@ static inline void work_list(struct work *w, const struct hw *hw, const uint64_t
     for (bool last = false; !last; ++*k) {
         uint64_t word = kword[PROGRAM_KWORD_WORDS * *k];
         const uint64_t *in = &map[PROGRAM_MAP_WORDS * work_bits(word, 7, 0)];
-        int planes = work_bits(in[0], 51, 48);
+        int planes = program_windows((uint32_t)work_bits(word, 15, 8), work_bits(in[0], 51, 48));
         w->fetch += tiles * planes * work_reads(hw, in, word);
         w->array += tiles * planes * work_bits(word, 23, 16);
         last = work_bits(word, 15, 8) & PROGRAM_KW_LAST;

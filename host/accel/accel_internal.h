@@ -182,7 +182,7 @@ static inline bool is_spilled(const struct build *b, int edge) { return b->tiles
 static inline int columns_of(const struct build *b, int w, int xb, int blocks) { return BASE_MIN(w - xb * b->hw->n, blocks * b->hw->n); }
 
 /* 1x1 without padding or offsets: every pixel that it reads lies in the map. */
-bool accel_by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t);
+bool accel_one_pixel(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t);
 
 /* Stride the array sees: a single output pixel needs none. */
 static inline int array_stride(const struct fixed_layer *l, const struct fixed_term *t)

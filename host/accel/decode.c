@@ -249,7 +249,8 @@ static int check_kword(struct check *c, int index, bool *last)
     uint32_t flags = get_bits(w[0], 15, 8);
     int planes = (int)get_bits(w[0], 23, 16), columns = (int)get_bits(w[0], 31, 24);
     bool grouped = flags & PROGRAM_KW_GROUP;
-    if (planes < 1 || planes > 15 || flags > 15 || (grouped ? columns < 1 || columns > 3 : flags & PROGRAM_KW_REPEAT))
+    if (planes < 1 || planes > 15 || flags > 31 || (grouped ? columns < 1 || columns > 3 : flags & PROGRAM_KW_REPEAT) ||
+        (flags & PROGRAM_KW_NEXT && !(flags & PROGRAM_KW_REPEAT)))
         return PROGRAM_ERR_KWORD;
     rc = read_map(&in, c, get_bits(w[0], 7, 0));
     if (rc)
@@ -257,13 +258,13 @@ static int check_kword(struct check *c, int index, bool *last)
     touch(c, &in);
     if ((int)get_bits(w[0], 47, 32) >= in.groups)
         return PROGRAM_ERR_KWORD;
-    int coef = (int)get_bits(w[1], 31, 16), weight = (int)get_bits(w[1], 15, 0);
-    if (coef + in.planes * planes > c->t.n_coef)
+    int coef = (int)get_bits(w[1], 31, 16), weight = (int)get_bits(w[1], 15, 0), coefs = program_windows(flags, in.planes) * planes;
+    if (coef + coefs > c->t.n_coef)
         return PROGRAM_ERR_COEF;
     if (weight + planes > c->t.n_weight)
         return PROGRAM_ERR_WEIGHT;
     *last = flags & PROGRAM_KW_LAST;
-    rc = reads(c, PROGRAM_COEF, coef, in.planes * planes);
+    rc = reads(c, PROGRAM_COEF, coef, coefs);
     return rc ? rc : reads(c, PROGRAM_WEIGHT, weight, planes);
 }
 

@@ -4,6 +4,7 @@
 /* What one K-word reads: a 3 x 3 window of one group, or up to nine groups of one pixel. */
 struct piece {
     bool group_mode, repeat;   /* repeat: group mode with one group a column, in its three rows */
+    bool next;                 /* of them the second and third with the next activation plane */
     int group, columns;        /* first channel group; tap columns of group mode */
     int ky, kx, kh, kw;        /* the part of the kernel */
     int oy, ox, shift;         /* window offset; tap column of kx */
@@ -224,11 +225,11 @@ static int append(struct build *b, uint64_t w0, struct kword names)
 /* The n planes in b->words with the coefficients in b->coefs become a K-word. */
 static int emit(struct build *b, int edge, const struct piece *p, int n)
 {
-    int planes = b->place[edge].planes;
+    int planes = p->next ? ceil_div(b->place[edge].planes, 2) : b->place[edge].planes;
     int waddr = pool_add(&b->weight, b->words, n), coef = pool_add(&b->coef, b->coefs, planes * n);
     if (waddr < 0 || coef < 0)
         return BASE_NOMEM;
-    int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->repeat ? PROGRAM_KW_REPEAT : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
+    int flags = (p->group_mode ? PROGRAM_KW_GROUP : 0) | (p->repeat ? PROGRAM_KW_REPEAT : 0) | (p->next ? PROGRAM_KW_NEXT : 0) | (p->stride == 2 ? PROGRAM_KW_STRIDE2 : 0);
     uint64_t w0 = put_bits(flags, 15, 8) | put_bits(n, 23, 16) | put_bits(p->columns, 31, 24) |
                   put_bits(p->group, 47, 32) | put_bits(p->oy, 55, 48) | put_bits(p->ox, 63, 56);
     return append(b, w0, (struct kword){ edge, waddr, coef });
@@ -285,11 +286,11 @@ static void place_piece(struct piece *p, const struct fixed_term *t)
 }
 
 /* What group mode asks for: it has neither padding nor offsets. */
-bool accel_by_pixels(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
+bool accel_one_pixel(const struct build *b, const struct fixed_layer *l, const struct fixed_term *t)
 {
     const struct fixed_edge *e = &b->net->edge[t->edge];
     int s = array_stride(l, t);
-    return !t->depthwise && t->kh == 1 && t->kw == 1 && t->pad_t == 0 && t->pad_l == 0 && (l->h - 1) * s < e->h && (l->w - 1) * s < e->w;
+    return t->kh == 1 && t->kw == 1 && t->pad_t == 0 && t->pad_l == 0 && (l->h - 1) * s < e->h && (l->w - 1) * s < e->w;
 }
 
 static int spatial_pieces(struct build *b, const struct view *v, int stride, int g, struct rows r, int filter)
@@ -319,15 +320,47 @@ static int group_pieces(struct build *b, const struct view *v, int stride, struc
     return BASE_OK;
 }
 
-/* A 1x1 kernel over up to three groups leaves most of the K slots empty: two planes go into one word if the array then
- * takes fewer cycles than plane by plane, in which case *folded. A window takes as many reads as columns (at stride 2 twice). */
-static int folded_piece(struct build *b, const struct view *v, int stride, struct rows r, int filter, bool *folded)
+/* Every second activation plane counts twice as much as the one before, whatever the row and the weight plane: no sign among them. */
+static bool next_is_double(const struct build *b, int n, int planes)
 {
-    int edge = v->term->edge, groups = b->place[edge].groups;
-    struct piece p = { .group_mode = true, .repeat = true, .columns = groups, .stride = stride };
-    int n = make_planes(b, v, &p, r, filter), listed = fold_planes(b, n, b->place[edge].planes);
-    *folded = BASE_MAX(listed, groups * stride) < BASE_MAX(n, stride);
-    return *folded ? finish_piece(b, v, &p, n, listed) : BASE_OK;
+    int vector = n * b->hw->m;
+    for (int ab = 0; ab + 1 < planes; ab += 2)
+        for (int i = 0; i < vector; i++)
+            if (b->coefs[(ab + 1) * vector + i] != 2 * b->coefs[ab * vector + i])
+                return false;
+    return true;
+}
+
+/* The bits of the first row of taps in the other two as well, which see the plane behind: the coefficients of every second plane stay. */
+static void spread_rows(struct build *b, int n, int planes)
+{
+    size_t words = (size_t)(b->hw->m * b->hw->k / 64), vector = (size_t)(n * b->hw->m);
+    for (int i = 0; i < n; i++)
+        for (int row = 0; row < b->hw->m; row++)
+            for (int column = 0; column < 3; column++)
+                for (int r = 1; r < 3; r++)
+                    add_tap_bits(b->words + (size_t)i * words, row, 3 * r + column, tap_bits(b->words + (size_t)i * words, row, column));
+    for (int ab = 2; ab < planes; ab += 2)
+        memmove(b->coefs + (size_t)(ab / 2) * vector, b->coefs + (size_t)ab * vector, vector * sizeof *b->coefs);
+}
+
+/* A 1x1 kernel over up to three groups leaves most of the K slots empty: two weight planes go into one word, or two activation
+ * planes into one window, whichever makes the array faster than plane by plane, in which case *taken. A window takes as many
+ * reads as columns (at stride 2 twice); plane by plane a depthwise term takes one for each group. */
+static int column_piece(struct build *b, const struct view *v, int stride, int first, int columns, struct rows r, int filter, bool *taken)
+{
+    int edge = v->term->edge, planes = b->place[edge].planes;
+    struct piece p = { .group_mode = true, .repeat = true, .group = first, .columns = columns, .stride = stride };
+    int n = make_planes(b, v, &p, r, filter), plain = planes * BASE_MAX(n, stride) * (v->term->depthwise ? columns : 1);
+    int next = next_is_double(b, n, planes) ? ceil_div(planes, 2) * BASE_MAX(n, columns * stride) : plain;
+    int listed = v->term->depthwise ? n : fold_planes(b, n, planes), folded = planes * BASE_MAX(listed, columns * stride);
+    *taken = BASE_MIN(next, folded) < plain;
+    if (!*taken || folded <= next)
+        return *taken ? finish_piece(b, v, &p, n, listed) : BASE_OK;
+    p.next = true;
+    make_planes(b, v, &p, r, filter);
+    spread_rows(b, n, planes);
+    return finish_piece(b, v, &p, n, n);
 }
 
 static int add_term(struct build *b, const struct fixed_layer *l, const struct view *v, int filter)
@@ -337,23 +370,22 @@ static int add_term(struct build *b, const struct fixed_layer *l, const struct v
     if (lo >= hi)
         return BASE_OK;
     struct rows r = { lo - filter * m, hi - lo };
-    int stride = array_stride(l, t), first = 0, last = b->place[t->edge].groups - 1;
-    if (accel_by_pixels(b, l, t)) {
-        int groups = b->place[t->edge].groups, rc = BASE_OK;
-        bool folded = false;
-        if (groups <= 3)
-            rc = folded_piece(b, v, stride, r, filter, &folded);
-        if (rc || folded)
-            return rc;
-        if (groups > 1)
-            return group_pieces(b, v, stride, r, filter);
-    }
+    int stride = array_stride(l, t), first = 0, last = b->place[t->edge].groups - 1, rc = BASE_OK;
     if (t->depthwise) {                        /* only the groups of these channels */
         first = (lo - t->chan) / (GROUP / v->pack);
         last = (hi - 1 - t->chan) / (GROUP / v->pack);
     }
+    if (accel_one_pixel(b, l, t)) {
+        bool taken = false;
+        if (last - first < 3)
+            rc = column_piece(b, v, stride, first, last - first + 1, r, filter, &taken);
+        if (rc || taken)
+            return rc;
+        if (!t->depthwise && last > 0)
+            return group_pieces(b, v, stride, r, filter);
+    }
     for (int g = first; g <= last; g++) {
-        int rc = spatial_pieces(b, v, stride, g, r, filter);
+        rc = spatial_pieces(b, v, stride, g, r, filter);
         if (rc)
             return rc;
     }

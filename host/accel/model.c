@@ -88,7 +88,7 @@ static struct tile list_tile(const struct accel_tables *t, int *k)
     struct tile tile = { 0 };
     for (bool last = false; !last; ++*k) {
         uint64_t word = t->kword[(size_t)*k * PROGRAM_KWORD_WORDS];
-        add_windows(&tile, kword_reads(t, word), (int)get_bits(word, 23, 16), planes_of(t, get_bits(word, 7, 0)));
+        add_windows(&tile, kword_reads(t, word), (int)get_bits(word, 23, 16), program_windows(get_bits(word, 15, 8), planes_of(t, get_bits(word, 7, 0))));
         last = get_bits(word, 15, 8) & PROGRAM_KW_LAST;
     }
     return tile;

@@ -137,17 +137,24 @@ static struct cost term_cost(const struct build *b, const struct fixed_layer *l,
 {
     const struct fixed_edge *e = &b->net->edge[t->edge];
     int groups = ceil_div(e->c, GROUP / pack), stride = array_stride(l, t), planes = ceil_div(e->bits, pack), w = t->n_plane + pack - 1;
+    int columns = t->depthwise ? BASE_MIN(groups, pack) : groups;
+    bool one_pixel = accel_one_pixel(b, l, t);
     struct cost sum = { 0 };
-    if (!accel_by_pixels(b, l, t)) {
-        int words = w * ceil_div(t->kh, 3) * ceil_div(t->kw, 3) * (t->depthwise ? BASE_MIN(groups, pack) : groups);
-        return (struct cost){ planes * words, words };
+    if (t->depthwise || !one_pixel) {
+        sum.words = w * ceil_div(t->kh, 3) * ceil_div(t->kw, 3) * columns;
+        sum.cycles = planes * sum.words;
     }
-    for (int g = 0; g < groups; g += TAPS) {
+    for (int g = 0; one_pixel && !t->depthwise && g < groups; g += TAPS) {
         sum.cycles += planes * BASE_MAX(w, stride * ceil_div(BASE_MIN(TAPS, groups - g), 3));
         sum.words += w;
     }
-    struct cost folded = { planes * BASE_MAX(w / 2 + 1, stride * groups), w / 2 + 1 };         /* the sign stays alone */
-    return groups <= 3 && folded.cycles < sum.cycles ? folded : sum;
+    if (!one_pixel || columns > 3)
+        return sum;
+    struct cost folded = { planes * BASE_MAX(w / 2 + 1, stride * columns), w / 2 + 1 };        /* the sign stays alone */
+    struct cost next = { ceil_div(planes, 2) * BASE_MAX(w, stride * columns), w };
+    if (!t->depthwise && folded.cycles < sum.cycles)
+        sum = folded;
+    return pack == 1 && !e->is_signed && next.cycles < sum.cycles ? next : sum;
 }
 
 /* Cycles of the layers that read the edge when it has this packing, and of the way of their weights to the chip. */

@@ -8,7 +8,7 @@
 
 #define PROGRAM_MAGIC 0x47525042u      /* "BPRG" */
 #define PROGRAM_MAJOR 1
-#define PROGRAM_MINOR 4                /* of devices, which take several images a start; an image says 0, with a stream 1, with scratch 2, with paired maps 3, with lists in parts 4 */
+#define PROGRAM_MINOR 5                /* of devices, which take several images a start; an image says 0, with a stream 1, with scratch 2, with paired maps 3, with lists in parts 4, with NEXT 5 */
 #define PROGRAM_HEADER_WORDS 8
 #define PROGRAM_MAP_WORDS 2
 #define PROGRAM_LAYER_WORDS 4
@@ -22,6 +22,9 @@ enum program_op { PROGRAM_INPUT = 1, PROGRAM_MAC = 2, PROGRAM_MAXPOOL = 3 };
 #define PROGRAM_KW_STRIDE2 2u
 #define PROGRAM_KW_LAST 4u             /* last of its filter group's list */
 #define PROGRAM_KW_REPEAT 8u           /* with GROUP: the three taps of a column are one channel group */
+#define PROGRAM_KW_NEXT 16u            /* with REPEAT: the second and third are of the next activation plane */
+/* Windows that the planes of a K-word's map make. */
+static inline int program_windows(uint32_t kword_flags, int planes) { return kword_flags & PROGRAM_KW_NEXT ? (planes + 1) / 2 : planes; }
 /* Layer flags */
 #define PROGRAM_LY_LOGITS 1u           /* MAC: results are the int32 logits */
 #define PROGRAM_LY_SIGNED 2u           /* MAXPOOL: two's complement codes */

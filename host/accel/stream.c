@@ -42,6 +42,12 @@ static bool is_last(const struct build *b, int k)
     return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8) & PROGRAM_KW_LAST;
 }
 
+/* Coefficient vectors of a K-word. */
+static int coefs_of(const struct build *b, int k)
+{
+    return planes_of(b, k) * program_windows(get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8), b->place[b->names[k].edge].planes);
+}
+
 static int add_weights(struct pool *p, const struct build *b, int k)
 {
     return pool_add(p, b->weight.data + (size_t)b->names[k].waddr * b->weight.word_bytes, planes_of(b, k));
@@ -49,8 +55,7 @@ static int add_weights(struct pool *p, const struct build *b, int k)
 
 static int add_coefs(struct pool *p, const struct build *b, int k)
 {
-    return pool_add(p, b->coef.data + (size_t)b->names[k].coef * b->coef.word_bytes,
-                    planes_of(b, k) * b->place[b->names[k].edge].planes);
+    return pool_add(p, b->coef.data + (size_t)b->names[k].coef * b->coef.word_bytes, coefs_of(b, k));
 }
 
 static int add_run(const struct work *w, struct pool *p, int kind, int k)
@@ -695,7 +700,7 @@ static int is_large(bool *large, struct work *w, int k, int end)
     int weights = 0, coefs = 0;
     for (int i = k; i < end; i++) {
         weights += planes_of(b, i);
-        coefs += planes_of(b, i) * b->place[b->names[i].edge].planes;
+        coefs += coefs_of(b, i);
     }
     *large = false;
     if (end - k <= w->depth[PROGRAM_KWORD] && weights <= w->depth[PROGRAM_WEIGHT] && coefs <= w->depth[PROGRAM_COEF])

@@ -58,7 +58,8 @@ static bool groups_read(const struct build *b, int edge, int kword, int end, int
         uint64_t w = b->kword[PROGRAM_KWORD_WORDS * k];
         int g = (int)get_bits(w, 47, 32);
         lo = BASE_MIN(lo, g);
-        hi = BASE_MAX(hi, get_bits(w, 15, 8) & PROGRAM_KW_GROUP ? BASE_MIN(g + TAPS, b->place[edge].groups) : g + 1);
+        int taps = get_bits(w, 15, 8) & PROGRAM_KW_REPEAT ? (int)get_bits(w, 31, 24) : get_bits(w, 15, 8) & PROGRAM_KW_GROUP ? TAPS : 1;
+        hi = BASE_MAX(hi, BASE_MIN(g + taps, b->place[edge].groups));
     }
     *first = lo;
     *groups = hi - lo;

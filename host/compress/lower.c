@@ -375,6 +375,15 @@ static void choose_units(struct work *w)
     }
 }
 
+/* A 1x1 kernel's odd planes count exactly twice as much as the planes before them, so that the accelerator can take two at a time. */
+static void pair_planes(const struct fixed_term *f, int32_t *coef, const struct fixed_edge *e)
+{
+    int end = e->is_signed ? e->bits - 1 : e->bits;        /* the sign has none before it */
+    for (int t = 0; f->kh == 1 && f->kw == 1 && t < f->n_plane; t++)
+        for (int j = 1; j < end; j += 2)
+            coef[t * e->bits + j] = 2 * coef[t * e->bits + j - 1];
+}
+
 static int set_coefficients(struct work *w, int k)
 {
     struct fixed_term *f = &w->to->term[k];
@@ -391,6 +400,7 @@ static int set_coefficients(struct work *w, int k)
         for (int t = 0; t < f->n_plane; t++)
             for (int j = 0; j < e->bits; j++)
                 f->coef[o * row + t * e->bits + j] = (int32_t)floor(ratio * value[t] * ldexp(e->is_signed && j == e->bits - 1 ? -1 : 1, j) + 0.5);
+        pair_planes(f, f->coef + o * row, e);
         shared &= memcmp(f->coef, f->coef + o * row, sizeof *f->coef * (size_t)row) == 0;
     }
     f->coef_shared = shared;

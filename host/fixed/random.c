@@ -5,6 +5,7 @@
  * A network stays inside what the smallest board takes: its needs are estimated from above, and one
  * that is too large is thrown away for the next of the same seed's stream, which may be smaller. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "fixed/fixed.h"
 
@@ -186,7 +187,9 @@ static void set_coefs(struct fixed_term *t, const struct levels *v, const struct
             int j = i % e->bits;
             double c = floor(ldexp(v->ratio[o] * v->value[i / e->bits], f + j) + 0.5);
             c = fmin(fmax(c, -131071), 131071);
-            t->coef[(int64_t)o * t->n_plane * e->bits + i] = (int32_t)(e->is_signed && j == e->bits - 1 ? -c : c);
+            int32_t *to = &t->coef[(int64_t)o * t->n_plane * e->bits + i];
+            bool twice = f % 2 == 0 && j % 2 == 1 && t->kh * t->kw == 1 && abs(to[-1]) < 1 << 16; /* as lowering has it */
+            *to = e->is_signed && j == e->bits - 1 ? -(int32_t)c : twice ? 2 * to[-1] : (int32_t)c;
         }
     }
 }

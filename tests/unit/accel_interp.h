@@ -117,7 +117,7 @@ static inline size_t interp_at(const struct interp *p, const struct interp_map *
 {
     int a = m->base + (y >> 2) * m->row_stride + xb * m->px_stride + g * m->planes + plane;
     assert_true(a >= 0 && a < p->hw->act_depth);
-    return (size_t)((y + g) % 4) * (size_t)p->hw->act_depth + (size_t)a;
+    return (size_t)((y + g + plane) % 4) * (size_t)p->hw->act_depth + (size_t)a;
 }
 
 static inline int interp_loaded(const struct interp *p) { return (int)interp_field(p->image[2], 15, 0); }
@@ -233,18 +233,20 @@ static inline void interp_input(struct interp *p, const uint64_t *w, const uint8
 }
 
 /* window(kw, ab) of one output pixel as nine words of 16 channels. */
-static inline void interp_window(const struct interp *p, uint64_t kw, const struct interp_map *m, int y, int x, int ab, uint16_t tap[9])
+static inline void interp_window(const struct interp *p, uint64_t kw, const struct interp_map *m, int y, int x, int window, uint16_t tap[9])
 {
     int flags = (int)interp_field(kw, 15, 8), g = (int)interp_field(kw, 47, 32), s = flags & PROGRAM_KW_STRIDE2 ? 2 : 1;
     int oy = (int8_t)interp_field(kw, 55, 48), ox = (int8_t)interp_field(kw, 63, 56), columns = (int)interp_field(kw, 31, 24);
     for (int r = 0; r < 3; r++)
-        for (int c = 0; c < 3; c++)
+        for (int c = 0; c < 3; c++) {
+            int ab = flags & PROGRAM_KW_NEXT ? 2 * window + (r > 0) : window;
             if (!(flags & PROGRAM_KW_GROUP))
                 tap[r * 3 + c] = interp_read(p, m, y * s + oy + r, x * s + ox + c, g, ab);
-            else if (c < columns && g + (flags & PROGRAM_KW_REPEAT ? c : 3 * c + r) < m->groups)
+            else if (c < columns && ab < m->planes && g + (flags & PROGRAM_KW_REPEAT ? c : 3 * c + r) < m->groups)
                 tap[r * 3 + c] = interp_read(p, m, y * s, x * s, g + (flags & PROGRAM_KW_REPEAT ? c : 3 * c + r), ab);
             else
                 tap[r * 3 + c] = 0;
+        }
 }
 
 static inline int interp_count(const struct interp *p, int waddr, int row, const uint16_t tap[9])
@@ -271,14 +273,14 @@ static inline int interp_list(const struct interp *p, int k, int y, int x, int64
         assert_true(k < p->n_kword);
         const uint64_t *w = p->kword + 2 * k;
         struct interp_map m = interp_map(p, (int)interp_field(w[0], 7, 0));
-        int wn = (int)interp_field(w[0], 23, 16), waddr = (int)interp_field(w[1], 15, 0), coef = (int)interp_field(w[1], 31, 16);
-        assert_true(wn >= 1 && waddr + wn <= p->n_weight && coef + wn * m.planes <= p->n_coef);
-        for (int ab = 0; ab < m.planes; ab++) {
+        int windows = program_windows((uint32_t)interp_field(w[0], 15, 8), m.planes), wn = (int)interp_field(w[0], 23, 16), waddr = (int)interp_field(w[1], 15, 0), coef = (int)interp_field(w[1], 31, 16);
+        assert_true(wn >= 1 && waddr + wn <= p->n_weight && coef + wn * windows <= p->n_coef);
+        for (int window = 0; window < windows; window++) {
             uint16_t tap[9];
-            interp_window(p, w[0], &m, y, x, ab, tap);
+            interp_window(p, w[0], &m, y, x, window, tap);
             for (int wp = 0; wp < wn; wp++)
                 for (int row = 0; row < p->hw->m; row++)
-                    sum[row] += (int64_t)interp_coef(p, coef + ab * wn + wp, row) * interp_count(p, waddr + wp, row, tap);
+                    sum[row] += (int64_t)interp_coef(p, coef + window * wn + wp, row) * interp_count(p, waddr + wp, row, tap);
         }
         if (interp_field(w[0], 15, 8) & PROGRAM_KW_LAST)
             return k + 1;

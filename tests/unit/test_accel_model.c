@@ -36,7 +36,7 @@ static void add_list(struct windows *ws, const struct program *p, int *k)
     for (bool last = false; !last; ++*k) {
         uint64_t w = p->kword[2 * *k];
         const uint64_t *map = &p->map[2 * bits(w, 7, 0)];
-        int flags = (int)bits(w, 15, 8), planes = (int)bits(map[0], 51, 48);
+        int flags = (int)bits(w, 15, 8), planes = program_windows((uint32_t)flags, (int)bits(map[0], 51, 48));
         bool s2 = flags & PROGRAM_KW_STRIDE2;
         int n = flags & PROGRAM_KW_GROUP ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads(map, (int8_t)bits(w, 63, 56), s2);
         last = flags & PROGRAM_KW_LAST;

@@ -178,11 +178,33 @@ static void test_group_mode(void **state)
     accel_program_free(p);
 }
 
-/* A dense layer of 16 inputs leaves eight of nine taps empty: planes 0 and 1 of 5-bit weights, 2 and 3, and the sign. */
+/* A dense layer of 32 inputs leaves seven of nine taps empty: activation planes 0 and 1 take one window, 2 and 3 the other. */
+static void test_next(void **state)
+{
+    (void)state;
+    struct accel_program *p = compiled(two_layers(1, 16, 1, 5, 32));
+    const uint64_t *k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
+    assert_int_equal(bits(p->image[0], 63, 48), 5);
+    assert_int_equal(bits(k[0], 15, 8), PROGRAM_KW_GROUP | PROGRAM_KW_REPEAT | PROGRAM_KW_NEXT | PROGRAM_KW_LAST);
+    assert_int_equal(bits(k[0], 23, 16), 5);
+    assert_int_equal(p->layer[2].listed_planes, 5);
+    const uint64_t *w = p->weights + (size_t)bits(k[1], 15, 0) * 36;
+    assert_int_equal(w[0] & 0xffffffff, (w[0] >> 48 | w[1] << 16) & 0xffffffff);        /* row 0: taps 0 and 1, 3 and 4, 6 and 7 are one plane */
+    assert_int_equal(w[0] & 0xffffffff, w[1] >> 32);
+    accel_program_free(p);
+    struct fixed_net *net = two_layers(1, 16, 1, 5, 32);                /* a coefficient that is not twice the one before */
+    net->layer[1].term[0].coef[4 * 2 + 1]++;
+    p = compiled(net);
+    k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
+    assert_false(bits(k[0], 15, 8) & PROGRAM_KW_NEXT);
+    accel_program_free(p);
+}
+
+/* The sign of activations stays alone; planes 0 and 1 of 5-bit weights are one word, 2 and 3, and the sign. */
 static void test_folded(void **state)
 {
     (void)state;
-    struct accel_program *p = compiled(two_layers(1, 16, 1, 5, 16));
+    struct accel_program *p = compiled(with_sign(two_layers(1, 16, 1, 5, 16)));
     const uint64_t *k = first_kword(p) + PROGRAM_KWORD_WORDS * (p->kwords - 1);
     assert_int_equal(p->kwords, 2);
     assert_int_equal(bits(k[0], 15, 8), PROGRAM_KW_GROUP | PROGRAM_KW_REPEAT | PROGRAM_KW_LAST);
@@ -242,7 +264,6 @@ static void test_paired(void **state)
         assert_int_equal(map[0] >> 63, want[i].paired);
         assert_int_equal(bits(map[0], 51, 48), want[i].paired ? 2 : 4);
         assert_int_equal(bits(map[1], 47, 32), want[i].mid / (want[i].paired ? 8 : 16));
-        assert_int_equal(bits(p->image[0], 63, 48), want[i].paired ? 3 : 0);
         assert_int_equal(bits(k[0], 23, 16), want[i].planes);
         accel_program_free(p);
     }
@@ -253,7 +274,10 @@ static void test_paired(void **state)
         else
             with_sign(net);
         struct accel_program *p = compiled(net);
-        assert_int_equal(bits(p->image[0], 63, 48), 0);
+        const uint64_t *k = first_kword(p);
+        while (bits(k[0], 7, 0) == 0)
+            k += PROGRAM_KWORD_WORDS;
+        assert_false((p->image + 8 + 2 * bits(k[0], 7, 0))[0] >> 63);
         accel_program_free(p);
     }
 }
@@ -458,7 +482,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack), cmocka_unit_test(test_tables), cmocka_unit_test(test_pruned), cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_folded), cmocka_unit_test(test_paired), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_group_mode), cmocka_unit_test(test_next), cmocka_unit_test(test_folded), cmocka_unit_test(test_paired), cmocka_unit_test(test_refuse), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_stream), cmocka_unit_test(test_parts), cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_hostile),
     };
