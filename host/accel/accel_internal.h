@@ -96,6 +96,7 @@ struct build {
     struct place *place;       /* [n_edge] */
     int act_words;
     bool image_stays;          /* nothing else takes the image's place */
+    bool roomy;                /* the stream has more room, what stays on the chip less */
     struct pool weight, coef;
     uint64_t *kword;           /* 2 words each */
     struct kword *names;       /* of each K-word */

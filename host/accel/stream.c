@@ -314,7 +314,7 @@ static int keep_some(struct work *w, int kind)
     int most = 0, rc = BASE_OK;
     for (int i = 0; i < b->n_part; i++)
         most = BASE_MAX(most, b->part[i].n[kind]);
-    int room = 2 * most + most / 8;            /* small parts between the largest would make it wait without the eighth */
+    int room = 2 * most + (b->roomy ? most / 8 : 0);
     int limit = b->streamed[kind] ? BASE_MAX(w->depth[kind] - room, 0) : w->depth[kind];
     for (int i = 0; !rc && i < b->n_part; i++) {
         struct part *p = &b->part[b->streamed[kind] ? w->order[i] : i];
