@@ -57,7 +57,8 @@ static inline uint64_t program_output_window(const uint64_t *image, uint32_t ima
 /* Images that a start can take. */
 static inline uint32_t program_most_images(const uint64_t *image)
 {
-    return program_scratch_pages(image) ? (uint32_t)(PROGRAM_PAGE / program_result_stride(image)) : UINT32_MAX;
+    uint64_t stride = program_result_stride(image);
+    return program_scratch_pages(image) && stride ? (uint32_t)(PROGRAM_PAGE / stride) : UINT32_MAX;
 }
 
 /* Error codes: register STATUS, accel_decode_check */
