@@ -314,19 +314,20 @@ static int terms_of(const struct work *w, int c, int *first, double *least)
     return n;
 }
 
-/* The term with weights leads: its coefficients shall be powers of two, the same for every channel. Of several the smallest
- * kernel: the accelerator runs two planes of a 1x1 kernel as one if one counts exactly twice as much as the other. */
+/* The term with most weights leads: its coefficients shall be powers of two, the same for every channel. */
 static int leading_term(const struct work *w)
 {
-    int lead = -1, least = INT_MAX;
+    int lead = 0;
+    int64_t most = 0;
     for (int k = 0; k < w->to->n_term; k++) {
-        const struct graph_node *n = w->from->term[k].node >= 0 ? &w->g->node[w->from->term[k].node] : NULL;
-        if (n && n->weight && n->kh * n->kw < least) {
+        const struct fixed_term *f = &w->to->term[k];
+        int64_t n = w->from->term[k].node >= 0 && w->g->node[w->from->term[k].node].weight ? (int64_t)f->kh * f->kw * f->cin : 0;
+        if (n > most) {
             lead = k;
-            least = n->kh * n->kw;
+            most = n;
         }
     }
-    return BASE_MAX(lead, 0);
+    return lead;
 }
 
 /* Largest F with which every channel fits and the leading term's coefficients are common; -1: none. */
