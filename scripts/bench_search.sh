@@ -5,7 +5,7 @@
 #   headline  activations at 8 bits, at the cycles of uniform W3 and W2: searched against the best uniform pair within the
 #             limit, before training and after the same fine-tuning. The share of the uniform network's loss that is won back.
 #   agents    every agent from a uniform start, and some from sensitivities, at the cycles of W4A4: best so far by trial.
-#             The presets of ddpg are its ablation.
+#             (The ablation of ddpg's repairs: make bench-ablation.)
 #   joint     channels and bits at 1/2, 1/4, 1/8 of the cycles of W8A8: hypervolume of each agent's front.
 #   boards    a policy found for one board, run on the others: what it takes there against the policy found for that board.
 #   speed     100 trials with cycles by the RTL: wall time, and the share that is not spent on evaluating candidates.

@@ -270,6 +270,8 @@ static struct fixed_net *large_dense(bool logits)
         t->cin = g.net->edge[from].c;
         t->cout = out;
         dense_weights(&g, t, i == 1 ? 8 : 4);
+        if (size == 1)
+            t->coef[1]++;                                   /* no two planes at a time: the minor version is that of lists in parts */
         nets_finish(&g, l, last);
         if (!last) {
             l->lo = 0, l->hi = 255;
@@ -290,7 +292,7 @@ static int run_large(const struct hw *board)
         small.weight_depth = BASE_MIN(board->weight_depth, 1024);
         if (accel_compile(&j.p, j.net, &small))
             return fail(&j, base_error(), -1, 0);
-        rc = j.p->image[0] >> 48 < 4 ? fail(&j, "minor version", (int64_t)(j.p->image[0] >> 48), 4) : run_program(&j, logits ? 7 : 0);
+        rc = j.p->image[0] >> 48 != 4 ? fail(&j, "minor version", (int64_t)(j.p->image[0] >> 48), 4) : run_program(&j, logits ? 7 : 0);
         accel_program_free(j.p);
         fixed_net_free(j.net);
     }

@@ -224,33 +224,48 @@ static int compile(struct accel_program **out, const struct fixed_net *net, cons
     return BASE_OK;
 }
 
-static int64_t cycles_of(const struct accel_program *p)
+static int cycles_of(int64_t *cycles, const struct accel_program *p)
 {
     struct accel_cycles *c = BASE_NEW(struct accel_cycles);
-    int64_t total = c && !accel_model(c, &p->hw, p->image, p->image_words) ? c->total : INT64_MAX;
+    int rc = c ? accel_model(c, &p->hw, p->image, p->image_words) : BASE_NOMEM;
+    *cycles = rc ? 0 : c->total;
     base_free(c);
-    return total;
+    return rc;
+}
+
+/* The roomier program takes *out's place if it is there and faster. */
+static int try_roomy(struct accel_program **out, const struct fixed_net *net, const struct hw *hw)
+{
+    struct accel_program *roomy;
+    int64_t cycles = 0, less = 0;
+    int rc = compile(&roomy, net, hw, true);
+    if (rc == BASE_INPUT) {                    /* too little stays on the chip */
+        base_error_clear();
+        return BASE_OK;
+    }
+    if (!rc)
+        rc = cycles_of(&cycles, *out);
+    if (!rc)
+        rc = cycles_of(&less, roomy);
+    bool faster = !rc && less < cycles;
+    accel_program_free(faster ? *out : roomy);
+    *out = faster ? roomy : *out;
+    return rc;
 }
 
 /* Small parts between large ones make a stream wait that has just twice the room of the largest; an eighth more helps those, and costs
  * others a part that would stay on the chip. */
 int accel_compile(struct accel_program **out, const struct fixed_net *net, const struct hw *hw)
 {
-    struct accel_program *roomy = NULL;
     *out = NULL;
     int rc = fixed_check(net);
     if (!rc)
         rc = compile(out, net, hw, false);
-    if (rc || (*out)->stream_words == 0)
-        return rc;
-    if (compile(&roomy, net, hw, true)) {
-        base_error_clear();
-        return BASE_OK;
+    if (!rc && (*out)->stream_words > 0 && (rc = try_roomy(out, net, hw))) {
+        accel_program_free(*out);
+        *out = NULL;
     }
-    bool faster = cycles_of(roomy) < cycles_of(*out);
-    accel_program_free(faster ? *out : roomy);
-    *out = faster ? roomy : *out;
-    return BASE_OK;
+    return rc;
 }
 
 static bool of_this_network(const struct accel_program *p, const uint64_t *image, size_t image_words, size_t weight_words64)

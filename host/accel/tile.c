@@ -58,7 +58,8 @@ static bool groups_read(const struct build *b, int edge, int kword, int end, int
         uint64_t w = b->kword[PROGRAM_KWORD_WORDS * k];
         int g = (int)get_bits(w, 47, 32);
         lo = BASE_MIN(lo, g);
-        int taps = get_bits(w, 15, 8) & PROGRAM_KW_REPEAT ? (int)get_bits(w, 31, 24) : get_bits(w, 15, 8) & PROGRAM_KW_GROUP ? TAPS : 1;
+        uint32_t flags = get_bits(w, 15, 8);
+        int taps = flags & PROGRAM_KW_REPEAT ? (int)get_bits(w, 31, 24) : flags & PROGRAM_KW_GROUP ? TAPS : 1;
         hi = BASE_MAX(hi, BASE_MIN(g + taps, b->place[edge].groups));
     }
     *first = lo;
