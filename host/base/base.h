@@ -117,8 +117,8 @@ double base_seconds(void);                                         /* monotonic 
 double base_cpu_seconds(void);                                     /* that this process and its ended children ran, all threads */
 /* One line on stderr: a bar with ETA on a terminal (rewritten in place), a plain
  * line at most every 5 s elsewhere, nothing when quiet. */
-struct base_progress { const char *label; double total, start, last; bool tty, open; };
-void base_progress_begin(struct base_progress *p, const char *label, double total);
+struct base_progress { const char *label; double total, begun, start, last; bool tty, open; };
+void base_progress_begin(struct base_progress *p, const char *label, double begun, double total);   /* `begun`: of the total, done before */
 void base_progress_update(struct base_progress *p, double done, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void base_progress_end(struct base_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

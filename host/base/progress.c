@@ -30,10 +30,10 @@ double base_cpu_seconds(void)
     return of_timeval(own.ru_utime) + of_timeval(own.ru_stime) + of_timeval(children.ru_utime) + of_timeval(children.ru_stime);
 }
 
-void base_progress_begin(struct base_progress *p, const char *label, double total)
+void base_progress_begin(struct base_progress *p, const char *label, double begun, double total)
 {
     double now = base_seconds();
-    *p = (struct base_progress){.label = label, .total = total, .start = now, .last = now};
+    *p = (struct base_progress){.label = label, .total = total, .begun = begun, .start = now, .last = now};
     p->open = !base_log_is_quiet();
     p->tty = p->open && isatty(STDERR_FILENO);
     if (p->tty)
@@ -54,8 +54,8 @@ static void print_state(const struct base_progress *p, double done, double now, 
 {
     double part = p->total > 0 ? BASE_MIN(BASE_MAX(done / p->total, 0.0), 1.0) : 0;
     char eta[32] = "-:--";
-    if (part > 0)
-        format_time(eta, (now - p->start) * (1 - part) / part);
+    if (done > p->begun)
+        format_time(eta, (now - p->start) * (p->total - done) / (done - p->begun));
     if (!p->tty) {
         fprintf(stderr, "%s: %3.0f%% eta %s %s\n", p->label, part * 100, eta, note);
         return;

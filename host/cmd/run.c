@@ -88,7 +88,7 @@ static int run_images(struct run *r)
     struct base_progress p;
     double start = base_seconds();
     int rc = BASE_OK, batch = (int)r->o->batch, chunk = BASE_MAX((device_emulated(r->device) ? CHUNK_EMULATED : CHUNK_BOARD) / batch, 1) * batch;
-    base_progress_begin(&p, device_emulated(r->device) ? "emulate" : "run", r->n);
+    base_progress_begin(&p, device_emulated(r->device) ? "emulate" : "run", 0, r->n);
     while (!rc && r->done < r->n) {
         int n = BASE_MIN(chunk, r->n - r->done);
         rc = base_stop_requested() ? base_fail(BASE_STOPPED, "stopped")

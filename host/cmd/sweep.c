@@ -210,7 +210,7 @@ static int measure_all(struct sweep *s)
 {
     struct base_progress p;
     int rows = s->w_range.hi - s->w_range.lo + 1, columns = s->a_range.hi - s->a_range.lo + 1, done = 0, rc = BASE_OK;
-    base_progress_begin(&p, "sweep", s->n_share * rows * columns);
+    base_progress_begin(&p, "sweep", 0, s->n_share * rows * columns);
     for (int k = 0; k < s->n_share; k++)
         for (int w = s->w_range.lo; !rc && w <= s->w_range.hi; w++)
             for (int a = s->a_range.lo; !rc && a <= s->a_range.hi; a++) {

@@ -124,7 +124,7 @@ static int read_all(struct job *j, const struct data_options *o)
     struct base_progress progress;
     int n = j->folder->n;
     if (o->label) {
-        base_progress_begin(&progress, o->label, n);
+        base_progress_begin(&progress, o->label, 0, n);
         j->progress = &progress;
     }
     if (o->pool)

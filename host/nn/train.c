@@ -253,7 +253,7 @@ int nn_train(struct nn *m, const struct nn_source *data, const struct nn_train_o
     l.report = (struct nn_train_report){ .step = l.step, .steps = l.steps, .epoch = (int)(l.step / o->batches_per_epoch) };
     if (!rc) {
         if (o->label)
-            base_progress_begin(&l.progress, o->label, (double)l.steps);
+            base_progress_begin(&l.progress, o->label, (double)l.step, (double)l.steps);
         rc = run(&l);
         if (o->label && (!rc || l.progress.tty)) /* a failed run is not "done", but its bar has to go */
             base_progress_end(&l.progress, "loss %.3f accuracy %.1f %% %.0f images/s", l.report.loss, 100 * l.report.accuracy, l.report.images_per_s);

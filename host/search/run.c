@@ -241,15 +241,15 @@ static int abandon(struct loop *l, int first, int rc)
     return rc;
 }
 
-static void show(const struct loop *l, struct base_progress *p, int begun)
+static void show(const struct loop *l, struct base_progress *p)
 {
-    double spent = base_seconds() - p->start, fresh = l->recorded - begun;
+    double spent = base_seconds() - p->start, fresh = l->recorded - p->begun;
     double rate = spent > 0 ? 60 * fresh / spent : 0;
     int best = search_best(&l->job->objective, &l->history);
     if (best < 0)
-        base_progress_update(p, fresh, "trial %d/%d, none feasible yet, %.1f/min", l->recorded, l->job->budget, rate);
+        base_progress_update(p, l->recorded, "trial %d/%d, none feasible yet, %.1f/min", l->recorded, l->job->budget, rate);
     else
-        base_progress_update(p, fresh, "trial %d/%d, best %.2f %% @ %lld cycles, %.1f/min", l->recorded,
+        base_progress_update(p, l->recorded, "trial %d/%d, best %.2f %% @ %lld cycles, %.1f/min", l->recorded,
                              l->job->budget, 100 * l->history.trial[best].top1,
                              (long long)l->history.trial[best].cycles, rate);
 }
@@ -257,9 +257,9 @@ static void show(const struct loop *l, struct base_progress *p, int begun)
 static int walk(struct loop *l)
 {
     struct base_progress p;
-    int begun = l->recorded, landed = 0, rc = BASE_OK;
+    int landed = 0, rc = BASE_OK;
     bool found = true;
-    base_progress_begin(&p, "search", l->job->budget - begun);
+    base_progress_begin(&p, "search", l->recorded, l->job->budget);
     while (!rc) {
         if (base_stop_requested()) {
             rc = base_fail(BASE_STOPPED, "search stopped after %d of %d trials", l->recorded, l->job->budget);
@@ -268,7 +268,7 @@ static int walk(struct loop *l)
         } else if (l->history.n < l->view.id) {
             rc = land(l, &landed);
             if (!rc)
-                show(l, &p, begun);
+                show(l, &p);
         } else {
             break;
         }

@@ -272,7 +272,7 @@ static void log_in_child(char *text, size_t size, enum base_level level)
         base_debug("fine");
         base_warn("careful");
         struct base_progress p;
-        base_progress_begin(&p, "work", 10);
+        base_progress_begin(&p, "work", 0, 10);
         base_progress_update(&p, 5, "half");
         base_progress_end(&p, "all");
         _exit(0);
