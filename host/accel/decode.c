@@ -162,15 +162,17 @@ static int next_block(struct check *c)
     return rc;
 }
 
-/* The layer's record, with all that it waits for. */
+/* The layer's record, with all that it waits for: nothing of the stream, which comes behind the image, before that is taken. */
 static int wait_for(struct check *c, const uint64_t **layer)
 {
-    int rc = PROGRAM_OK;
+    int rc = !c->image_over && c->t.layers_in <= c->layer ? PROGRAM_ERR_STREAM : PROGRAM_OK;
     while (!rc && c->t.layers_in <= c->layer)
         rc = next_block(c);
     if (rc)
         return rc;
     *layer = accel_tables_layer(&c->t, c->layer);
+    if (!c->image_over && get_bits((*layer)[3], 55, 32) > 0)
+        return PROGRAM_ERR_STREAM;
     while (!rc && (int)get_bits((*layer)[3], 55, 32) > c->t.blocks)
         rc = next_block(c);
     int place = (int)((*layer - c->t.layer) / PROGRAM_LAYER_WORDS);

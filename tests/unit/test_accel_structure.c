@@ -375,6 +375,11 @@ static void test_stream(void **state)
     assert_survives_nomem(accel_compile(&p, net, &weight), accel_program_free(p));
     p = compiled_for(net, &weight);
     assert_survives_nomem(accel_model(&c, &weight, p->image, p->image_words), (void)0);
+    /* The image comes before the stream: an INPUT that waits for a block waits for ever. */
+    uint64_t *need = p->image + PROGRAM_HEADER_WORDS + 2 * bits(p->image[2], 31, 16) + 3;
+    assert_int_equal(accel_decode_check(&weight, p->image, p->image_words), PROGRAM_OK);
+    *need |= 1ull << 32;
+    assert_int_equal(accel_decode_check(&weight, p->image, p->image_words), PROGRAM_ERR_STREAM);
     accel_program_free(p);
     accel_program_free(all);
 }
