@@ -111,14 +111,18 @@ module bp_core #(
   end
 
   // ---- sequence ----
-  bp_pkg::layer_t layer, table_layer;
-  bp_pkg::map_t   map, table_map;
+  bp_pkg::layer_t layer, next, table_layer;  // that runs, that the walk is at
+  bp_pkg::map_t   map, next_map, table_map;
   bp_pkg::kword_t table_kword;
-  logic [6:0]  last_block;
+  logic [6:0]  last_block, next_last_block;
+  logic        walk_go, open;
+  logic window_valid, window_take;
+  bp_pkg::window_t window_ctl;
   logic [23:0] tiles;
   logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill, part, part_done_q, carry_q;
   logic [7:0] walk_error, fetch_error, write_error, unit_error;
-  logic [3:0] gap, shortest;
+  logic [3:0] gap, shortest, next_gap, next_shortest, end_gap;
+  logic       early, layer_end, drained;
   logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
   logic [Lw-1:0] layer_raddr;
   logic [Mw-1:0] seq_map_raddr, walk_map_raddr;
@@ -132,12 +136,14 @@ module bp_core #(
     logits <= layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyLogits];
     spill  <= layer.op == bp_pkg::OpMaxpool && layer.flags[bp_pkg::LySpill];
     part   <= layer.op == bp_pkg::OpMac && layer.flags[bp_pkg::LyPart];
-    gap    <= (pool || part) ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
+    gap    <= early ? next_gap : (pool || part) ? 4'd1 : (shortest < 4'(Steps)) ? 4'(Steps) : shortest;
+    next_gap <= (next_shortest < 4'(Steps)) ? 4'(Steps) : next_shortest;
+    end_gap  <= (pool || part || Steps > 4) ? gap : (4'(Steps + 3) + shortest < 4'(Steps + 5)) ? 4'(Steps + 5) : 4'(Steps + 3) + shortest;
   end
   // A tile's drain, and its planes or pairs of logits.
   assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
-  assign unit_error = (walk_error != '0) ? walk_error : (fetch_error != '0) ? fetch_error :
-                      (write_error != '0) ? write_error : spill_error_i;
+  assign next_shortest = next_map.paired ? {next_map.planes[2:0], 1'b0} : next_map.planes;
+  assign unit_error = (fetch_error != '0) ? fetch_error : (write_error != '0) ? write_error : spill_error_i;
   assign unit_done = spill ? spill_done_i : (write_done || part_done_q);
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
@@ -145,6 +151,9 @@ module bp_core #(
     .layers_in_i, .blocks_in_i, .stuck_i, .ended_o,
     .layer_re_o(layer_re), .layer_raddr_o(layer_raddr), .layer_i(table_layer),
     .map_re_o(seq_map_re), .map_raddr_o(seq_map_raddr), .map_i(table_map),
+    .next_o(next), .next_map_o(next_map), .next_last_block_o(next_last_block), .walk_go_o(walk_go), .open_o(open),
+    .taken_i(window_take & window_ctl.layer_last), .walk_error_i(walk_error),
+    .drained_i(drained || Steps > 4), .early_o(early),
     .layer_o(layer), .map_o(map), .last_block_o(last_block), .tiles_o(tiles),
     .input_go_o(input_go), .mac_go_o(mac_go), .pool_go_o(pool_go), .unit_done_i(unit_done),
     .input_done_i, .input_error_i, .unit_error_i(unit_error),
@@ -174,8 +183,8 @@ module bp_core #(
   logic place_valid, place_ready;
 
   bp_walk #(.N(N), .KwordDepth(KwordDepth), .MapDepth(MapDepth)) u_walk (
-    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go | pool_go), .layer_i(layer),
-    .last_block_i(last_block), .out_planes_i(map.planes),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(walk_go), .layer_i(next),
+    .last_block_i(next_last_block), .out_planes_i(next_map.planes),
     .n_map_i, .n_kword_i, .n_coef_i, .n_weight_i,
     .kword_re_o(kword_re), .kword_raddr_o(kword_raddr), .kword_i(table_kword),
     .map_re_o(walk_map_re), .map_raddr_o(walk_map_raddr), .map_i(table_map),
@@ -184,13 +193,11 @@ module bp_core #(
   logic act_re, read;
   logic [4*Aw-1:0] act_raddr;
   logic [4*Word-1:0] act_rdata;
-  logic window_valid, window_take;
-  bp_pkg::window_t window_ctl;
   logic [N*K-1:0] window;
 
   bp_fetch #(.N(N), .CG(CG), .ActDepth(ActDepth)) u_fetch (
     .clk_i, .rst_ni, .clear_i(clear_q), .pool_i(pool), .signed_i(layer.flags[bp_pkg::LySigned]),
-    .pad_i, .valid_i(place_valid), .ready_o(place_ready), .place_i(place),
+    .pad_i, .valid_i(place_valid & open), .ready_o(place_ready), .place_i(place),
     .act_re_o(act_re), .act_raddr_o(act_raddr), .act_rdata_i(act_rdata),
     .window_valid_o(window_valid), .window_take_i(window_take), .window_ctl_o(window_ctl),
     .window_o(window), .read_o(read), .error_o(fetch_error));
@@ -203,7 +210,7 @@ module bp_core #(
   logic [Drain*32-1:0] drain;
 
   bp_issue u_issue (
-    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .hold_i(spill_hold_i), .window_valid_i(window_valid),
+    .clk_i, .rst_ni, .clear_i(clear_q), .gap_i(gap), .end_gap_i(end_gap), .end_o(layer_end), .hold_i(spill_hold_i), .window_valid_i(window_valid),
     .window_take_o(window_take), .window_i(window_ctl),
     .valid_o(issue_valid), .first_o(issue_first), .last_o(issue_last), .waddr_o(issue_waddr),
     .coef_o(issue_coef), .wait_o(issue_wait));
@@ -226,6 +233,33 @@ module bp_core #(
   end
 
   // ---- results ----
+  // A layer that begins early has its requantization from the moment on in which the last codes of the one before are made. What
+  // drains nothing must not be taken for that.
+  localparam int unsigned EndDelay = 9 + Steps;
+  logic [EndDelay:1] end_q;
+  logic              drained_q, scale_load, scale_start;
+  logic [15:0]       scale_first;
+  logic [23:0]       scale_tiles;
+  logic [5:0]        scale_shift;
+  logic [15:0]       scale_lo, scale_hi;
+  logic              scale_logits;
+
+  assign drained = drained_q || end_q[EndDelay];
+  assign scale_load = early ? end_q[EndDelay] : mac_go;
+  always_ff @(posedge clk_i) begin
+    end_q <= (!rst_ni || clear_q) ? '0 : {end_q[EndDelay-1:1], layer_end & !pool & !part};
+    drained_q <= rst_ni && !clear_q && !mac_go && !pool_go && drained;
+    scale_start <= scale_load && rst_ni && !clear_q;
+    if (scale_load) begin
+      scale_first  <= next.arg2;
+      scale_tiles  <= tiles;
+      scale_shift  <= next.misc[5:0];
+      scale_lo     <= next.lo;
+      scale_hi     <= next.hi;
+      scale_logits <= next.flags[bp_pkg::LyLogits] && !next.flags[bp_pkg::LyPart];
+    end
+  end
+
   logic code_valid, code_last, pool_valid;
   logic [7:0] code_step;
   logic [Drain*8-1:0] code;
@@ -233,8 +267,8 @@ module bp_core #(
   logic [N*CG-1:0] pool_plane;
 
   bp_requant #(.M(M), .Drain(Drain), .ScaleDepth(ScaleDepth)) u_requant (
-    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(mac_go), .scale_i(layer.arg2), .tiles_i(tiles),
-    .shift_i(layer.misc[5:0]), .lo_i(layer.lo), .hi_i(layer.hi), .logits_i(logits),
+    .clk_i, .rst_ni, .clear_i(clear_q), .start_i(scale_start), .scale_i(scale_first), .tiles_i(scale_tiles),
+    .shift_i(scale_shift), .lo_i(scale_lo), .hi_i(scale_hi), .logits_i(scale_logits),
     .valid_i(drain_valid), .last_i(drain_last), .step_i(drain_step), .sum_i(drain),
     .scale_we_i, .scale_waddr_i(scale_waddr_i[Sw-1:0]), .scale_wdata_i,
     .valid_o(code_valid), .last_o(code_last), .step_o(code_step), .code_o(code), .logit_o(logit));
@@ -306,7 +340,7 @@ module bp_core #(
   logic unused;
   assign unused = ^{map_waddr_i, layer_waddr_i, kword_waddr_i, coef_waddr_i, scale_waddr_i,
                     weight_waddr_i, input_addr_i, input_left_addr_i, input_right_addr_i,
-                    issue_waddr, issue_coef, layer, map, window_ctl};
+                    issue_waddr, issue_coef, layer, map, next_map, window_ctl};
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

@@ -169,6 +169,7 @@ module bp_fetch #(
       row_ok_q    <= row_ok;
       col_ok_q    <= place_i.col_ok[2*N:0];
       pad_q       <= pad;
+      ctl_q.layer_last <= place_i.layer_last && last_plane;
       ctl_q.single <= place_i.wn == 4'd1 && place_i.tile_last && last_plane;
       ctl_q.first <= place_i.tile_first && plane_q == '0;
       ctl_q.last  <= place_i.tile_last && last_plane;

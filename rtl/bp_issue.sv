@@ -6,6 +6,8 @@ module bp_issue (
   input  logic            rst_ni,
   input  logic            clear_i,
   input  logic [3:0]      gap_i,          // cycles a tile takes at least, 1..
+  input  logic [3:0]      end_gap_i,      // the first of the next layer, after the layer's last
+  output logic            end_o,          // the layer's last plane
 
   input  logic            hold_i,         // no new window
   input  logic            window_valid_i,
@@ -22,7 +24,7 @@ module bp_issue (
 
   logic [3:0]  left_q, left_d, gap_q, gap_d; // planes of the window in the array; cycles to wait
   logic        more_q, final_q, wait_q;    // left_q is not zero; its last plane ends the tile; gap_q is not zero
-  logic        tile_last_q, tile_last;
+  logic        tile_last_q, tile_last, layer_last_q, layer_last;
   logic [15:0] waddr_q, coef_q;
   logic        final_plane, window_valid;
 
@@ -37,7 +39,9 @@ module bp_issue (
   assign coef_o = more_q ? coef_q : window_i.coef;
 
   assign left_d = !valid_o ? left_q : (more_q ? left_q : window_i.wn) - 4'd1;
-  assign gap_d = last_o ? gap_i - 4'd1 : wait_q ? gap_q - 4'd1 : gap_q;
+  assign end_o = last_o && layer_last;
+  assign layer_last = window_take_o ? window_i.layer_last : layer_last_q;
+  assign gap_d = end_o ? end_gap_i - 4'd1 : last_o ? gap_i - 4'd1 : wait_q ? gap_q - 4'd1 : gap_q;
   assign tile_last = window_take_o ? window_i.last : tile_last_q;
 
   always_ff @(posedge clk_i) begin
@@ -58,6 +62,7 @@ module bp_issue (
       coef_q  <= coef_o + 16'd1;
     end
     tile_last_q <= tile_last;
+    layer_last_q <= layer_last;
   end
 
 endmodule

@@ -57,6 +57,7 @@ package bp_pkg;
   localparam int unsigned LyMore   = 2;   // the next record goes on with this layer
   localparam int unsigned LySpill  = 3;   // MAXPOOL: the result goes to the scratch
   localparam int unsigned LyPart   = 4;   // INPUT: another one goes on with the image; MAC: the next one with the sums
+  localparam int unsigned LyEarly  = 5;   // MAC after a MAC: what its first tiles read is written before that drains
 
   typedef struct packed {
     logic [31:0] unused0;
@@ -85,6 +86,7 @@ package bp_pkg;
 
   // A K-word at one place of the output: all that the fetch needs.
   typedef struct packed {
+    logic             layer_last; // the layer's last place
     logic             tile_first;
     logic             tile_last;
     logic             group;
@@ -120,6 +122,7 @@ package bp_pkg;
 
   // What goes with a window.
   typedef struct packed {
+    logic        layer_last;      // the layer's last window
     logic        single;          // one weight plane, the tile's last
     logic        first;           // window of a tile
     logic        last;

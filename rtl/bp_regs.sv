@@ -163,15 +163,15 @@ module bp_regs #(
       limit_q <= '0;
       images_q <= '0;
     end else begin
-      if (done_i) begin
-        done_q  <= 1'b1;
-        ready_q <= 1'b1;
-      end else if (rd_ctrl || start_o) begin
+      over_q <= done_i;                        // what ends a start is known late in its cycle
+      if (start_o || (rd_ctrl && !over_q)) begin
         done_q  <= 1'b0;
         ready_q <= 1'b0;
+      end else if (over_q) begin
+        done_q  <= 1'b1;
+        ready_q <= 1'b1;
       end
-      over_q <= done_i;
-      if (over_q) isr_q <= isr_q | ier_q;      // what ends a start is known late in its cycle
+      if (over_q) isr_q <= isr_q | ier_q;
       else if (write && awaddr_i == bp_shell_pkg::RegIsr && wstrb_i[0])
         isr_q <= isr_q ^ wdata_i[1:0];   // toggled by ones
       if (write && awaddr_i == bp_shell_pkg::RegGie && wstrb_i[0]) gie_q <= wdata_i[0];
@@ -200,7 +200,7 @@ module bp_regs #(
   always_comb begin
     rdata_d = '0;
     unique case (raddr_q)
-      bp_shell_pkg::RegCtrl:             rdata_d = {28'd0, ready_q, ~busy_i, done_q, busy_i};
+      bp_shell_pkg::RegCtrl:             rdata_d = {28'd0, ready_q, ~(busy_i | over_q), done_q, busy_i | over_q};
       bp_shell_pkg::RegGie:              rdata_d = {31'd0, gie_q};
       bp_shell_pkg::RegIer:              rdata_d = {30'd0, ier_q};
       bp_shell_pkg::RegIsr:              rdata_d = {30'd0, isr_q};

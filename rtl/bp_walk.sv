@@ -110,7 +110,7 @@ module bp_walk #(
   bp_pkg::kword_t kword_q1;
   logic [9:0]  y_q1;
   logic [6:0]  x_q1;
-  logic        first_q1;
+  logic        first_q1, end_q1;
   logic [6:0]  bad, bad_q;               // what is wrong; the lowest counts
   logic        group_mode, stride2;
   logic [3:0]  windows;                  // that the planes make
@@ -124,6 +124,7 @@ module bp_walk #(
       y_q1     <= y_q;
       x_q1     <= x_q;
       first_q1 <= first_q;
+      end_q1   <= all_end;
     end
   end
 
@@ -167,7 +168,7 @@ module bp_walk #(
   // ---- 2: block and shift ----
   bp_pkg::kword_t kword_q2;
   bp_pkg::map_t   map_q2;
-  logic           first_q2;
+  logic           first_q2, end_q2;
   logic signed [12:0] row_q2, col_q2;
   logic signed [12:0] col1;              // of slot 0 of the first block, + the shift
   logic [LgN-1:0]     shift;
@@ -180,6 +181,7 @@ module bp_walk #(
       kword_q2 <= kword_q1;
       map_q2   <= map_i;
       first_q2 <= first_q1;
+      end_q2   <= end_q1;
       row_q2   <= row_d;
       col_q2   <= col_d;
     end
@@ -216,6 +218,7 @@ module bp_walk #(
 
   always_comb begin
     place_d = '0;
+    place_d.layer_last = end_q2;
     place_d.tile_first = first_q2;
     place_d.tile_last = kword_q2.flags[bp_pkg::KwLast];
     place_d.group = kword_q2.flags[bp_pkg::KwGroup];

@@ -10,14 +10,14 @@
 #include "fixed/fixed.h"
 #include "hw/hw.h"
 
-enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 17, COVERAGE_MAX_N = 32 };
+enum { COVERAGE_KERNELS = 6, COVERAGE_LISTS = 3, COVERAGE_KINDS = 18, COVERAGE_MAX_N = 32 };
 
 static const char *const coverage_kernel[COVERAGE_KERNELS] = { "1x1", "3x3", "one row or column", "2x2 and other even", "3x5, 5x5", "6x6 to 11x11" };
 static const char *const coverage_list[COVERAGE_LISTS] = { "every plane", "a plane absent in a filter group", "a filter group without weights" };
 static const char *const coverage_kind[COVERAGE_KINDS] = {
     "depthwise", "dense", "residual", "three terms", "concatenation", "ratios of each channel", "signed map", "padded image", "max pool",
     "odd channels", "window beyond the map", "constants streamed", "random waits", "accumulator beyond 2^24", "paired map",
-    "filter group in parts", "two activation planes in a window",
+    "filter group in parts", "two activation planes in a window", "a layer that reads while the one before drains",
 };
 
 struct coverage {
@@ -78,6 +78,7 @@ static inline void coverage_layer(struct coverage *v, const struct accel_tables 
     if (!(layer[0] >> 8 & (PROGRAM_LY_LOGITS | PROGRAM_LY_PART)))
         v->kind[14] += t->map[PROGRAM_MAP_WORDS * (layer[0] >> 16 & 0xffff)] >> 63;
     v->kind[15] += (layer[0] >> 8 & PROGRAM_LY_PART) != 0;
+    v->kind[17] += (layer[0] >> 8 & PROGRAM_LY_EARLY) != 0;
     int lists = (int)(layer[1] & 0xffff);
     for (int k = (int)(layer[1] >> 16 & 0xffff); lists > 0; k++) {
         uint64_t word = t->kword[PROGRAM_KWORD_WORDS * k];

@@ -77,22 +77,24 @@ static int check_status(const struct job *j, const uint64_t *image, struct tally
     return code ? 0 : fail(j, "status of a damaged program", status, check);
 }
 
-/* Flags of a layer record, or bits, bytes or words, mostly in the tables that steer (maps, layers, K-words) and in the stream. */
+/* EARLY in any layer record, flags of one, or bits, bytes or words, mostly in the tables that steer (maps, layers, K-words) and in the stream. */
 static void damage(const struct job *j, uint64_t *image, struct base_rng *rng)
 {
     size_t stream = (size_t)(image[5] & 0xffffffffu), tables = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (image[2] & 0xffff) * PROGRAM_LAYER_WORDS +
                     (image[2] >> 32 & 0xffff) * PROGRAM_KWORD_WORDS;
-    for (uint32_t n = 1 + base_rng_below(rng, 3); n--;) {
+    size_t layers = image[2] & 0xffff, layer0 = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS;
+    for (size_t i = 0, odds = base_rng_below(rng, 4); odds > 1 && i < layers; i++)
+        image[layer0 + i * PROGRAM_LAYER_WORDS] |= base_rng_below(rng, (uint32_t)odds) ? 0 : PROGRAM_LY_EARLY << 8;
+    for (uint32_t n = base_rng_below(rng, 4); n--;) {
         size_t first = base_rng_below(rng, 8) ? PROGRAM_HEADER_WORDS : 2;
         size_t end = base_rng_below(rng, 12) ? tables : j->p->image_words;
         if (stream < j->p->image_words && base_rng_below(rng, 2))
             first = stream, end = base_rng_below(rng, 2) ? BASE_MIN(stream + 16, j->p->image_words) : j->p->image_words;
         uint64_t *w = &image[first + base_rng_below(rng, (uint32_t)(end - first))];
         if (base_rng_below(rng, 16) == 0) {
-            uint32_t layers = (uint32_t)(image[2] & 0xffff);
-            size_t at = PROGRAM_HEADER_WORDS + (image[2] >> 16 & 0xffff) * PROGRAM_MAP_WORDS + (layers ? base_rng_below(rng, layers) : 0) * PROGRAM_LAYER_WORDS;
+            size_t at = layer0 + base_rng_below(rng, (uint32_t)layers) * PROGRAM_LAYER_WORDS;
             if (at < j->p->image_words)
-                image[at] ^= 1ull << (8 + base_rng_below(rng, 5));
+                image[at] ^= 1ull << (8 + base_rng_below(rng, 6));
             continue;
         }
         switch (base_rng_below(rng, 4)) {

@@ -21,7 +21,7 @@ struct Kword {
 #define PLACE_FIELDS(X) \
     X(ahead, 2) X(behind, 2) X(blk_ok, 3) X(row_ok, 9) X(col_ok, 17) X(col_high, 48) X(px_stride, 16) X(row_stride, 16) X(addr, 30) X(row, 2) \
     X(bank, 2) X(shift, 5) X(parts, 3) X(coef, 16) X(waddr, 16) X(wn, 4) X(planes, 4) X(raw, 1) X(stride2, 1) \
-    X(lone, 1) X(next, 1) X(repeats, 1) X(group, 1) X(tile_last, 1) X(tile_first, 1)
+    X(lone, 1) X(next, 1) X(repeats, 1) X(group, 1) X(tile_last, 1) X(tile_first, 1) X(layer_last, 1)
 
 struct Place {
 #define FIELD(name, width) uint32_t name = 0;

@@ -81,6 +81,8 @@ static int run(Tb &tb, Vbp_walk *top, const Layer &l, const std::vector<Place> &
 static void add(std::vector<Place> &want, const Map &m, const Kword &k, int y, int x, bool first, bool last)
 {
     Place p = place_of(m, k, y, x);
+    if (!want.empty()) want.back().layer_last = false;
+    p.layer_last = true;
     p.tile_first = first, p.tile_last = last;
     want.push_back(p);
 }

@@ -163,6 +163,8 @@ void accel_fills_close(struct fills *f);
 /* Where the edge's area is now; where the step's output goes. */
 struct place accel_fills_place(const struct fills *f, int edge, struct area *a);
 struct place accel_out_place(const struct build *b, const struct step *s, struct area *a);
+/* early.c: the step, a MAC layer's, may read while the one before it drains. */
+bool accel_early(const struct build *b, const struct step *s);
 /* image.c: tables to words. */
 int accel_image(struct build *b, struct accel_program *p);
 /* A map that begins at (y, block) of the edge, or the whole edge. */

@@ -203,6 +203,7 @@ void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], con
         put_mac(b, w, s);
     }
     w[0] |= has_more(b, s) ? put_bits(PROGRAM_LY_MORE, 15, 8) : 0;
+    w[0] |= accel_early(b, s) ? put_bits(PROGRAM_LY_EARLY, 15, 8) : 0;
     w[2] |= s->copy ? 0 : put_bits(s->y, 57, 48);
     w[3] |= put_bits(s->need, 55, 32) | (s->copy ? 0 : put_bits(s->xb, 63, 56));
 }

@@ -7,9 +7,14 @@
 #include "accel/tables.h"
 
 enum {
-    SEQ_GO = 4,                /* bp_seq: from the end of a layer (or the start) to the next one's Go */
+    FIRST = 2,                 /* bp_seq: from the start to the first record */
+    FRONT = 2,                 /* from a layer's last take (INPUT's Go) to the start of the next one's walk */
+    WALK = 5,                  /* bp_walk: from its start to the first place */
+    SEQ_GO = 3,                /* bp_seq: from the end of a layer to the next one's Go, if the front is through */
+    LOADED_GO = 2,             /* from the start of the walk to Go, if that is later */
+    END_DELAY = 9,             /* from a layer's last issue to where the next can begin early no more, and the drain */
     SEQ_END = 1,               /* from the end of the last layer to done */
-    WALK_READ = 6,             /* from Go to the first word at the window register: bp_walk 5, read 1 */
+    READ = 1,                  /* bp_fetch: from a read to its word at the window register */
     ARRAY_CAPTURE = 5,         /* bp_array: from an issue to the capture of its sums */
     REQUANT = 5,               /* bp_requant: from sums to codes */
     MAXPOOL = 1,               /* bp_maxpool: from an issue to the plane's write */
@@ -130,44 +135,55 @@ static int64_t tiles_of(const struct accel_tables *t, const uint64_t *layer)
     return (int64_t)get_bits(layer[0], 47, 32) * ceil_div((int)get_bits(layer[0], 63, 48), t->hw->n);
 }
 
-/* Before a layer's first window: nothing to wait for but its reads. */
-static struct pace layer_start(int64_t go)
+/* Where a layer begins: its first read; the last issue of the layer before if that still drains, and how far the end of the first tile must be from it. */
+struct entry { int64_t read, issue; int gap; };
+
+/* Before a layer's first window: nothing to wait for but its reads, or what drains. */
+static struct pace layer_start(struct entry e)
 {
-    return (struct pace){ go + WALK_READ, go - 64 };
+    return (struct pace){ e.read + READ, e.issue };
 }
 
-/* ---- layers: Go to the cycle of the last write ----------------------------------------- */
+/* ---- layers: the first read to the cycle of the last write; *take: of the last window -------------- */
 
 static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
 
 /* `port` is told of the writes, where a block from the scratch may meet them. */
-static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, struct accel_port *port)
+static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, struct entry e, struct pace *last, struct accel_port *port)
 {
     uint32_t out = get_bits(layer[0], 31, 16);
     int steps = drain_steps(t->hw), gap = BASE_MAX(steps, planes_of(t, out) << is_paired(t, out)), k = (int)get_bits(layer[1], 31, 16), words = 0;
-    struct pace p = layer_start(go);
+    struct pace p = layer_start(e);
     for (int filter = 0; filter < (int)get_bits(layer[1], 15, 0); filter++) {
         struct tile tile = list_tile(t, &k);
         words = tile_words(t, layer, filter);
-        p = many_tiles(p, &tile, gap, tiles_of(t, layer), port, ARRAY_CAPTURE + REQUANT + 2 + steps, words);
+        int64_t tiles = tiles_of(t, layer);
+        if (filter == 0 && e.gap > 0) {
+            p = next_tile(p, &tile, e.gap);
+            tiles--;
+        }
+        p = many_tiles(p, &tile, gap, tiles, port, ARRAY_CAPTURE + REQUANT + 2 + steps, words);
     }
+    *last = p;
     return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + words;
 }
 
 /* The record ends behind its last weight plane; what it adds stays in the array. */
-static int64_t part_end(const struct accel_tables *t, const uint64_t *layer, int64_t go)
+static int64_t part_end(const struct accel_tables *t, const uint64_t *layer, int64_t read, int64_t *take)
 {
     int k = (int)get_bits(layer[1], 31, 16);
     struct tile tile = list_tile(t, &k);
-    return next_tile(layer_start(go), &tile, 1).issue + PART_END;
+    struct pace p = next_tile(layer_start((struct entry){ read, read - 64, 0 }), &tile, 1);
+    *take = p.take;
+    return p.issue + PART_END;
 }
 
 /* Pairs of logits leave one a cycle; filter groups beyond the last logit still take one. */
-static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, int64_t *last_logit)
+static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, int64_t read, int64_t *take, int64_t *last_logit)
 {
     int m = t->hw->m, left = (int)get_bits(layer[3], 31, 0), k = (int)get_bits(layer[1], 31, 16);
-    int64_t end = go;
-    struct pace p = layer_start(go);
+    int64_t end = read;
+    struct pace p = layer_start((struct entry){ read, read - 64, 0 });
     for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
         struct tile tile = list_tile(t, &k);
         p = next_tile(p, &tile, BASE_MAX(drain_steps(t->hw), m / 2));
@@ -177,17 +193,19 @@ static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, i
             *last_logit = end;
         left -= BASE_MIN(left, m);
     }
+    *take = p.take;
     return end;
 }
 
 /* All planes of all tiles follow each other as their reads do. */
-static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, struct accel_port *port)
+static int64_t maxpool_end(const struct accel_tables *t, const uint64_t *layer, int64_t go, int64_t read, int64_t *take, struct accel_port *port)
 {
     uint32_t map = get_bits(layer[1], 31, 16);
     int planes = planes_of(t, map), reads = spatial_reads((int8_t)get_bits(layer[2], 15, 8), get_bits(layer[2], 16, 16), width_of(t, map), t->hw->n);
-    int64_t words = tiles_of(t, layer) * get_bits(layer[1], 15, 0) * planes, first = go + WALK_READ + reads + MAXPOOL;
+    int64_t words = tiles_of(t, layer) * get_bits(layer[1], 15, 0) * planes, first = read + READ + reads + MAXPOOL;
+    *take = first - MAXPOOL + (words - 1) * reads;          /* or later, where a spill holds windows: long before its end */
     if (get_bits(layer[0], 15, 8) & PROGRAM_LY_SPILL)
-        return accel_port_spill(port, layer, go, WALK_READ, reads, planes);
+        return accel_port_spill(port, layer, go, read + READ - go, reads, planes);
     if (port)
         accel_port_writes(port, (struct accel_writes){ first, reads, words, 1 });
     return first + (words - 1) * reads;
@@ -203,19 +221,26 @@ static void put_blocks(struct accel_tables *t, int layers, int blocks)
         accel_tables_put(t, &b);
 }
 
-/* The cycle of a layer's Go, after its record and its blocks. */
-static int64_t layer_go(struct accel_port *port, struct accel_tables *t, int layer, int64_t now, const uint64_t **record)
+/* The start of a layer's walk, after its record and its blocks; the layer before took its last window in cycle `take`. */
+static int64_t walk_start(struct accel_port *port, struct accel_tables *t, int layer, int64_t take, const uint64_t **record)
 {
     if (!t->streamed) {
         *record = accel_tables_layer(t, layer);
-        return now + SEQ_GO;
+        return take + FRONT;
     }
     put_blocks(t, layer + 1, 0);
     *record = accel_tables_layer(t, layer);
     int need = (int)get_bits((*record)[3], 55, 32);
     put_blocks(t, 0, need);
-    int64_t decode = accel_port_layer(port, now + 1, layer) + 1;
-    return accel_port_blocks(port, decode, need) + SEQ_GO - 2;
+    int64_t decode = accel_port_layer(port, take - 1, layer) + 1;
+    return accel_port_blocks(port, decode, need) + FRONT;
+}
+
+/* A layer that may begin while another drains, or drain while another begins. */
+static bool overlaps_others(const uint64_t *layer)
+{
+    return get_bits(layer[0], 7, 0) == PROGRAM_MAC && !(get_bits(layer[0], 15, 8) & (PROGRAM_LY_LOGITS | PROGRAM_LY_PART)) &&
+           program_many(get_bits(layer[0], 47, 32), get_bits(layer[1], 15, 0));
 }
 
 enum { AHEAD_GO = 3 };         /* bp_ahead: from the end of the layer to the read */
@@ -225,25 +250,38 @@ enum { AHEAD_GO = 3 };         /* bp_ahead: from the end of the layer to the rea
 static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, struct accel_tables *t, int64_t start, int64_t next, int64_t *last_logit)
 {
     const uint64_t *input = NULL;
-    int64_t now = start, begin = start;
+    int64_t now = start - SEQ_GO, begin = start, take = start + FIRST;
+    struct pace before = { 0, INT64_MIN / 2 };
+    int end_gap = 0;           /* of the layer before; 0: nothing begins while it drains */
     int free = 0;              /* the next image may come when so many records have ended */
     out->n_layer = 0;
     for (int i = 0; i < t->n_layer; i++) {
         const uint64_t *layer;
-        int64_t go = layer_go(port, t, i, now, &layer), end;
+        int64_t walk = walk_start(port, t, i, take, &layer), go = BASE_MAX(now + SEQ_GO, walk + LOADED_GO), read = BASE_MAX(go, walk + WALK), end;
+        struct entry e = { read, read - 64, 0 };
+        bool overlaps = overlaps_others(layer);
+        if (end_gap > 0 && overlaps && get_bits(layer[0], 15, 8) & PROGRAM_LY_EARLY && walk < before.issue + END_DELAY + drain_steps(t->hw))
+            e = (struct entry){ walk + WALK, before.issue, end_gap };
+        end_gap = 0;
         bool writes = t->scratch || free > 0;
         if (get_bits(layer[0], 7, 0) == PROGRAM_INPUT) {
             end = accel_port_input(port, layer, go);
+            take = go;
             input = layer;
             free = next < 0 ? 0 : (int)get_bits(layer[2], 15, 0);
         } else if (get_bits(layer[0], 7, 0) == PROGRAM_MAXPOOL)
-            end = maxpool_end(t, layer, go, writes ? port : NULL);
+            end = maxpool_end(t, layer, go, read, &take, writes ? port : NULL);
         else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_PART)
-            end = part_end(t, layer, go);
+            end = part_end(t, layer, read, &take);
         else if (get_bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS)
-            end = logits_end(t, layer, go, last_logit);
-        else
-            end = mac_end(t, layer, go, writes ? port : NULL);
+            end = logits_end(t, layer, read, &take, last_logit);
+        else {
+            uint32_t map = get_bits(layer[0], 31, 16);
+            int steps = drain_steps(t->hw);
+            end = mac_end(t, layer, e, &before, writes ? port : NULL);
+            take = before.take;
+            end_gap = steps > 4 || !overlaps ? 0 : steps + BASE_MAX(5, 3 + (planes_of(t, map) << is_paired(t, map)));
+        }
         if (t->streamed || free > 0)
             accel_port_ended(port, end);
         if (i + 1 == free)

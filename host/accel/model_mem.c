@@ -188,11 +188,9 @@ static bool reader_busy(const struct accel_reader *r)
 static void block_in(struct accel_port *p)
 {
     p->blocks++;
-    p->block_seen = p->read.now + 2;
-    if (p->kind == PROGRAM_LAYER) {
-        p->layers++;
-        p->layer_seen = p->block_seen;
-    }
+    p->block_seen[p->blocks % ACCEL_SEEN] = p->read.now + 2;
+    if (p->kind == PROGRAM_LAYER)
+        p->layer_seen[++p->layers % ACCEL_SEEN] = p->read.now + 2;
     p->state = p->kind == PROGRAM_END ? STREAM_OVER : STREAM_BLOCK;
 }
 
@@ -366,14 +364,14 @@ int64_t accel_port_layer(struct accel_port *p, int64_t from, int record)
 {
     while (p->layers <= record)
         port_step(p);
-    return p->layers == record + 1 && p->layer_seen > from ? p->layer_seen : from;
+    return p->layers - record <= ACCEL_SEEN ? BASE_MAX(p->layer_seen[(record + 1) % ACCEL_SEEN], from) : from;
 }
 
 int64_t accel_port_blocks(struct accel_port *p, int64_t from, int blocks)
 {
     while (p->blocks < blocks)
         port_step(p);
-    return p->blocks == blocks && p->block_seen > from ? p->block_seen : from;
+    return blocks > 0 && p->blocks - blocks < ACCEL_SEEN ? BASE_MAX(p->block_seen[blocks % ACCEL_SEEN], from) : from;
 }
 
 static void port_until(struct accel_port *p, int64_t now)

@@ -7,6 +7,7 @@
 #include "accel/program.h"
 
 enum { ACCEL_MAX_BURSTS = 8 };             /* that the memory takes at once */
+enum { ACCEL_SEEN = 64 };                  /* blocks: more than come while a layer ends */
 
 struct accel_burst { int64_t due; int beats; };
 
@@ -68,8 +69,8 @@ struct accel_port {
     int64_t at, section;                   /* words of the stream taken; words of the section to come */
     int kind, after;                       /* of the block at hand */
     int ended;                             /* layers */
-    int blocks, layers;                    /* in, and the cycle in which the last is seen */
-    int64_t block_seen, layer_seen;
+    int blocks, layers;                    /* in; and the cycles in which the latest of them were seen, by their count */
+    int64_t block_seen[ACCEL_SEEN], layer_seen[ACCEL_SEEN];
 };
 
 /* Cycle 0, in which the engine starts, is behind. */

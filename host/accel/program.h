@@ -31,6 +31,12 @@ static inline int program_windows(uint32_t kword_flags, int planes) { return kwo
 #define PROGRAM_LY_MORE 4u             /* the next record goes on with this layer */
 #define PROGRAM_LY_SPILL 8u            /* MAXPOOL: the result goes to the scratch */
 #define PROGRAM_LY_PART 16u            /* INPUT: another INPUT goes on with the image; MAC: the next MAC with the sums */
+#define PROGRAM_LY_EARLY 32u           /* MAC after a MAC: what its first tiles read is written before that drains */
+/* Rows and filter groups for eight tiles, by their highest bits: a MAC that may begin early, or another after it. */
+static inline int program_many(uint32_t rows, uint32_t groups)
+{
+    return rows >= 8 || (rows >= 4 && groups >= 2) || (rows >= 2 && groups >= 4) || groups >= 8;
+}
 
 /* Blocks of the stream: what a block's records are */
 enum program_kind {

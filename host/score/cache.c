@@ -1,8 +1,8 @@
-/* cache.c: cycles that the RTL took, on disk. The engine runs layer after layer and starts each from rest, so a
- * layer's cycles depend on its own records alone and a network's on its layers: the table holds one row for each
- * layer ever measured, one for what follows the last layer and one for the load. A row's key is the hash of all
- * that decides its time - shapes, plane lists, memory port, the RTL's hash - and of nothing else: not of weights,
- * scales, addresses or images.
+/* cache.c: cycles that the RTL took, on disk. The engine runs layer after layer, so a layer's cycles depend on its
+ * own records, on what kind of layer it follows and, where it begins while that drains (EARLY), on that one's records:
+ * the table holds one row for each layer ever measured behind such a one, one for what follows the last layer and one
+ * for the load. A row's key is the hash of all that decides its time - shapes, plane lists, memory port, the RTL's
+ * hash - and of nothing else: not of weights, scales, addresses or images.
  *
  * DIR/rtl-HASH.cycles, a row a line: key, cycles, CRC32C of the two. Rows are appended in one write, so
  * processes can share the file; a line that does not read back whole counts as absent. */
@@ -150,7 +150,7 @@ static uint64_t lists_key(uint64_t h, const struct view *v, const uint64_t *laye
 }
 
 /* Operation and shape, then what the operation's time depends on. */
-static uint64_t layer_key(uint64_t h, const struct view *v, const uint64_t *layer)
+static uint64_t records_key(uint64_t h, const struct view *v, const uint64_t *layer)
 {
     uint32_t op = bits(layer[0], 7, 0);
     bool logits = op == PROGRAM_MAC && (bits(layer[0], 15, 8) & PROGRAM_LY_LOGITS);
@@ -163,6 +163,16 @@ static uint64_t layer_key(uint64_t h, const struct view *v, const uint64_t *laye
     if (op == PROGRAM_MAXPOOL)
         return add(h, window_key(v, bits(layer[1], 31, 16), bits(layer[2], 16, 16) ? PROGRAM_KW_STRIDE2 : 0, 1, 0, bits(layer[2], 15, 8)));
     return lists_key(h, v, layer);
+}
+
+/* Layer i behind the one before it. */
+static uint64_t layer_key(uint64_t root, const struct view *v, int i)
+{
+    const uint64_t *layer = v->layer + (size_t)i * PROGRAM_LAYER_WORDS, *before = layer - PROGRAM_LAYER_WORDS;
+    uint64_t h = records_key(root, v, layer);
+    if (i == 0)
+        return h;
+    return bits(layer[0], 15, 8) & PROGRAM_LY_EARLY ? records_key(h, v, before) : add(h, bits(before[0], 7, 0));
 }
 
 static uint64_t root_key(const struct hw *hw, const char *rtl_hash)
@@ -192,7 +202,7 @@ static int keys_of(uint64_t key[MAX_KEYS], const struct accel_program *p, const 
     if (p->stream_words || p->n_layer > PROGRAM_TIMED_LAYERS)
         return stream_keys(key, p, root);
     for (int i = 0; i < p->n_layer; i++)
-        key[i] = layer_key(root, &v, v.layer + (size_t)i * PROGRAM_LAYER_WORDS);
+        key[i] = layer_key(root, &v, i);
     const uint64_t *last = v.layer + (size_t)(p->n_layer - 1) * PROGRAM_LAYER_WORDS;
     if (bits(last[0], 7, 0) != PROGRAM_MAC || !(bits(last[0], 15, 8) & PROGRAM_LY_LOGITS))
         return 0;

@@ -4,7 +4,7 @@
 #define AREA_YOSYS_H
 
 static const struct { int n, drain, lut, bram36, dsp; } area_yosys[] = {
-    { 8, 32, 39042, 118, 196 },
+    { 8, 32, 38995, 118, 196 },
 };
 
 #endif

@@ -7,16 +7,16 @@
 #include "accel/model_mem.h"
 #include "accel_nets.h"
 
-struct window { int reads, planes; bool last; };
+struct window { int reads, planes; bool last; int map, row, rows; };   /* row: the first that it reads of the map */
 struct windows { struct window *w; int n, cap; };
 
 static uint32_t bits(uint64_t w, int hi, int lo) { return (uint32_t)(w >> lo & ((2ull << (hi - lo)) - 1)); }
 
-static void add(struct windows *ws, int reads, int planes, bool last)
+static void add(struct windows *ws, struct window w)
 {
     if (ws->n == ws->cap)
         ws->w = realloc(ws->w, sizeof *ws->w * (size_t)(ws->cap = 2 * ws->cap + 64));
-    ws->w[ws->n++] = (struct window){ reads, planes, last };
+    ws->w[ws->n++] = w;
 }
 
 /* Blocks of eight whose words hold the 10 or 17 columns from ox on, slot 0 being column -1; behind the only block of a map
@@ -31,60 +31,82 @@ static int reads(const uint64_t *map, int ox, bool stride2)
 
 struct program { const uint64_t *map, *layer, *kword; };
 
-static void add_list(struct windows *ws, const struct program *p, int *k)
+static void add_list(struct windows *ws, const struct program *p, int *k, int y)
 {
     for (bool last = false; !last; ++*k) {
         uint64_t w = p->kword[2 * *k];
-        const uint64_t *map = &p->map[2 * bits(w, 7, 0)];
-        int flags = (int)bits(w, 15, 8), planes = program_windows((uint32_t)flags, (int)bits(map[0], 51, 48));
-        bool s2 = flags & PROGRAM_KW_STRIDE2;
-        int n = flags & PROGRAM_KW_GROUP ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads(map, (int8_t)bits(w, 63, 56), s2);
+        int flags = (int)bits(w, 15, 8), index = (int)bits(w, 7, 0);
+        const uint64_t *map = &p->map[2 * index];
+        int planes = program_windows((uint32_t)flags, (int)bits(map[0], 51, 48));
+        bool s2 = flags & PROGRAM_KW_STRIDE2, group = flags & PROGRAM_KW_GROUP;
+        int n = group ? (int)bits(w, 31, 24) * (s2 ? 2 : 1) : reads(map, (int8_t)bits(w, 63, 56), s2);
         last = flags & PROGRAM_KW_LAST;
         for (int j = 0; j < planes; j++)
-            add(ws, n, (int)bits(w, 23, 16), last && j == planes - 1);
+            add(ws, (struct window){ n, (int)bits(w, 23, 16), last && j == planes - 1, index, y * (s2 ? 2 : 1) + (int8_t)bits(w, 55, 48), group ? 1 : 3 });
     }
 }
+
+static int blocks_of(const uint64_t *l) { return ((int)bits(l[0], 63, 48) + 7) / 8; }
 
 /* Windows of a layer in order. */
 static struct windows expand(const struct program *p, const uint64_t *l)
 {
     struct windows ws = { 0 };
-    int tiles = (int)(bits(l[0], 47, 32) * ((bits(l[0], 63, 48) + 7) / 8)), next = (int)bits(l[1], 31, 16);
+    int tiles = (int)bits(l[0], 47, 32) * blocks_of(l), next = (int)bits(l[1], 31, 16), map = next;
+    bool s2 = bits(l[2], 16, 16);
     for (int g = 0; g < (int)bits(l[1], 15, 0); g++) {
         int list = next;
         for (int t = 0; t < tiles; t++) {
             next = list;
             if (bits(l[0], 7, 0) == PROGRAM_MAC)
-                add_list(&ws, p, &next);
+                add_list(&ws, p, &next, t / blocks_of(l));
             else
-                for (int planes = (int)bits(p->map[2 * bits(l[1], 31, 16)], 51, 48); planes--;)
-                    add(&ws, reads(&p->map[2 * bits(l[1], 31, 16)], (int8_t)bits(l[2], 15, 8), bits(l[2], 16, 16)), 1, planes == 0);
+                for (int planes = (int)bits(p->map[2 * map], 51, 48); planes--;)
+                    add(&ws, (struct window){ reads(&p->map[2 * map], (int8_t)bits(l[2], 15, 8), s2), 1, planes == 0, map,
+                                              t / blocks_of(l) * (s2 ? 2 : 1) + (int8_t)bits(l[2], 7, 0), 3 });
         }
     }
     return ws;
 }
 
-/* Cycles from Go to the last issue; end[i]: of the i-th tile. */
-static int64_t step(const struct windows *ws, int gap, int64_t *end)
+/* Where the engine stands: cycles of the last window's take, of the last issue, of the last word; what the first tile of a layer
+ * that begins before that keeps from the issue, 0: none may. Cycles in which the rows of each map are given to the memory. */
+enum { ROWS = 64 };
+struct engine { int64_t taken, issue, now; int gap; int64_t (*written)[ROWS]; uint64_t seed; int early; };
+
+static void check_read(const struct engine *e, const struct window *w, int64_t c)
 {
-    int at = 0, part = 0, held = -1, full = -1, left = 0, wait = 0, tile = 0;
+    for (int y = BASE_MAX(w->row, 0); y < w->row + w->rows && y < ROWS; y++)
+        if (c < e->written[w->map][y] + 2)
+            fail_msg("seed %llu: row %d of map %d is read in cycle %lld, written in %lld", (unsigned long long)e->seed, y, w->map, (long long)c,
+                     (long long)e->written[w->map][y]);
+}
+
+/* A layer whose first read is in cycle `from`, whose first tile ends in `first_end` or later. end[i]: of the i-th tile. */
+static void step(struct engine *e, const struct windows *ws, int64_t from, int64_t first_end, int gap, int64_t *end)
+{
+    int at = 0, part = 0, held = -1, full = -1, left = 0, tile = 0;
+    int64_t next_end = first_end;
     bool held_last = false, in_last = false;
-    for (int64_t c = 0;; c++) {
+    for (int64_t c = from;; c++) {
         bool more = left > 0, have = full >= 0;
         bool final = more ? left == 1 && in_last : have && ws->w[full].planes == 1 && ws->w[full].last;
-        bool issue = (more || have) && !(final && wait > 0), take = issue && !more;
-        bool move = held >= 0 && (!have || take), read = c >= 5 && at < ws->n && (held < 0 || move);
-        wait -= wait > 0;
+        bool issue = c > e->issue && (more || have) && !(final && c < next_end), take = issue && !more;
+        bool move = held >= 0 && (!have || take), read = at < ws->n && (held < 0 || move);
         if (issue) {
             left = (more ? left : ws->w[full].planes) - 1;
-            if (take)
+            if (take) {
                 in_last = ws->w[full].last;
+                e->taken = c;
+            }
             if (final) {
                 end[tile++] = c;
-                wait = gap - 1;
+                next_end = c + gap;
             }
-            if (final && at == ws->n && held < 0 && full == (take ? ws->n - 1 : -1))
-                return c;
+            if (final && at == ws->n && held < 0 && full == (take ? ws->n - 1 : -1)) {
+                e->issue = c;
+                return;
+            }
         }
         if (take)
             full = -1;
@@ -93,6 +115,7 @@ static int64_t step(const struct windows *ws, int gap, int64_t *end)
         if (move)
             held = -1;
         if (read) {
+            check_read(e, &ws->w[at], c);
             held = at;
             held_last = ++part == ws->w[at].reads;
             if (held_last)
@@ -101,55 +124,80 @@ static int64_t step(const struct windows *ws, int gap, int64_t *end)
     }
 }
 
-static int64_t layer_end(const struct program *p, const struct hw *hw, const uint64_t *l, int64_t *last_logit)
+/* The last word of each row of the layer's map: `words` of a tile, `last` of one of the last filter group. */
+static void write_rows(struct engine *e, const uint64_t *l, const int64_t *end, int delay, int words, int last)
+{
+    int blocks = blocks_of(l), tiles = (int)bits(l[0], 47, 32) * blocks, filters = (int)bits(l[1], 15, 0);
+    for (int i = 0; i < filters * tiles; i++)
+        e->written[bits(l[0], 31, 16)][i % tiles / blocks] = end[i] + delay + (i / tiles < filters - 1 ? words : last);
+}
+
+static void layer_end(struct engine *e, const struct program *p, const struct hw *hw, const uint64_t *l, int64_t *last_logit)
 {
     struct windows ws = expand(p, l);
-    int64_t *end = malloc(sizeof *end * (size_t)(ws.n + 1)), done;
-    int steps = hw->m * hw->n / hw->drain, planes = (int)bits(p->map[2 * bits(l[0], 31, 16)], 51, 48);
-    if (bits(l[0], 7, 0) == PROGRAM_MAXPOOL) {
-        done = step(&ws, 1, end) + 1;
-    } else if (bits(l[0], 15, 8) & PROGRAM_LY_LOGITS) {
-        int logits = (int)bits(l[3], 31, 0), tiles = (int)bits(l[1], 15, 0), full = (logits - 1) / hw->m;
-        step(&ws, hw->m / 2, end);
-        *last_logit = end[full] + 11 + (logits - full * hw->m + 1) / 2;
-        done = full == tiles - 1 ? *last_logit : end[tiles - 1] + 12;
+    int64_t *end = malloc(sizeof *end * (size_t)(ws.n + 1));
+    int steps = hw->m * hw->n / hw->drain, planes = (int)bits(p->map[2 * bits(l[0], 31, 16)], 51, 48), filters = (int)bits(l[1], 15, 0);
+    bool mac = bits(l[0], 7, 0) == PROGRAM_MAC, logits = mac && bits(l[0], 15, 8) & PROGRAM_LY_LOGITS;
+    /* Map, check and five of the walk behind the last take; three behind the last word. */
+    bool early = mac && !logits && e->gap && bits(l[0], 15, 8) & PROGRAM_LY_EARLY;
+    int64_t from = early ? e->taken + 7 : BASE_MAX(e->now + 3, e->taken + 7), first_end = early ? e->issue + e->gap : from;
+    e->early += early;
+    e->gap = 0;
+    if (!mac) {
+        step(e, &ws, from, first_end, 1, end);
+        write_rows(e, l, end, 0, 1, 1);
+        e->now = e->issue + 1;
+    } else if (logits) {
+        int n = (int)bits(l[3], 31, 0), full = (n - 1) / hw->m;
+        step(e, &ws, from, first_end, hw->m / 2, end);
+        *last_logit = end[full] + 11 + (n - full * hw->m + 1) / 2;
+        e->now = full == filters - 1 ? *last_logit : end[filters - 1] + 12;
     } else {
         const uint64_t *map = &p->map[2 * bits(l[0], 31, 16)];
-        int pair = map[0] >> 63 ? 2 : 1, groups = (int)bits(map[1], 47, 32), first = pair * (int)(bits(l[1], 63, 48) + bits(l[1], 15, 0) - 1);
-        done = step(&ws, BASE_MAX(steps, pair * planes), end) + 11 + steps + planes * BASE_MIN(pair, groups - first);
+        int pair = map[0] >> 63 ? 2 : 1, groups = (int)bits(map[1], 47, 32), first = pair * (int)(bits(l[1], 63, 48) + filters - 1);
+        int words = pair * planes, last = planes * BASE_MIN(pair, groups - first);
+        step(e, &ws, from, first_end, BASE_MAX(steps, words), end);
+        write_rows(e, l, end, 11 + steps, words, last);
+        e->now = e->issue + 11 + steps + last;
+        e->gap = steps > 4 || !program_many(bits(l[0], 47, 32), (uint32_t)filters) ? 0 : steps + BASE_MAX(5, 3 + words);
     }
     free(end);
     free(ws.w);
-    return done;
 }
 
-static void compare(const struct hw *hw, const struct accel_program *a, uint64_t seed)
+/* Layers that began while the one before drained. */
+static int compare(const struct hw *hw, const struct accel_program *a, uint64_t seed)
 {
     struct program p = { .map = a->image + PROGRAM_HEADER_WORDS };
-    p.layer = p.map + 2 * bits(a->image[2], 31, 16);
+    int maps = (int)bits(a->image[2], 31, 16);
+    p.layer = p.map + 2 * maps;
     p.kword = p.layer + 4 * bits(a->image[2], 15, 0);
     struct accel_cycles model;
     assert_ok(accel_model(&model, hw, a->image, a->image_words));
     assert_int_equal(model.n_layer, a->n_layer);
-    int64_t now = accel_model_input(hw, a->image, 4), last_logit = 0, free;
-    assert_int_equal(model.layer[0], now);
+    struct engine e = { .taken = 6, .seed = seed, .written = calloc((size_t)maps, sizeof *e.written) };   /* the INPUT's Go is the sixth cycle */
+    int64_t last_logit = 0, free_at;
+    e.now = accel_model_input(hw, a->image, e.taken);
+    assert_int_equal(model.layer[0], e.now);
     for (int i = 1; i < a->n_layer; i++) {
-        int64_t logit = 0, end = 4 + layer_end(&p, hw, p.layer + 4 * i, &logit);
-        if (end != model.layer[i])
-            fail_msg("seed %llu: layer %d takes %lld, model %lld", (unsigned long long)seed, i, (long long)end, (long long)model.layer[i]);
-        last_logit = logit ? now + 4 + logit : last_logit;
-        now += end;
+        int64_t before = e.now;
+        layer_end(&e, &p, hw, p.layer + 4 * i, &last_logit);
+        if (e.now - before != model.layer[i])
+            fail_msg("seed %llu: layer %d takes %lld, model %lld", (unsigned long long)seed, i, (long long)(e.now - before), (long long)model.layer[i]);
     }
+    free(e.written);
     struct accel_port port;
     accel_port_open(&port, hw, a->image);
-    assert_int_equal(model.total, accel_model_finish(accel_port_result(&port, last_logit, &free), now + 1));
+    assert_int_equal(model.total, accel_model_finish(accel_port_result(&port, last_logit, &free_at), e.now + 1));
     assert_int_equal(model.load, accel_model_load(hw, a->image));
+    return e.early;
 }
 
 static void test_step(void **state)
 {
     (void)state;
     struct hw hw;
+    int early = 0;
     assert_ok(hw_load(&hw, "pynq-z2"));
     for (uint64_t seed = 0; seed < 400; seed++) {
         static const int drain[] = { 32, 16, 64, 128 };
@@ -157,11 +205,12 @@ static void test_step(void **state)
         struct fixed_net *net = nets_random(seed, 16, 60);
         struct accel_program *p;
         if (!accel_compile(&p, net, &hw)) {
-            compare(&hw, p, seed);
+            early += compare(&hw, p, seed);
             accel_program_free(p);
         }
         fixed_net_free(net);
     }
+    assert_in_range(early, 1, INT32_MAX);
 }
 
 /* Whatever passes the check can be timed; whatever does not is refused. */

@@ -249,28 +249,31 @@ static void set_scales(const struct fixed_net *net, struct fixed_layer *l)
         l->m[o] = 3, l->b[o] = 128;
 }
 
-/* image 9 x 11 x 3 -> conv 3 x 3 to 20 channels -> dense to 10, with these weight widths. */
-static struct fixed_net *two_layers(int conv_bits, int dense_bits)
+/* image 9 x 11 x 3 -> convolutions 3 x 3 to 20 channels -> dense to 10; weight widths, one a digit. */
+static struct fixed_net *chain(const char *widths)
 {
-    struct fixed_net *net = fixed_net_new("two", 2, 2);
+    int n = (int)strlen(widths), last = n - 1;
+    struct fixed_net *net = fixed_net_new("chain", n, n);
     net->classes = 10;
     net->logit_scale = 1;
     net->edge[0] = (struct fixed_edge){ .name = "image", .h = 9, .w = 11, .c = 3, .bits = 8, .scale = 1 };
-    net->edge[1] = (struct fixed_edge){ .name = "mid", .h = 9, .w = 11, .c = 20, .bits = 4, .scale = 1 };
-    net->layer[0] = (struct fixed_layer){ .name = "conv", .out = 1, .h = 9, .w = 11, .c = 20, .n_term = 1, .s = 8, .hi = 15 };
-    net->layer[0].term[0] = (struct fixed_term){ .edge = 0, .kh = 3, .kw = 3, .stride = 1, .pad_t = 1, .pad_l = 1, .cout = 20, .cin = 3 };
-    net->layer[1] = (struct fixed_layer){ .name = "dense", .out = -1, .h = 1, .w = 1, .c = 10, .n_term = 1, .s = 8, .lo = INT32_MIN, .hi = INT32_MAX };
-    net->layer[1].term[0] = (struct fixed_term){ .edge = 1, .kh = 9, .kw = 11, .stride = 1, .cout = 10, .cin = 20 };
-    for (int i = 0; i < 2; i++) {
-        set_weights(net, &net->layer[i].term[0], i ? dense_bits : conv_bits);
+    for (int i = 0; i < last; i++) {
+        net->edge[i + 1] = (struct fixed_edge){ .name = "mid", .h = 9, .w = 11, .c = 20, .bits = 4, .scale = 1 };
+        net->layer[i] = (struct fixed_layer){ .name = "conv", .out = i + 1, .h = 9, .w = 11, .c = 20, .n_term = 1, .s = 8, .hi = 15 };
+        net->layer[i].term[0] = (struct fixed_term){ .edge = i, .kh = 3, .kw = 3, .stride = 1, .pad_t = 1, .pad_l = 1, .cout = 20, .cin = i ? 20 : 3 };
+    }
+    net->layer[last] = (struct fixed_layer){ .name = "dense", .out = -1, .h = 1, .w = 1, .c = 10, .n_term = 1, .s = 8, .lo = INT32_MIN, .hi = INT32_MAX };
+    net->layer[last].term[0] = (struct fixed_term){ .edge = last, .kh = 9, .kw = 11, .stride = 1, .cout = 10, .cin = 20 };
+    for (int i = 0; i < n; i++) {
+        set_weights(net, &net->layer[i].term[0], widths[i] - '0');
         set_scales(net, &net->layer[i]);
     }
     return net;
 }
 
-static void score_two(struct job *j, int conv_bits, int dense_bits, const char *cache_dir)
+static void score_chain(struct job *j, const char *widths, const char *cache_dir)
 {
-    *j = (struct job){ .net = two_layers(conv_bits, dense_bits), .out = BASE_NEW(struct score_result) };
+    *j = (struct job){ .net = chain(widths), .out = BASE_NEW(struct score_result) };
     assert_ok(hw_load(&j->hw, "pynq-z2"));
     assert_ok(accel_compile(&j->program, j->net, &j->hw));
     j->score = (struct score_job){ .net = j->net, .program = j->program, .cache_dir = cache_dir };
@@ -278,27 +281,43 @@ static void score_two(struct job *j, int conv_bits, int dense_bits, const char *
 }
 
 /* Layers measured in two networks make a third that never ran: its rows add up to what the RTL then takes. */
-static void test_cache_layers(void **state)
+static void compose(const char *first, const char *second, const char *third)
 {
-    (void)state;
     const char *dir = unit_scratch();
     struct job a, b, c, d;
-    score_two(&a, 2, 5, dir);
-    score_two(&b, 4, 3, dir);
-    score_two(&c, 2, 3, dir);
-    score_two(&d, 2, 3, NULL);
+    score_chain(&a, first, dir);
+    score_chain(&b, second, dir);
+    score_chain(&c, third, dir);
+    score_chain(&d, third, NULL);
     assert_string_equal(a.out->cycles_source, "rtl");
     assert_string_equal(b.out->cycles_source, "rtl");
     assert_string_equal(c.out->cycles_source, "rtl-table");
     assert_string_equal(d.out->cycles_source, "rtl");
     assert_int_equal(c.out->cycles, d.out->cycles);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < c.program->n_layer; i++)
         assert_int_equal(c.out->layer[i].cycles, d.out->layer[i].cycles);
     assert_true(a.out->cycles != c.out->cycles && b.out->cycles != c.out->cycles);
     close_job(&a);
     close_job(&b);
     close_job(&c);
     close_job(&d);
+    unit_remove(dir);
+}
+
+/* Convolutions begin while the one before drains: pairs of them are what is measured. */
+static void test_cache_layers(void **state)
+{
+    (void)state;
+    compose("25", "43", "23");
+    compose("44445", "44223", "44423");
+    struct job a, b;
+    const char *dir = unit_scratch();
+    score_chain(&a, "4444", dir);
+    score_chain(&b, "2444", dir);
+    assert_string_equal(b.out->cycles_source, "rtl");
+    assert_true(a.out->layer[2].cycles != b.out->layer[2].cycles);
+    close_job(&a);
+    close_job(&b);
     unit_remove(dir);
 }
 
@@ -364,7 +383,7 @@ static void test_cache_damage(void **state)
     (void)state;
     const char *dir = unit_scratch();
     struct job first, j;
-    score_two(&first, 2, 2, dir);
+    score_chain(&first, "22", dir);
     glob_t found;
     assert_int_equal(glob(unit_path(dir, "rtl-*.cycles"), 0, NULL, &found), 0);
     const char *path = found.gl_pathv[0];
@@ -373,13 +392,13 @@ static void test_cache_damage(void **state)
     assert_ok(base_file_read(&text, &len, path, 1 << 20));
     for (size_t cut = 0; cut < len; cut += 37) {
         assert_ok(base_file_write(path, text, cut));
-        score_two(&j, 2, 2, dir);
+        score_chain(&j, "22", dir);
         assert_int_equal(j.out->cycles, first.out->cycles);
         close_job(&j);
         text[cut] ^= 1;
         assert_ok(base_file_write(path, text, len));
         text[cut] ^= 1;
-        score_two(&j, 2, 2, dir);
+        score_chain(&j, "22", dir);
         assert_int_equal(j.out->cycles, first.out->cycles);
         close_job(&j);
     }

@@ -1,0 +1,87 @@
+/* early: which layers may read while the one before them drains (docs/rtl/engine.md, Early): the rows that their first tiles read must
+ * be none of those that the last tiles write. Bounds, for each tile takes the time of its issues at least, a window that of a read. */
+#include "accel/accel_internal.h"
+
+enum {
+    FIRST_READ = 7,            /* from the last take: bp_seq 2, bp_walk 5 */
+    LAST_WORD = 12,            /* from the last issue, and the drain's steps and the words: bp_array 5, bp_requant 5, bp_writeback 1, the port 1 */
+};
+
+static uint32_t flags_of(const struct build *b, int k) { return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8); }
+static int weight_planes(const struct build *b, int k) { return (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16); }
+static int windows_of(const struct build *b, int k) { return program_windows(flags_of(b, k), b->place[b->names[k].edge].planes); }
+
+/* The K-word behind the list that begins at k. */
+static int list_end(const struct build *b, int k)
+{
+    while (!(flags_of(b, k++) & PROGRAM_KW_LAST)) {}
+    return k;
+}
+
+/* With fewer tiles than eight a layer may be over before the one before it has drained. */
+static bool is_plain(const struct build *b, const struct step *s)
+{
+    const struct part *p = &b->part[s->part];
+    const struct fixed_layer *l = &b->net->layer[p->layer];
+    return !s->copy && l->kind == FIXED_MAC && l->out >= 0 && !p->open && program_many((uint32_t)l->h, (uint32_t)p->filters);
+}
+
+/* Issues of a tile: no fewer cycles. */
+static int issues(const struct build *b, int k, int end)
+{
+    int sum = 0;
+    for (; k < end; k++)
+        sum += windows_of(b, k) * weight_planes(b, k);
+    return sum;
+}
+
+/* Reads of a tile, at least: one a window, one a cycle. */
+static int reads(const struct build *b, int k, int end)
+{
+    int sum = 0;
+    for (; k < end; k++)
+        sum += windows_of(b, k);
+    return sum;
+}
+
+/* The layer's last filter group: the first row with a word that is not written when `*span` cycles are left to the last word, the
+ * cycles from the next layer's first read. */
+static int first_late_row(const struct build *b, const struct part *p, int *span)
+{
+    const struct fixed_layer *l = &b->net->layer[p->layer];
+    const struct place *out = &b->place[l->out];
+    int blocks = ceil_div(l->w, b->hw->n), tiles = l->h * blocks, last = p->kword, end;
+    for (int f = 1; f < p->filters; f++)
+        last = list_end(b, last);
+    end = list_end(b, last);
+    int steps = b->hw->m * b->hw->n / b->hw->drain, words = out->planes << out->paired, gap = BASE_MAX(steps, words);
+    int held = BASE_MAX(weight_planes(b, end - 1) - 1, gap);        /* from the last take to the last issue, at most */
+    *span = held + LAST_WORD + steps + words - FIRST_READ;
+    int late = BASE_MIN(*span / BASE_MAX(issues(b, last, end), gap) + 1, tiles);
+    return (tiles - late) / blocks;
+}
+
+/* The last row of the edge that the tiles read which begin within `span` cycles; -1: none. */
+static int last_early_row(const struct build *b, const struct part *p, int edge, int span)
+{
+    const struct fixed_layer *l = &b->net->layer[p->layer];
+    int blocks = ceil_div(l->w, b->hw->n), end = list_end(b, p->kword), last = -1;
+    int y = BASE_MIN(span / reads(b, p->kword, end) / blocks, l->h - 1);
+    for (int k = p->kword; k < end; k++) {
+        uint64_t w = b->kword[PROGRAM_KWORD_WORDS * k];
+        int stride = flags_of(b, k) & PROGRAM_KW_STRIDE2 ? 2 : 1, taps = flags_of(b, k) & PROGRAM_KW_GROUP ? 1 : 3;
+        if (b->names[k].edge == edge)
+            last = BASE_MAX(last, y * stride + (int8_t)get_bits(w, 55, 48) + taps - 1);
+    }
+    return last;
+}
+
+bool accel_early(const struct build *b, const struct step *s)
+{
+    if (s == b->step || b->tiles || b->hw->m * b->hw->n / b->hw->drain > 4 || !is_plain(b, s) || !is_plain(b, s - 1))
+        return false;
+    const struct part *p = &b->part[s->part], *before = &b->part[s[-1].part];
+    int out = b->net->layer[before->layer].out, span;
+    int late = first_late_row(b, before, &span);
+    return last_early_row(b, p, out, span) < late;
+}
