@@ -27,10 +27,10 @@ module bp_ahead (
     if (!rst_ni || run_i || stop_i || go_q) armed_q <= 1'b0;
     else if (input_done_i) armed_q <= free_q != '0;
     if (!rst_ni || run_i || stop_i) ahead_q <= 1'b0;
-    else if (go_q) ahead_q <= 1'b1;
+    else if (go_o) ahead_q <= 1'b1;
   end
 
-  assign go_o = go_q;
-  assign ahead_o = ahead_q | go_q;
+  assign go_o = go_q & !stop_i;     // a stop waits for no read that it has not seen
+  assign ahead_o = ahead_q | go_o;
 
 endmodule

@@ -120,9 +120,9 @@ module bp_core #(
   bp_pkg::window_t window_ctl;
   logic [23:0] tiles;
   logic input_go, mac_go, pool_go, unit_done, write_done, running, clear_q, pool, logits, spill, part, part_done_q, carry_q;
-  logic [7:0] walk_error, fetch_error, write_error, unit_error;
+  logic [7:0] walk_error, fetch_error, write_error, unit_error, next_error_q;
   logic [3:0] gap, shortest, next_gap, next_shortest, end_gap;
-  logic       early, layer_end, drained;
+  logic       early, layer_end, late;
   logic layer_re, seq_map_re, walk_map_re, kword_re, record_done;
   logic [Lw-1:0] layer_raddr;
   logic [Mw-1:0] seq_map_raddr, walk_map_raddr;
@@ -143,7 +143,9 @@ module bp_core #(
   // A tile's drain, and its planes or pairs of logits.
   assign shortest = logits ? 4'(M / 2) : map.paired ? {map.planes[2:0], 1'b0} : map.planes;
   assign next_shortest = next_map.paired ? {next_map.planes[2:0], 1'b0} : next_map.planes;
-  assign unit_error = (fetch_error != '0) ? fetch_error : (write_error != '0) ? write_error : spill_error_i;
+  // What is read early is the next layer's.
+  assign unit_error = (fetch_error != '0 && !early) ? fetch_error : (write_error != '0) ? write_error : spill_error_i;
+  always_ff @(posedge clk_i) next_error_q <= (walk_error != '0) ? walk_error : early ? fetch_error : bp_pkg::ErrNone;
   assign unit_done = spill ? spill_done_i : (write_done || part_done_q);
 
   bp_seq #(.M(M), .N(N), .LayerDepth(LayerDepth), .MapDepth(MapDepth)) u_seq (
@@ -152,8 +154,8 @@ module bp_core #(
     .layer_re_o(layer_re), .layer_raddr_o(layer_raddr), .layer_i(table_layer),
     .map_re_o(seq_map_re), .map_raddr_o(seq_map_raddr), .map_i(table_map),
     .next_o(next), .next_map_o(next_map), .next_last_block_o(next_last_block), .walk_go_o(walk_go), .open_o(open),
-    .taken_i(window_take & window_ctl.layer_last), .walk_error_i(walk_error),
-    .drained_i(drained || Steps > 4), .early_o(early),
+    .taken_i(window_take & window_ctl.layer_last), .walk_bad_i(walk_error != '0), .next_error_i(next_error_q),
+    .late_i(late || Steps < 2 || Steps > 4), .early_o(early),
     .layer_o(layer), .map_o(map), .last_block_o(last_block), .tiles_o(tiles),
     .input_go_o(input_go), .mac_go_o(mac_go), .pool_go_o(pool_go), .unit_done_i(unit_done),
     .input_done_i, .input_error_i, .unit_error_i(unit_error),
@@ -233,22 +235,22 @@ module bp_core #(
   end
 
   // ---- results ----
-  // A layer that begins early has its requantization from the moment on in which the last codes of the one before are made. What
-  // drains nothing must not be taken for that.
+  // A layer that begins early has its requantization from the moment on in which the last codes of the one before are made, and
+  // none begins early after that. Pools and parts of a list make no codes.
   localparam int unsigned EndDelay = 9 + Steps;
   logic [EndDelay:1] end_q;
-  logic              drained_q, scale_load, scale_start;
+  logic              late_q, scale_load, scale_start;
   logic [15:0]       scale_first;
   logic [23:0]       scale_tiles;
   logic [5:0]        scale_shift;
   logic [15:0]       scale_lo, scale_hi;
   logic              scale_logits;
 
-  assign drained = drained_q || end_q[EndDelay];
+  assign late = late_q || end_q[EndDelay];
   assign scale_load = early ? end_q[EndDelay] : mac_go;
   always_ff @(posedge clk_i) begin
     end_q <= (!rst_ni || clear_q) ? '0 : {end_q[EndDelay-1:1], layer_end & !pool & !part};
-    drained_q <= rst_ni && !clear_q && !mac_go && !pool_go && drained;
+    late_q <= rst_ni && !clear_q && !mac_go && late;
     scale_start <= scale_load && rst_ni && !clear_q;
     if (scale_load) begin
       scale_first  <= next.arg2;

@@ -3,7 +3,7 @@
 //   Idle -> Check -> Load | Run -> Idle             without an error
 //                       \-> Stop -> Idle            with one: everything is halted first
 // In Run the engine runs once for each image of the start.
-// Cycles are counted from the cycle of the accepted start to the first one with done set.
+// Cycles are counted from the cycle of the accepted start to done; the register shows it a cycle later.
 module bp_ctrl (
   input  logic        clk_i,
   input  logic        rst_ni,

@@ -135,8 +135,8 @@ module bp_loader #(
   end
 
   // Registered twice on the way: the words that count are there three cycles before the check.
-  logic bad_magic_q, bad_array_q, bad_size_q, bad_io_q, has_stream_q, has_scratch_q, has_ring_q;
-  logic bad_window_q;                  // the window's registers stand still a cycle before the start
+  logic bad_magic_q, bad_array_q, bad_size_q, bad_weights_q, bad_io_q, has_stream_q, has_scratch_q, has_ring_q;
+  logic bad_window_q, large_window_q;  // the window's registers stand still a cycle before the start
   logic [32:0] all_words_q;            // of header, tables and stream
   always_ff @(posedge clk_i) begin
     words_want_q <= 32'(HeaderWords) + 32'(n_map) * 32'(MapWords) +
@@ -156,8 +156,9 @@ module bp_loader #(
                    32'(n_kword) > KwordDepth || 32'(n_coef) > CoefDepth ||
                    32'(n_scale) > ScaleDepth || n_weight > WeightDepth ||
                    head_q[5][31:0] != words_want_q ||
-                   program_size_i < {28'd0, all_words_q, 3'd0} ||
-                   weight_size_i < {29'd0, weight_words_q, 3'd0};
+                   (!large_window_q && program_size_i[35:0] < {all_words_q, 3'd0}) || bad_weights_q;
+    large_window_q <= |program_size_i[63:36];
+    bad_weights_q <= weight_size_i < {29'd0, weight_words_q, 3'd0};
     bad_io_q    <= head_q[4][31:0] == '0 || head_q[4][47:32] == '0 ||
                    head_q[4][33:32] != '0 || 32'(head_q[4][47:32]) > LogitBytes;
   end

@@ -45,9 +45,10 @@ module bp_seq #(
   output logic           walk_go_o,      // pulse
   output logic           open_o,         // the next layer's places may be taken: none behind what the walk found wrong
   input  logic           taken_i,        // the layer's last window is taken
-  input  logic           drained_i,      // too late to begin early
+  input  logic           late_i,         // too late to begin early
   output logic           early_o,        // windows are of the next layer
-  input  logic [7:0]     walk_error_i,   // once
+  input  logic           walk_bad_i,     // from then on no place may be taken
+  input  logic [7:0]     next_error_i,   // of walk and fetch; the next layer's while they are ahead
 
   output bp_pkg::layer_t layer_o,        // stable from the cycle before Go to the layer's end
   output bp_pkg::map_t   map_o,
@@ -95,7 +96,8 @@ module bp_seq #(
   bp_pkg::layer_t layer_q;
   bp_pkg::map_t   map_q;
   logic           run_input_q, run_mac_q, run_pool_q, run_overlaps_q, bad_q;
-  logic [7:0]     bad_error_q, error, unit_error_q, walk_error_q, walk_now_q;
+  logic [7:0]     bad_error_q, error, unit_error_q, next_error_q, next_now_q;
+  logic           walk_bad_q;
 
   always_ff @(posedge clk_i) begin
     if (decoded) begin
@@ -215,25 +217,27 @@ module bp_seq #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni || state_q == StIdle) begin
       unit_error_q <= bp_pkg::ErrNone;
-      walk_error_q <= bp_pkg::ErrNone;
-      walk_now_q   <= bp_pkg::ErrNone;
+      next_error_q <= bp_pkg::ErrNone;
+      next_now_q   <= bp_pkg::ErrNone;
+      walk_bad_q   <= 1'b0;
       ahead_q      <= 1'b0;
     end else begin
       unit_error_q <= unit_error_i;
-      walk_now_q   <= ahead_q ? bp_pkg::ErrNone : (walk_error_i != '0) ? walk_error_i : walk_error_q;
-      if (walk_error_i != '0 && walk_error_q == '0) walk_error_q <= walk_error_i;
+      next_now_q   <= ahead_q ? bp_pkg::ErrNone : (next_error_i != '0) ? next_error_i : next_error_q;
+      if (next_error_i != '0 && next_error_q == '0) next_error_q <= next_error_i;
+      walk_bad_q   <= walk_bad_q || walk_bad_i;
       ahead_q <= walk_go_o || (ahead_q && state_q != StGo);
     end
   end
 
   assign error = abort_i ? bp_pkg::ErrAbort :
                  starved ? bp_pkg::ErrStream :
-                 (walk_now_q != '0) ? walk_now_q :
+                 (next_now_q != '0) ? next_now_q :
                  (unit_error_q != '0) ? unit_error_q :
                  (state_q == StGo && bad_q) ? bad_error_q :
                  (state_q == StRun && run_input_q && input_done_i) ? input_error_i : bp_pkg::ErrNone;
 
-  assign begins_early = walk_go_o && next_q.flags[bp_pkg::LyEarly] && overlaps_q && state_q == StRun && run_overlaps_q && !drained_i;
+  assign begins_early = walk_go_o && next_q.flags[bp_pkg::LyEarly] && overlaps_q && state_q == StRun && run_overlaps_q && !late_i;
 
   // ---- run ----
   assign stop = state_q != StIdle && (error != '0 || state_q == StEnd);
@@ -258,8 +262,8 @@ module bp_seq #(
     layer_done_o <= rst_ni && state_q == StRun && finished && error == '0;
     if (start_i && state_q == StIdle) ended_q <= '0;
     else if (state_q == StRun && finished) ended_q <= ended_q + 16'd1;
-    if (state_q == StIdle) index_q <= '0;
-    if (state_q == StWait && loaded) begin
+    if (start_i && state_q == StIdle) index_q <= '0;
+    if (state_q == StWait && loaded && !stop) begin
       layer_q     <= next_q;
       map_q       <= next_map_q;
       run_input_q <= is_input_q;
@@ -271,9 +275,9 @@ module bp_seq #(
       index_q     <= next_index_q;
     end
     tiles_o <= (24'(next_last_block_o) + 24'd1) * 24'(next_q.rows[9:0]);
-    if (!rst_ni || state_q == StIdle || taken_i || walk_error_i != '0) open_o <= 1'b0;
+    if (!rst_ni || state_q == StIdle || taken_i || walk_bad_i) open_o <= 1'b0;
     else if (begins_early) open_o <= 1'b1;
-    else if (state_q == StSet && !early_o) open_o <= !run_input_q && !bad_q && walk_error_q == '0;
+    else if (state_q == StSet && !early_o) open_o <= !run_input_q && !bad_q && !walk_bad_q;
     early_o <= rst_ni && state_q != StIdle && (begins_early || (early_o && state_q != StGo));
   end
 

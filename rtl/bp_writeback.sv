@@ -53,8 +53,8 @@ module bp_writeback #(
   localparam int unsigned AddrW = bp_pkg::AddrW;
   localparam int unsigned Plane = N * CG;
 
-  // The record is there a cycle before the layer begins, the map with it; the first word comes many cycles later, so
-  // that addresses begin a cycle after the layer.
+  // The record is there a cycle before the layer begins, the map with it; its first word comes 1 + Steps cycles after it at
+  // the soonest, so that addresses begin a cycle after the layer.
   logic        start_q, pool_q, logits_q, spill_q, paired_q;
   logic [15:0] first_group_q;
   logic [3:0]  planes_less_q;

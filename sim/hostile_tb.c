@@ -66,6 +66,7 @@ static int check_status(const struct job *j, const uint64_t *image, struct tally
     }
     /* Several images end too: what ends the first one ends the start. */
     int several = run(j, image, IMAGES, IMAGES * LIMIT, &cycles);
+    bpsim_load(j->sim, image, j->p->image_words, j->p->weights, j->p->weight_words64, NULL);   /* a damaged stream may have written over it */
     status = run(j, image, 1, LIMIT, &cycles);
     if (several < 0 || (several != status && status != PROGRAM_OK && status != PROGRAM_ERR_LIMIT))
         return fail(j, "status of several images", several, status);

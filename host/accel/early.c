@@ -61,24 +61,35 @@ static int first_late_row(const struct build *b, const struct part *p, int *span
     return (tiles - late) / blocks;
 }
 
-/* The last row of the edge that the tiles read which begin within `span` cycles; -1: none. */
+/* The last row of the edge that the list's tiles up to row y read; -1: none. */
+static int last_row(const struct build *b, int k, int end, int edge, int y)
+{
+    int last = -1;
+    for (; k < end; k++) {
+        int stride = flags_of(b, k) & PROGRAM_KW_STRIDE2 ? 2 : 1, taps = flags_of(b, k) & PROGRAM_KW_GROUP ? 1 : 3;
+        if (b->names[k].edge == edge)
+            last = BASE_MAX(last, y * stride + (int8_t)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 55, 48) + taps - 1);
+    }
+    return last;
+}
+
+/* Of all tiles that begin within `span` cycles, filter group after filter group. */
 static int last_early_row(const struct build *b, const struct part *p, int edge, int span)
 {
     const struct fixed_layer *l = &b->net->layer[p->layer];
-    int blocks = ceil_div(l->w, b->hw->n), end = list_end(b, p->kword), last = -1;
-    int y = BASE_MIN(span / reads(b, p->kword, end) / blocks, l->h - 1);
-    for (int k = p->kword; k < end; k++) {
-        uint64_t w = b->kword[PROGRAM_KWORD_WORDS * k];
-        int stride = flags_of(b, k) & PROGRAM_KW_STRIDE2 ? 2 : 1, taps = flags_of(b, k) & PROGRAM_KW_GROUP ? 1 : 3;
-        if (b->names[k].edge == edge)
-            last = BASE_MAX(last, y * stride + (int8_t)get_bits(w, 55, 48) + taps - 1);
+    int blocks = ceil_div(l->w, b->hw->n), last = -1, k = p->kword;
+    for (int f = 0; f < p->filters && span >= 0; f++) {
+        int end = list_end(b, k), tile = reads(b, k, end);
+        last = BASE_MAX(last, last_row(b, k, end, edge, BASE_MIN(span / tile / blocks, l->h - 1)));
+        span -= tile * blocks * l->h;
+        k = end;
     }
     return last;
 }
 
 bool accel_early(const struct build *b, const struct step *s)
 {
-    if (s == b->step || b->tiles || b->hw->m * b->hw->n / b->hw->drain > 4 || !is_plain(b, s) || !is_plain(b, s - 1))
+    if (s == b->step || b->tiles || !program_overlaps(b->hw->m * b->hw->n / b->hw->drain) || !is_plain(b, s) || !is_plain(b, s - 1))
         return false;
     const struct part *p = &b->part[s->part], *before = &b->part[s[-1].part];
     int out = b->net->layer[before->layer].out, span;

@@ -158,11 +158,12 @@ static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, stru
         struct tile tile = list_tile(t, &k);
         words = tile_words(t, layer, filter);
         int64_t tiles = tiles_of(t, layer);
+        int delay = ARRAY_CAPTURE + REQUANT + 2 + steps;
         if (filter == 0 && e.gap > 0) {
-            p = next_tile(p, &tile, e.gap);
+            p = many_tiles(p, &tile, e.gap, 1, port, delay, words);
             tiles--;
         }
-        p = many_tiles(p, &tile, gap, tiles, port, ARRAY_CAPTURE + REQUANT + 2 + steps, words);
+        p = many_tiles(p, &tile, gap, tiles, port, delay, words);
     }
     *last = p;
     return p.issue + ARRAY_CAPTURE + REQUANT + 1 + steps + words;
@@ -280,7 +281,7 @@ static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, str
             int steps = drain_steps(t->hw);
             end = mac_end(t, layer, e, &before, writes ? port : NULL);
             take = before.take;
-            end_gap = steps > 4 || !overlaps ? 0 : steps + BASE_MAX(5, 3 + (planes_of(t, map) << is_paired(t, map)));
+            end_gap = !program_overlaps(steps) || !overlaps ? 0 : steps + BASE_MAX(5, 3 + (planes_of(t, map) << is_paired(t, map)));
         }
         if (t->streamed || free > 0)
             accel_port_ended(port, end);

@@ -32,6 +32,8 @@ static inline int program_windows(uint32_t kword_flags, int planes) { return kwo
 #define PROGRAM_LY_SPILL 8u            /* MAXPOOL: the result goes to the scratch */
 #define PROGRAM_LY_PART 16u            /* INPUT: another INPUT goes on with the image; MAC: the next MAC with the sums */
 #define PROGRAM_LY_EARLY 32u           /* MAC after a MAC: what its first tiles read is written before that drains */
+/* Cycles of the array's drain with which layers overlap: fewer leave a short layer no time, more do not fit the gap's bits. */
+static inline int program_overlaps(int steps) { return steps >= 2 && steps <= 4; }
 /* Rows and filter groups for eight tiles, by their highest bits: a MAC that may begin early, or another after it. */
 static inline int program_many(uint32_t rows, uint32_t groups)
 {

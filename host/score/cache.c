@@ -1,7 +1,8 @@
 /* cache.c: cycles that the RTL took, on disk. The engine runs layer after layer, so a layer's cycles depend on its
  * own records, on what kind of layer it follows and, where it begins while that drains (EARLY), on that one's records:
  * the table holds one row for each layer ever measured behind such a one, one for what follows the last layer and one
- * for the load. A row's key is the hash of all that decides its time - shapes, plane lists, memory port, the RTL's
+ * for the load. (What that one had left of its own predecessor's pace is settled by its end, but for rare shapes; rows
+ * that disagree with the model are measured again.) A row's key is the hash of all that decides its time - shapes, plane lists, memory port, the RTL's
  * hash - and of nothing else: not of weights, scales, addresses or images.
  *
  * DIR/rtl-HASH.cycles, a row a line: key, cycles, CRC32C of the two. Rows are appended in one write, so
@@ -172,7 +173,7 @@ static uint64_t layer_key(uint64_t root, const struct view *v, int i)
     uint64_t h = records_key(root, v, layer);
     if (i == 0)
         return h;
-    return bits(layer[0], 15, 8) & PROGRAM_LY_EARLY ? records_key(h, v, before) : add(h, bits(before[0], 7, 0));
+    return bits(layer[0], 15, 8) & PROGRAM_LY_EARLY ? add(records_key(h, v, before), bits(before[0], 15, 8)) : add(h, bits(before[0], 7, 0));
 }
 
 static uint64_t root_key(const struct hw *hw, const char *rtl_hash)
