@@ -27,9 +27,12 @@ cp -r "$repo/rtl" "$repo/sim" "$SCRATCH/src/"
 mkdir -p "$SCRATCH/src/host/accel"
 cp "$repo/host/accel/program.h" "$SCRATCH/src/host/accel/"
 cp -r "$build/gen" "$SCRATCH/build/"
-sed -i -e 's/^      StMap:    state_d = StGo;/      StMap:    if (late_q) state_d = StGo;/' \
-       -e 's/^  state_e state_q, state_d;/&\n  logic late_q;\n  always_ff @(posedge clk_i) late_q <= state_q == StMap;/' "$SCRATCH/src/rtl/bp_seq.sv"
-[ "$(diff "$repo/rtl/bp_seq.sv" "$SCRATCH/src/rtl/bp_seq.sv" | grep -c '^>')" = 3 ] || fail "bp_seq.sv no longer has the lines to change"
+# Behind a pool the walk is what a layer waits for, behind others the unit's start.
+sed -i -e 's/^      FrMap:    front_d = FrCheck;/      FrMap:    if (late_front_q) front_d = FrCheck;/' \
+       -e 's/^      StSet:    state_d = StGo;/      StSet:    if (late_run_q) state_d = StGo;/' \
+       -e 's/(state_q == StSet && !early_o/(late_run_q \&\& state_q == StSet \&\& !early_o/' \
+       -e 's/^  state_e state_q, state_d;/&\n  logic late_front_q, late_run_q;\n  always_ff @(posedge clk_i) {late_front_q, late_run_q} <= {front_q == FrMap, state_q == StSet};/' "$SCRATCH/src/rtl/bp_seq.sv"
+[ "$(diff "$repo/rtl/bp_seq.sv" "$SCRATCH/src/rtl/bp_seq.sv" | grep -c '^>')" = 5 ] || fail "bp_seq.sv no longer has the lines to change"
 # one image of a small network: a quick build beats a quick simulation
 env -u MAKEFLAGS -u MAKELEVEL make -j2 -C "$SCRATCH/src/sim" lib CXXFLAGS="-std=gnu++17 -O0 -march=x86-64-v3 -fPIC -include $SCRATCH/src/sim/fastpop.h" BOARD=$board BUILD="$SCRATCH/build" >/dev/null
 
