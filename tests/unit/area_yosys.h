@@ -7,7 +7,6 @@ static const struct { int n, drain, lut, bram36, dsp; } area_yosys[] = {
     { 8, 16, 37822, 118, 164 },
     { 8, 32, 39029, 118, 196 },
     { 8, 64, 42868, 118, 260 },
-    { 16, 64, 68807, 132, 388 },
 };
 
 #endif
