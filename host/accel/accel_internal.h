@@ -174,6 +174,17 @@ void accel_put_layer(const struct build *b, uint64_t w[PROGRAM_LAYER_WORDS], con
 /* Words of the network's scale vector number `scale`. */
 void accel_put_scale(const struct build *b, uint64_t *w, int scale);
 
+/* K-word k: its flags; weight planes; windows of a tile, each with as many reads at least, and with a coefficient vector for each plane. */
+static inline uint32_t kword_flags(const struct build *b, int k) { return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8); }
+static inline int kword_planes(const struct build *b, int k) { return (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16); }
+static inline int kword_windows(const struct build *b, int k) { return program_windows(kword_flags(b, k), b->place[b->names[k].edge].planes); }
+/* Behind the list that begins at K-word k. */
+static inline int list_end(const struct build *b, int k)
+{
+    while (!(kword_flags(b, k++) & PROGRAM_KW_LAST)) {}
+    return k;
+}
+
 /* Identity, pooling and shortcuts are ones, one a channel: not work that a network is judged by. */
 static inline bool is_weighted(const struct fixed_term *t)
 {

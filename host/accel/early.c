@@ -7,17 +7,6 @@ enum {
     LAST_WORD = 12,            /* from the last issue, and the drain's steps and the words: bp_array 5, bp_requant 5, bp_writeback 1, the port 1 */
 };
 
-static uint32_t flags_of(const struct build *b, int k) { return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8); }
-static int weight_planes(const struct build *b, int k) { return (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16); }
-static int windows_of(const struct build *b, int k) { return program_windows(flags_of(b, k), b->place[b->names[k].edge].planes); }
-
-/* The K-word behind the list that begins at k. */
-static int list_end(const struct build *b, int k)
-{
-    while (!(flags_of(b, k++) & PROGRAM_KW_LAST)) {}
-    return k;
-}
-
 /* With fewer tiles than eight a layer may be over before the one before it has drained. */
 static bool is_plain(const struct build *b, const struct step *s)
 {
@@ -26,22 +15,16 @@ static bool is_plain(const struct build *b, const struct step *s)
     return !s->copy && l->kind == FIXED_MAC && l->out >= 0 && !p->open && program_many((uint32_t)l->h, (uint32_t)p->filters);
 }
 
-/* Issues of a tile: no fewer cycles. */
-static int issues(const struct build *b, int k, int end)
+/* What a tile of the list [k, end) takes at least: a cycle for each issue, one for the reads of each window. */
+struct tile_work { int issues, reads; };
+static struct tile_work work_of(const struct build *b, int k, int end)
 {
-    int sum = 0;
-    for (; k < end; k++)
-        sum += windows_of(b, k) * weight_planes(b, k);
-    return sum;
-}
-
-/* Reads of a tile, at least: one a window, one a cycle. */
-static int reads(const struct build *b, int k, int end)
-{
-    int sum = 0;
-    for (; k < end; k++)
-        sum += windows_of(b, k);
-    return sum;
+    struct tile_work w = { 0 };
+    for (; k < end; k++) {
+        w.issues += kword_planes(b, k) * kword_windows(b, k);
+        w.reads += kword_windows(b, k);
+    }
+    return w;
 }
 
 /* The layer's last filter group: the first row with a word that is not written when `*span` cycles are left to the last word, the
@@ -54,10 +37,10 @@ static int first_late_row(const struct build *b, const struct part *p, int *span
     for (int f = 1; f < p->filters; f++)
         last = list_end(b, last);
     end = list_end(b, last);
-    int steps = b->hw->m * b->hw->n / b->hw->drain, words = out->planes << out->paired, gap = BASE_MAX(steps, words);
-    int held = BASE_MAX(weight_planes(b, end - 1) - 1, gap);        /* from the last take to the last issue, at most */
+    int steps = hw_drain_steps(b->hw), words = out->planes << out->paired, gap = BASE_MAX(steps, words);
+    int held = BASE_MAX(kword_planes(b, end - 1) - 1, gap);        /* from the last take to the last issue, at most */
     *span = held + LAST_WORD + steps + words - FIRST_READ;
-    int late = BASE_MIN(*span / BASE_MAX(issues(b, last, end), gap) + 1, tiles);
+    int late = BASE_MIN(*span / BASE_MAX(work_of(b, last, end).issues, gap) + 1, tiles);
     return (tiles - late) / blocks;
 }
 
@@ -66,7 +49,7 @@ static int last_row(const struct build *b, int k, int end, int edge, int y)
 {
     int last = -1;
     for (; k < end; k++) {
-        int stride = flags_of(b, k) & PROGRAM_KW_STRIDE2 ? 2 : 1, taps = flags_of(b, k) & PROGRAM_KW_GROUP ? 1 : 3;
+        int stride = kword_flags(b, k) & PROGRAM_KW_STRIDE2 ? 2 : 1, taps = kword_flags(b, k) & PROGRAM_KW_GROUP ? 1 : 3;
         if (b->names[k].edge == edge)
             last = BASE_MAX(last, y * stride + (int8_t)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 55, 48) + taps - 1);
     }
@@ -79,7 +62,7 @@ static int last_early_row(const struct build *b, const struct part *p, int edge,
     const struct fixed_layer *l = &b->net->layer[p->layer];
     int blocks = ceil_div(l->w, b->hw->n), last = -1, k = p->kword;
     for (int f = 0; f < p->filters && span >= 0; f++) {
-        int end = list_end(b, k), tile = reads(b, k, end);
+        int end = list_end(b, k), tile = work_of(b, k, end).reads;
         last = BASE_MAX(last, last_row(b, k, end, edge, BASE_MIN(span / tile / blocks, l->h - 1)));
         span -= tile * blocks * l->h;
         k = end;
@@ -89,7 +72,7 @@ static int last_early_row(const struct build *b, const struct part *p, int edge,
 
 bool accel_early(const struct build *b, const struct step *s)
 {
-    if (s == b->step || b->tiles || !program_overlaps(b->hw->m * b->hw->n / b->hw->drain) || !is_plain(b, s) || !is_plain(b, s - 1))
+    if (s == b->step || b->tiles || !program_overlaps(hw_drain_steps(b->hw)) || !is_plain(b, s) || !is_plain(b, s - 1))
         return false;
     const struct part *p = &b->part[s->part], *before = &b->part[s[-1].part];
     int out = b->net->layer[before->layer].out, span;

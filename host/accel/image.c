@@ -10,7 +10,7 @@ static int64_t scratch_pages(const struct build *b)
 static int minor_of(const struct build *b)
 {
     for (int k = 0; k < b->n_kword; k++)
-        if (get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8) & PROGRAM_KW_NEXT)
+        if (kword_flags(b, k) & PROGRAM_KW_NEXT)
             return 5;
     for (int i = 0; i < b->n_part; i++)
         if (b->part[i].open)

@@ -138,6 +138,9 @@ static int64_t tiles_of(const struct accel_tables *t, const uint64_t *layer)
 /* Where a layer begins: its first read; the last issue of the layer before if that still drains, and how far the end of the first tile must be from it. */
 struct entry { int64_t read, issue; int gap; };
 
+/* Behind a layer that is over. */
+static struct entry at_rest(int64_t read) { return (struct entry){ read, read - 64, 0 }; }
+
 /* Before a layer's first window: nothing to wait for but its reads, or what drains. */
 static struct pace layer_start(struct entry e)
 {
@@ -146,13 +149,11 @@ static struct pace layer_start(struct entry e)
 
 /* ---- layers: the first read to the cycle of the last write; *take: of the last window -------------- */
 
-static int drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
-
 /* `port` is told of the writes, where a block from the scratch may meet them. */
 static int64_t mac_end(const struct accel_tables *t, const uint64_t *layer, struct entry e, struct pace *last, struct accel_port *port)
 {
     uint32_t out = get_bits(layer[0], 31, 16);
-    int steps = drain_steps(t->hw), gap = BASE_MAX(steps, planes_of(t, out) << is_paired(t, out)), k = (int)get_bits(layer[1], 31, 16), words = 0;
+    int steps = hw_drain_steps(t->hw), gap = BASE_MAX(steps, planes_of(t, out) << is_paired(t, out)), k = (int)get_bits(layer[1], 31, 16), words = 0;
     struct pace p = layer_start(e);
     for (int filter = 0; filter < (int)get_bits(layer[1], 15, 0); filter++) {
         struct tile tile = list_tile(t, &k);
@@ -174,7 +175,7 @@ static int64_t part_end(const struct accel_tables *t, const uint64_t *layer, int
 {
     int k = (int)get_bits(layer[1], 31, 16);
     struct tile tile = list_tile(t, &k);
-    struct pace p = next_tile(layer_start((struct entry){ read, read - 64, 0 }), &tile, 1);
+    struct pace p = next_tile(layer_start(at_rest(read)), &tile, 1);
     *take = p.take;
     return p.issue + PART_END;
 }
@@ -184,10 +185,10 @@ static int64_t logits_end(const struct accel_tables *t, const uint64_t *layer, i
 {
     int m = t->hw->m, left = (int)get_bits(layer[3], 31, 0), k = (int)get_bits(layer[1], 31, 16);
     int64_t end = read;
-    struct pace p = layer_start((struct entry){ read, read - 64, 0 });
+    struct pace p = layer_start(at_rest(read));
     for (int groups = (int)get_bits(layer[1], 15, 0); groups > 0; groups--) {
         struct tile tile = list_tile(t, &k);
-        p = next_tile(p, &tile, BASE_MAX(drain_steps(t->hw), m / 2));
+        p = next_tile(p, &tile, BASE_MAX(hw_drain_steps(t->hw), m / 2));
         int pairs = ceil_div(BASE_MIN(left, m), 2);
         end = p.issue + ARRAY_CAPTURE + 1 + REQUANT + BASE_MAX(pairs, 1);
         if (pairs > 0)
@@ -259,9 +260,9 @@ static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, str
     for (int i = 0; i < t->n_layer; i++) {
         const uint64_t *layer;
         int64_t walk = walk_start(port, t, i, take, &layer), go = BASE_MAX(now + SEQ_GO, walk + LOADED_GO), read = BASE_MAX(go, walk + WALK), end;
-        struct entry e = { read, read - 64, 0 };
+        struct entry e = at_rest(read);
         bool overlaps = overlaps_others(layer);
-        if (end_gap > 0 && overlaps && get_bits(layer[0], 15, 8) & PROGRAM_LY_EARLY && walk < before.issue + END_DELAY + drain_steps(t->hw))
+        if (end_gap > 0 && overlaps && get_bits(layer[0], 15, 8) & PROGRAM_LY_EARLY && walk < before.issue + END_DELAY + hw_drain_steps(t->hw))
             e = (struct entry){ walk + WALK, before.issue, end_gap };
         end_gap = 0;
         bool writes = t->scratch || free > 0;
@@ -278,7 +279,7 @@ static int64_t run_layers(struct accel_cycles *out, struct accel_port *port, str
             end = logits_end(t, layer, read, &take, last_logit);
         else {
             uint32_t map = get_bits(layer[0], 31, 16);
-            int steps = drain_steps(t->hw);
+            int steps = hw_drain_steps(t->hw);
             end = mac_end(t, layer, e, &before, writes ? port : NULL);
             take = before.take;
             end_gap = !program_overlaps(steps) || !overlaps ? 0 : steps + BASE_MAX(5, 3 + (planes_of(t, map) << is_paired(t, map)));

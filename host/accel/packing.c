@@ -161,7 +161,7 @@ static struct cost term_cost(const struct build *b, const struct fixed_layer *l,
 static int64_t read_cycles(const struct build *b, int edge, int pack)
 {
     int64_t sum = 0;
-    int steps = b->hw->m * b->hw->n / b->hw->drain;
+    int steps = hw_drain_steps(b->hw);
     for (int i = 0; i < b->net->n_layer; i++) {
         const struct fixed_layer *l = &b->net->layer[i];
         struct cost all = { 0 };

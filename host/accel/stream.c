@@ -32,25 +32,12 @@ static bool is_shared(int kind) { return kind == PROGRAM_WEIGHT || kind == PROGR
 
 /* ---- K-words of a part ----------------------------------------------------------- */
 
-static int planes_of(const struct build *b, int k)
-{
-    return (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16);
-}
-
-static bool is_last(const struct build *b, int k)
-{
-    return get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8) & PROGRAM_KW_LAST;
-}
-
 /* Coefficient vectors of a K-word. */
-static int coefs_of(const struct build *b, int k)
-{
-    return planes_of(b, k) * program_windows(get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8), b->place[b->names[k].edge].planes);
-}
+static int coefs_of(const struct build *b, int k) { return kword_planes(b, k) * kword_windows(b, k); }
 
 static int add_weights(struct pool *p, const struct build *b, int k)
 {
-    return pool_add(p, b->weight.data + (size_t)b->names[k].waddr * b->weight.word_bytes, planes_of(b, k));
+    return pool_add(p, b->weight.data + (size_t)b->names[k].waddr * b->weight.word_bytes, kword_planes(b, k));
 }
 
 static int add_coefs(struct pool *p, const struct build *b, int k)
@@ -155,8 +142,8 @@ static int cut_mac(struct work *w, int layer)
     int groups = ceil_div(b->net->layer[layer].c, b->hw->m), k = b->first_kword[layer], rc = BASE_OK;
     int share = is_tiled(b, layer) ? SHARE_TILED : SHARE, most = is_tiled(b, layer) ? b->tiles->plan[layer].filters : groups;
     struct part *p = NULL;                     /* that may take more filter groups */
-    for (int g = 0, end = k; !rc && g < groups; g++, k = end) {
-        while (!is_last(b, end++)) {}
+    for (int g = 0, end; !rc && g < groups; g++, k = end) {
+        end = list_end(b, k);
         struct part before = p ? *p : (struct part){ 0 };
         if (p)
             rc = add_filter(w, p, end);
@@ -700,7 +687,7 @@ static int is_large(bool *large, struct work *w, int k, int end)
     const struct build *b = w->b;
     int weights = 0, coefs = 0;
     for (int i = k; i < end; i++) {
-        weights += planes_of(b, i);
+        weights += kword_planes(b, i);
         coefs += coefs_of(b, i);
     }
     *large = false;
@@ -728,8 +715,8 @@ int accel_find_large(struct build *b, bool *any)
         const struct fixed_layer *l = &b->net->layer[i];
         if (l->kind != FIXED_MAC || (l->h == 1 && l->w <= b->hw->n))
             continue;
-        for (int g = ceil_div(l->c, b->hw->m), k = b->first_kword[i], end = k; !rc && !b->by_tile[i] && g > 0; g--, k = end) {
-            while (!is_last(b, end++)) {}
+        for (int g = ceil_div(l->c, b->hw->m), k = b->first_kword[i], end; !rc && !b->by_tile[i] && g > 0; g--, k = end) {
+            end = list_end(b, k);
             rc = is_large(&b->by_tile[i], &w, k, end);
         }
         *any |= b->by_tile[i];

@@ -239,7 +239,7 @@ static void weigh(struct choice *c)
     } else {
         const int *list = b->tiles->list + b->first_scale[c->layer];
         for (int k = list[0]; k < list[groups]; k++) {
-            int n = (int)get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 23, 16);
+            int n = kword_planes(b, k);
             c->cycles += BASE_MAX(n, 2) * b->place[b->names[k].edge].planes;
             words += n;
         }
@@ -522,7 +522,7 @@ static int find_lists(struct build *b)
     if (!list)
         return BASE_NOMEM;
     for (int k = 0; k < b->n_kword; k++)
-        if (get_bits(b->kword[PROGRAM_KWORD_WORDS * k], 15, 8) & PROGRAM_KW_LAST)
+        if (kword_flags(b, k) & PROGRAM_KW_LAST)
             list[++n] = k + 1;
     return BASE_OK;
 }

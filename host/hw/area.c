@@ -48,7 +48,7 @@ static int rotate_ranks(int n)
 
 static int lut(const struct hw *h)
 {
-    int columns = h->n * h->cg, steps = h->m * h->n / h->drain;
+    int columns = h->n * h->cg, steps = hw_drain_steps(h);
     int array = h->m * h->n * AREA_UNIT_LUT + h->drain * 32 * mux_luts(steps);
     int rotate = 3 * ((columns + 2 * h->cg) + columns * rotate_ranks(h->n) + AREA_HALO_LUT);
     int fetch = h->n * h->k + rotate + AREA_FETCH_LUT + h->n * AREA_LANE_LUT;

@@ -117,7 +117,7 @@ static int check(const char *path, const struct hw *h)
         return rc;
     if (h->k != 9 * h->cg)
         return base_fail(BASE_INPUT, "%s: 'array.k' is %d; it must be 9 x cg = %d", path, h->k, 9 * h->cg);
-    if (h->m * h->n / h->drain > 15)
+    if (hw_drain_steps(h) > 15)
         return base_fail(BASE_INPUT, "%s: 'array.drain' is %d; a tile of %d must drain in at most 15 cycles", path, h->drain,
                          h->m * h->n);
     if (h->drain % h->m)

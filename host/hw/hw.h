@@ -51,6 +51,8 @@ int hw_shapes(struct hw out[HW_MAX_SHAPES], int *n, const struct hw *board);
 uint64_t hw_shape_hash(const struct hw *hw);              /* hw.hash */
 int hw_write_yaml(const struct hw *hw, const char *path); /* a board file, as hw_load reads it */
 /* Binary multiply-accumulates a cycle. */
+/* Cycles in which the array's sums leave it. */
+static inline int hw_drain_steps(const struct hw *hw) { return hw->m * hw->n / hw->drain; }
 static inline int64_t hw_binary_macs(const struct hw *hw) { return (int64_t)hw->m * hw->n * hw->k; }
 
 #endif
